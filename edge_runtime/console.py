@@ -1,0 +1,42 @@
+"""How every command line of cellgate ends: 0 done, 1 could not finish or a check failed, 2 wrong use."""
+
+import errno
+import sys
+from typing import Any
+
+import click
+
+from edge_runtime.errors import CellgateError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Commands(click.Group):
+    """A click group whose commands end in one line on standard error instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click declares it
+        """Run the chosen command, turning refusals and failing disks into exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except CellgateError as error:
+            _fail(str(error))
+        except BrokenPipeError:
+            sys.stderr.close()  # the reader left, as `head` does; nobody is there to be told
+            sys.exit(1)
+        except OSError as error:
+            _fail(explain(error))
+
+
+def explain(error: OSError) -> str:
+    """One line for a failure of the file system: what failed, and what to do."""
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in _FULL:
+        return f"{where}the disk is full; free some space and run the same command again"
+    if error.errno == errno.EACCES:
+        return f"{where}permission denied; choose another folder or change its permissions"
+    return f"{where}{error.strerror or error}"
+
+
+def _fail(message: str) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(1)

@@ -1,0 +1,187 @@
+"""The manifest: what a bundle says about itself. An unknown key or version is an error, never a default."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from edge_runtime.decision import Detector
+from edge_runtime.errors import BundleError
+from edge_runtime.preprocessing import InputSpec
+
+SCHEMA = 1
+INTENDED_USE = "Research use only. Not for use in diagnostic procedures."
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Per-cell figures on test cells, rejected cells included, with their counts.
+
+    Attributes:
+        sensitivity: share of parasitized cells called parasitized.
+        parasitized: number of parasitized test cells.
+        false_positive_rate: share of uninfected cells called parasitized.
+        uninfected: number of uninfected test cells.
+        rejected: share of all test cells that were rejected.
+        split: how the test cells were set apart, "image" or "patient".
+    """
+
+    sensitivity: float
+    parasitized: int
+    false_positive_rate: float
+    uninfected: int
+    rejected: float
+    split: str
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What the detector was calibrated on.
+
+    Attributes:
+        mode: "none" (no anomaly known) or "known".
+        anomaly: the known anomaly, or "".
+        alpha: share of in-distribution cells that the threshold was set to reject.
+        fusion_cells: cells that fitted the layer weights.
+        threshold_cells: cells that set the threshold.
+        how: the choices in words.
+    """
+
+    mode: str
+    anomaly: str
+    alpha: float
+    fusion_cells: int
+    threshold_cells: int
+    how: str
+
+
+@dataclass(frozen=True)
+class Requires:
+    """What a device needs to run the graph.
+
+    Attributes:
+        opset: of the default ONNX operator set.
+        ir_version: of the ONNX file format.
+        onnxruntime: lowest version.
+    """
+
+    opset: int
+    ir_version: int
+    onnxruntime: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the bundle came from.
+
+    Attributes:
+        network: name of the architecture.
+        cells_digest: sha256 over the cells.
+        split_digest: sha256 over the split.
+        seed: of the training run.
+        git_commit: of the code that trained.
+        torch: version that trained.
+    """
+
+    network: str
+    cells_digest: str
+    split_digest: str
+    seed: int
+    git_commit: str
+    torch: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of manifest.json.
+
+    Attributes:
+        schema: version of this format.
+        name: of the bundle.
+        version: of the bundle.
+        classes: names of the logits, in order.
+        input: what the graph is fed.
+        perturbation: "per-layer" (the graph holds eq. 3) or "none".
+        outputs: names of the graph's outputs.
+        detector: layer weights, epsilon and threshold.
+        orientation: which side of the threshold is in-distribution.
+        calibrated: what the detector was calibrated on.
+        performance: per-cell figures.
+        requires: what a device needs.
+        parity: measured differences from the PyTorch reference, by name.
+        provenance: where the bundle came from.
+        intended_use: the label.
+        files: sha256 of every other file of the bundle, by name.
+    """
+
+    schema: int
+    name: str
+    version: str
+    classes: tuple[str, ...]
+    input: InputSpec
+    perturbation: str
+    outputs: tuple[str, ...]
+    detector: Detector
+    orientation: str
+    calibrated: Calibrated
+    performance: Performance
+    requires: Requires
+    parity: Mapping[str, float]
+    provenance: Provenance
+    intended_use: str
+    files: Mapping[str, str]
+
+
+_PARTS = {
+    "input": InputSpec,
+    "detector": Detector,
+    "calibrated": Calibrated,
+    "performance": Performance,
+    "requires": Requires,
+    "provenance": Provenance,
+}
+
+
+def manifest_to_json(manifest: Manifest) -> str:
+    """The text of manifest.json."""
+    return json.dumps(asdict(manifest), indent=2) + "\n"
+
+
+def manifest_from_json(text: str) -> Manifest:
+    """Read manifest.json, strictly.
+
+    Raises:
+        BundleError: not JSON, another schema, a key missing or unknown, or an input this runtime cannot make.
+    """
+    try:
+        raw = json.loads(text)
+    except ValueError as error:
+        raise BundleError(f"manifest.json: not JSON ({error}); copy the bundle again") from error
+    if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
+        found = raw.get("schema") if isinstance(raw, dict) else None
+        raise BundleError(f"manifest.json: schema {found!r}; this cellgate reads schema {SCHEMA}")
+    parts = {name: _strict(kind, raw.get(name), name) for name, kind in _PARTS.items()}
+    manifest: Manifest = _strict(Manifest, {**raw, **parts}, "manifest.json")
+    _check_supported(manifest)
+    return manifest
+
+
+def _strict(kind: type[Any], raw: object, where: str) -> Any:  # noqa: ANN401 - any of the dataclasses above
+    """Build a dataclass from a JSON object that has exactly its keys; lists become tuples."""
+    expected = {f.name for f in fields(kind)}
+    found = set(raw) if isinstance(raw, dict) else set()
+    if not isinstance(raw, dict) or found != expected:
+        unknown, missing = sorted(found - expected), sorted(expected - found)
+        told = [f"unknown key {k!r}" for k in unknown] + [f"missing key {k!r}" for k in missing]
+        raise BundleError(f"{where}: {', '.join(told)}; the bundle was made by another cellgate")
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+
+
+def _check_supported(manifest: Manifest) -> None:
+    expected = InputSpec(size=manifest.input.size)
+    if manifest.input != expected:
+        raise BundleError(f"manifest.json: input {manifest.input}; this cellgate only makes {expected}")
+    if len(manifest.detector.layers) != len(manifest.detector.weights):
+        raise BundleError("manifest.json: as many layer weights as layers are needed")
+    if manifest.orientation != "high-is-in-distribution":
+        raise BundleError(f"manifest.json: unknown orientation {manifest.orientation!r}")

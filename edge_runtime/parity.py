@@ -1,0 +1,87 @@
+"""How far two sets of outputs may differ, and how the difference is measured."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.decision import Decisions
+
+# Limits on relative differences between float32 implementations. Both compute the same sums in another order;
+# what they disagree on by more than this is a defect.
+EXACT_LIMIT = 5e-5  # logits, features, distances
+SCORE_LIMIT = 5e-3  # scores after the perturbation: a flipped sign moves a pixel by 2 epsilon
+SIGN_LIMIT = 1e-3  # share of the gradient's signs that differ
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One measured difference and its limit.
+
+    Attributes:
+        name: what was compared.
+        value: the largest difference found.
+        limit: the largest one that passes.
+    """
+
+    name: str
+    value: float
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value keeps to its limit; a value that is no number does not."""
+        return self.value <= self.limit
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return f"{'ok  ' if self.passed else 'FAIL'} {self.name:<34} {self.value:9.2e}  (limit {self.limit:.0e})"
+
+
+def relative_error(ours: Array, theirs: Array) -> float:
+    """Largest |ours_i - theirs_i| / max(|theirs_i|, 1) over examples i, with Euclidean norms: [N, ...]."""
+    if ours.shape != theirs.shape:
+        return float("inf")
+    if len(theirs) == 0:
+        return 0.0
+    difference = np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)
+    norm = np.linalg.norm(np.asarray(theirs, np.float64).reshape(len(theirs), -1), axis=1)
+    worst = np.linalg.norm(difference.reshape(len(theirs), -1), axis=1) / np.maximum(norm, 1)
+    return float(worst.max())
+
+
+def relative_error_each(ours: Array, theirs: Array) -> float:
+    """Largest |ours - theirs| / max(|theirs|, 1) over all elements; for values of unlike magnitude."""
+    if ours.shape != theirs.shape:
+        return float("inf")
+    difference = np.abs(np.asarray(ours, np.float64) - theirs)
+    return float((difference / np.maximum(np.abs(theirs), 1)).max(initial=0))
+
+
+def sign_disagreement(ours: Array, theirs: Array) -> float:
+    """Share of elements whose signs differ, over all elements."""
+    return float((np.sign(ours) != np.sign(theirs)).mean())
+
+
+def decision_flips(
+    ours: Decisions, theirs: Decisions, threshold: float, tolerance: float
+) -> tuple[int, int]:
+    """Decisions that differ: (beyond the tolerance, borderline ones within it).
+
+    A cell is borderline if its reference score lies within `tolerance` (relative to the score's size, at
+    least 1) of the threshold, or its two largest logits are as close.
+    """
+    differs = (ours.label != theirs.label) | (ours.rejected != theirs.rejected)
+    near = np.abs(theirs.score - threshold) <= tolerance * np.maximum(np.abs(theirs.score), 1)
+    top = np.sort(theirs.probabilities, axis=1)
+    torn = top[:, -1] - top[:, -2] <= tolerance
+    excused = differs & ((near & (ours.label == theirs.label)) | (torn & (ours.rejected == theirs.rejected)))
+    return int((differs & ~excused).sum()), int(excused.sum())
+
+
+def all_passed(checks: Iterable[Check]) -> bool:
+    """Whether every check keeps to its limit."""
+    return all(check.passed for check in checks)

@@ -1,0 +1,160 @@
+"""The multi-output graph: forward pass, Mahalanobis distances, input gradients, perturbed second passes.
+
+Everything the paper's equations 2 to 4 need is in one file; the layer weights and the threshold are not,
+they stay data in the manifest.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from export.differentiation import append_gradient, clone_subgraph
+from export.forward import export_forward, feature_name
+from training.gaussians import LayerGaussian
+from training.networks import ResNet, VGG
+
+Perturbation = Literal["per-layer", "none"]
+
+PRODUCER = "cellgate"
+
+
+def build_graph(
+    network: ResNet | VGG,
+    gaussians: Mapping[str, LayerGaussian],
+    *,
+    size: int,
+    perturbation: Perturbation,
+) -> onnx.ModelProto:
+    """Build the graph that a bundle holds.
+
+    Inputs: `image` float32 [N, 3, size, size] RGB in [0, 1]; with the perturbation also `epsilon`, a float32
+    scalar in the same units. Outputs: `logits` [N, K], `features.<layer>` [N, C_l], `distances` [N, L, K] of
+    the image as it is, `confidences` [N, L] (eq. 4) and, with the perturbation, `gradient.<layer>`
+    [N, 3, size, size] of the distance to the nearest class.
+
+    Args:
+        network: trained, in evaluation mode, on the CPU.
+        gaussians: per layer of the network.
+        size: side of the input in pixels.
+        perturbation: "per-layer" perturbs the image once per layer (eq. 3), "none" leaves it as it is.
+    """
+    model = export_forward(network, size)
+    graph = model.graph
+    for layer in network.layers:
+        _add_constants(graph, layer, gaussians[layer])
+        _distances(graph, layer, feature_name(layer), f"distances.{layer}", prefix="plain")
+    _stack(graph, [f"distances.{layer}" for layer in network.layers], "distances")
+    scored = [f"distances.{layer}" for layer in network.layers]
+    if perturbation == "per-layer":
+        scored = [_perturb(graph, layer) for layer in network.layers]
+    for layer, distances in zip(network.layers, scored, strict=True):
+        _node(graph, "ReduceMin", [distances, _const(graph, "axis.1", np.array([1]))], f"least.{layer}", keepdims=1)
+    _node(graph, "Concat", [f"least.{layer}" for layer in network.layers], "least", axis=1)
+    _node(graph, "Neg", ["least"], "confidences")
+    _declare(graph, network, gaussians, size, perturbation)
+    model.producer_name, model.producer_version = PRODUCER, ""
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def output_names(network: ResNet | VGG, perturbation: Perturbation) -> tuple[str, ...]:
+    """Names of the graph's outputs, in order."""
+    gradients = [f"gradient.{layer}" for layer in network.layers] if perturbation == "per-layer" else []
+    features = [feature_name(layer) for layer in network.layers]
+    return ("logits", *features, "distances", "confidences", *gradients)
+
+
+def _add_constants(graph: onnx.GraphProto, layer: str, gaussian: LayerGaussian) -> None:
+    """Whitening matrix, origin and class centres, factored in float64 and cast last.
+
+    d^2_c = |W (f - m) - W (mu_c - m)|^2 with m the mean of the class means: taking the nearby m off first
+    keeps float32 from cancelling, as the expanded quadratic form would.
+    """
+    origin = gaussian.means.mean(axis=0)
+    _const(graph, f"origin.{layer}", origin.astype(np.float32))
+    _const(graph, f"whitening.{layer}", gaussian.whitening.T.astype(np.float32))
+    _const(graph, f"centres.{layer}", ((gaussian.means - origin) @ gaussian.whitening.T).astype(np.float32))
+
+
+def _distances(graph: onnx.GraphProto, layer: str, features: str, output: str, *, prefix: str) -> None:
+    """Squared Mahalanobis distances [N, K] of features [N, C]; leaves `<prefix>.white.<layer>` [N, C]."""
+    white = f"{prefix}.white.{layer}"
+    first_axis = _const(graph, "axis.1", np.array([1]))
+    _node(graph, "Sub", [features, f"origin.{layer}"], f"{prefix}.moved.{layer}")
+    _node(graph, "MatMul", [f"{prefix}.moved.{layer}", f"whitening.{layer}"], white)
+    _node(graph, "Unsqueeze", [white, first_axis], f"{prefix}.row.{layer}")
+    _node(graph, "Sub", [f"{prefix}.row.{layer}", f"centres.{layer}"], f"{prefix}.offset.{layer}")
+    last_axis = _const(graph, "axis.2", np.array([2]))
+    _node(graph, "ReduceSumSquare", [f"{prefix}.offset.{layer}", last_axis], output, keepdims=0)
+
+
+def _perturb(graph: onnx.GraphProto, layer: str) -> str:
+    """Append the gradient, the perturbed image (eq. 3) and the pass over it; returns its distances' name."""
+    # d/df |W (f - mu)|^2 = 2 W^T W (f - mu), for the nearest class (eq. 2).
+    _node(graph, "ArgMin", [f"distances.{layer}"], f"nearest.{layer}", axis=1, keepdims=0)
+    _node(graph, "Gather", [f"centres.{layer}", f"nearest.{layer}"], f"centre.{layer}", axis=0)
+    _node(graph, "Sub", [f"plain.white.{layer}", f"centre.{layer}"], f"residual.{layer}")
+    _node(graph, "Transpose", [f"whitening.{layer}"], f"unwhitening.{layer}", perm=[1, 0])
+    _node(graph, "MatMul", [f"residual.{layer}", f"unwhitening.{layer}"], f"half.{layer}")
+    _node(graph, "Mul", [f"half.{layer}", _const(graph, "two", np.array(2, np.float32))], f"seed.{layer}")
+    seeds = {feature_name(layer): f"seed.{layer}"}
+    gradient = append_gradient(graph, seeds=seeds, wrt="image", prefix=f"back.{layer}")
+    _node(graph, "Identity", [gradient], f"gradient.{layer}")
+    _node(graph, "Sign", [gradient], f"sign.{layer}")
+    _node(graph, "Mul", [f"sign.{layer}", "epsilon"], f"step.{layer}")
+    _node(graph, "Sub", ["image", f"step.{layer}"], f"shifted.{layer}")
+    low, high = _const(graph, "zero", np.array(0, np.float32)), _const(graph, "one", np.array(1, np.float32))
+    _node(graph, "Clip", [f"shifted.{layer}", low, high], f"perturbed.{layer}")
+    again = clone_subgraph(
+        graph, inputs={"image": f"perturbed.{layer}"}, outputs=[feature_name(layer)], prefix=f"again.{layer}"
+    )
+    output = f"perturbed_distances.{layer}"
+    _distances(graph, layer, again[feature_name(layer)], output, prefix="perturbed")
+    return output
+
+
+def _stack(graph: onnx.GraphProto, per_layer: list[str], output: str) -> None:
+    axis = _const(graph, "axis.1", np.array([1]))
+    rows = [_node(graph, "Unsqueeze", [name, axis], f"row.{name}") for name in per_layer]
+    _node(graph, "Concat", rows, output, axis=1)
+
+
+def _declare(
+    graph: onnx.GraphProto,
+    network: ResNet | VGG,
+    gaussians: Mapping[str, LayerGaussian],
+    size: int,
+    perturbation: Perturbation,
+) -> None:
+    """State the inputs and outputs with their shapes."""
+    count, classes = len(network.layers), len(next(iter(gaussians.values())).means)
+    shapes: dict[str, list[str | int]] = {
+        "logits": ["N", classes], "distances": ["N", count, classes], "confidences": ["N", count]
+    }
+    for layer in network.layers:
+        shapes[feature_name(layer)] = ["N", gaussians[layer].means.shape[1]]
+        shapes[f"gradient.{layer}"] = ["N", 3, size, size]
+    del graph.output[:]
+    for name in output_names(network, perturbation):
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]))
+    del graph.input[:]
+    graph.input.append(helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, size, size]))
+    if perturbation == "per-layer":
+        graph.input.append(helper.make_tensor_value_info("epsilon", TensorProto.FLOAT, []))
+    del graph.value_info[:]
+
+
+def _node(graph: onnx.GraphProto, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+    graph.node.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+    return output
+
+
+def _const(graph: onnx.GraphProto, name: str, value: NDArray[np.generic]) -> str:
+    """Name of an initializer, stored once."""
+    if all(known.name != name for known in graph.initializer):
+        graph.initializer.append(numpy_helper.from_array(value, name))
+    return name

@@ -1,0 +1,209 @@
+"""Sealing a bundle: graph, reference vectors, model card and the manifest that names and hashes them."""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edge_runtime.bundle import MANIFEST, MODEL, MODEL_CARD, REFERENCE, Bundle, open_bundle
+from edge_runtime.classifier import Classifier
+from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.manifest import (
+    INTENDED_USE,
+    SCHEMA,
+    Calibrated,
+    Manifest,
+    Performance,
+    Provenance,
+    Requires,
+    manifest_to_json,
+)
+from edge_runtime.parity import all_passed
+from edge_runtime.verification import IMAGES, replay, stored_name
+from export.card import model_card
+from export.forward import IR_VERSION, OPSET, feature_name
+from export.graph import Perturbation, build_graph, output_names
+from training.calibration import Calibration, load_calibration
+from training.gaussians import LayerGaussian
+from training.networks import VGG, ResNet
+from training.reference import Reference, score_images
+from training.run import RunInfo, load_network, load_run, load_split, load_statistics
+from training.statistics import to_tensor
+from training.testing import TestResult, test_run
+
+REFERENCE_CELLS = 16
+ONNXRUNTIME_LOWEST = "1.20"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: everything that export needs of it.
+
+    Attributes:
+        info: run.json.
+        network: in evaluation mode, on the CPU.
+        gaussians: per layer.
+        calibration: calibration.json.
+    """
+
+    info: RunInfo
+    network: ResNet | VGG
+    gaussians: Mapping[str, LayerGaussian]
+    calibration: Calibration
+
+
+def load_trained(run: Path) -> Trained:
+    """Read a finished run folder.
+
+    Raises:
+        SourceError: a step is missing; the message names the command that makes it.
+    """
+    info = load_run(run)
+    return Trained(info, load_network(run, info), load_statistics(run), load_calibration(run))
+
+
+def seal_bundle(
+    run: Path,
+    out: Path,
+    *,
+    perturbation: Perturbation | None = None,
+    name: str = "cellgate",
+    version: str = "1",
+    source: str | None = None,
+    cache: Path | None = None,
+) -> Bundle:
+    """Export a run, compare it with PyTorch on its reference inputs and seal it.
+
+    Args:
+        run: a run folder that was fitted, calibrated and tested.
+        out: folder to make; it must not exist, or be empty.
+        perturbation: whether the graph holds eq. 3; None: if calibration chose an epsilon above 0.
+        name: of the bundle.
+        version: of the bundle.
+        source: where the run's cells are now, if they were moved.
+        cache: folder of the cache of cells.
+
+    Raises:
+        SourceError: the run is not finished, or `out` holds something.
+        CheckFailedError: the graph does not say what PyTorch says.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise SourceError(f"{out}: not empty; choose another folder for the bundle")
+    trained = load_trained(run)
+    chosen: Perturbation = perturbation or ("per-layer" if trained.calibration.detector.epsilon else "none")
+    if chosen == "none" and trained.calibration.detector.epsilon:
+        raise SourceError(
+            f"{run}: calibrated with epsilon {trained.calibration.detector.epsilon}; "
+            "calibrate with --epsilon 0 before exporting without the perturbation"
+        )
+    size = trained.info.input.size
+    model = build_graph(trained.network, trained.gaussians, size=size, perturbation=chosen)
+    files = {
+        MODEL: model.SerializeToString(),
+        REFERENCE: _reference_vectors(trained, _reference_images(trained.info, source, cache), chosen),
+    }
+    manifest = _manifest(trained, chosen, name, version, test_run(run, source=source, cache=cache))
+    checks = replay(Classifier.open(Bundle(out, manifest, "", files)))
+    if not all_passed(checks):
+        raise CheckFailedError("the graph does not say what PyTorch says:\n" + "\n".join(map(str, checks)))
+    _write(out, replace(manifest, parity={check.name: check.value for check in checks}), files)
+    return open_bundle(out)
+
+
+def write_sealed(out: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    """Write a bundle's files and, last, the manifest with their hashes: a folder cut off half-way is no bundle."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (out / name).write_bytes(data)
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    (out / MANIFEST).write_text(manifest_to_json(replace(manifest, files=hashes)))
+
+
+def _write(out: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    write_sealed(out, manifest, {**files, MODEL_CARD: model_card(manifest).encode()})
+
+
+def _reference_images(info: RunInfo, source: str | None, cache: Path | None) -> NDArray[np.uint8]:
+    """Test cells, as many of one class as of the other: uint8 [N, size, size, 3]."""
+    cells, split = load_split(info, source=source, cache=cache)
+    rng = np.random.default_rng(info.config.seed)
+    per_class = REFERENCE_CELLS // len(info.classes)
+    chosen = [
+        rng.permutation(split.test[cells.labels[split.test] == label])[:per_class]
+        for label in range(len(info.classes))
+    ]
+    return np.ascontiguousarray(cells.images[np.concatenate(chosen)])
+
+
+def _reference_vectors(trained: Trained, images: NDArray[np.uint8], perturbation: Perturbation) -> bytes:
+    """The bytes of reference.npz: the images and everything the PyTorch reference says of them."""
+    reference = score_images(
+        trained.network, trained.gaussians, to_tensor(images), trained.calibration.detector.epsilon
+    )
+    outputs = named_outputs(reference, trained.network.layers)
+    vectors: dict[str, NDArray[np.generic]] = {IMAGES: images}
+    for name in output_names(trained.network, perturbation):
+        value = outputs[name].numpy()
+        vectors[stored_name(name)] = np.sign(value).astype(np.int8) if name.startswith("gradient.") else value
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **vectors)
+    return buffer.getvalue()
+
+
+def named_outputs(reference: Reference, layers: tuple[str, ...]) -> dict[str, Tensor]:
+    """The reference's values under the names of the graph's outputs."""
+    named = {"logits": reference.logits, "distances": reference.distances, "confidences": reference.confidences}
+    for number, layer in enumerate(layers):
+        named[feature_name(layer)] = reference.features[number]
+        named[f"gradient.{layer}"] = reference.gradients[:, number]
+    return named
+
+
+def _manifest(
+    trained: Trained, perturbation: Perturbation, name: str, version: str, tested: TestResult
+) -> Manifest:
+    info, calibration = trained.info, trained.calibration
+    return Manifest(
+        schema=SCHEMA,
+        name=name,
+        version=version,
+        classes=info.classes,
+        input=info.input,
+        perturbation=perturbation,
+        outputs=output_names(trained.network, perturbation),
+        detector=calibration.detector,
+        orientation="high-is-in-distribution",
+        calibrated=Calibrated(
+            mode=calibration.mode,
+            anomaly=calibration.anomaly,
+            alpha=calibration.alpha,
+            fusion_cells=calibration.fusion_cells,
+            threshold_cells=calibration.threshold_cells,
+            how=calibration.how,
+        ),
+        performance=Performance(
+            sensitivity=tested.sensitivity,
+            parasitized=tested.parasitized,
+            false_positive_rate=1 - tested.specificity,
+            uninfected=tested.uninfected,
+            rejected=tested.rejected,
+            split=info.config.split,
+        ),
+        requires=Requires(opset=OPSET, ir_version=IR_VERSION, onnxruntime=ONNXRUNTIME_LOWEST),
+        parity={},
+        provenance=Provenance(
+            network=info.config.network,
+            cells_digest=info.cells_digest,
+            split_digest=info.split_digest,
+            seed=info.config.seed,
+            git_commit=info.git_commit,
+            torch=info.torch,
+        ),
+        intended_use=INTENDED_USE,
+        files={},
+    )

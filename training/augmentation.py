@@ -1,0 +1,140 @@
+"""Augmentation on tensors: the paper's rotation, shear, translation and zoom, and the microscope's light.
+
+All random numbers of an epoch are drawn at once, one row per cell, so that what happens to a cell depends
+on (seed, epoch, cell) alone: not on the batch it falls in, nor on the number of processes.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far each change goes; every factor is drawn uniformly from its range.
+
+    Attributes:
+        rotation: largest angle in degrees; flips are always drawn.
+        shear: largest shear, as the tangent of its angle.
+        shift: largest translation, as a fraction of the side.
+        zoom: range of magnification.
+        gain: range of the light's brightness.
+        cast: largest change of one channel against the others.
+        contrast: largest change of contrast around the cell's mean.
+        saturation: largest change of saturation.
+        blur: share of cells that are defocused slightly.
+        noise: largest standard deviation of the sensor's noise, in [0, 1] units.
+        erosion: share of cells whose mask is shrunk by one to three pixels, as another segmentation might.
+    """
+
+    rotation: float = 180.0
+    shear: float = 0.15
+    shift: float = 0.06
+    zoom: tuple[float, float] = (0.85, 1.1)
+    gain: tuple[float, float] = (0.6, 1.15)
+    cast: float = 0.15
+    contrast: float = 0.2
+    saturation: float = 0.3
+    blur: float = 0.2
+    noise: float = 0.02
+    erosion: float = 0.3
+
+
+# One column of uniform random numbers per decision below.
+_COLUMNS = 20
+
+
+def draw(cells: int, *, seed: int, epoch: int) -> Tensor:
+    """Draw the random numbers of one epoch: float32 [cells, columns] in [0, 1)."""
+    generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
+    return torch.rand(cells, _COLUMNS, generator=generator)
+
+
+def augment(images: Tensor, uniform: Tensor, strength: Strength) -> Tensor:
+    """Change a batch as another slide, stain, light and segmentation might have.
+
+    Args:
+        images: float32 [N, 3, H, W] in [0, 1], black outside the cell.
+        uniform: float32 [N, columns], the rows of `draw` for these cells.
+        strength: how far each change goes.
+
+    Returns:
+        float32 [N, 3, H, W] in [0, 1], black outside the cell.
+    """
+    u = uniform.to(images.device)
+    moved = _move(images, u[:, 0:8], strength)
+    cell = _mask(moved, u[:, 8], strength)
+    lit = _relight(moved, cell, u[:, 9:16], strength)
+    seen = _blur(lit, u[:, 16], strength) + _noise(lit, u[:, 17:20], strength)
+    return seen.clamp(0, 1) * cell
+
+
+def _symmetric(u: Tensor, limit: float) -> Tensor:
+    return (2 * u - 1) * limit
+
+
+def _between(u: Tensor, limits: tuple[float, float]) -> Tensor:
+    return limits[0] + u * (limits[1] - limits[0])
+
+
+def _move(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
+    angle = torch.deg2rad(_symmetric(u[:, 0], strength.rotation))
+    zoom = _between(u[:, 1], strength.zoom)
+    shear = _symmetric(u[:, 2], strength.shear)
+    flip = torch.where(u[:, 3] < 0.5, -1.0, 1.0)
+    cos, sin = angle.cos() / zoom, angle.sin() / zoom
+    shift_x, shift_y = _symmetric(u[:, 4], 2 * strength.shift), _symmetric(u[:, 5], 2 * strength.shift)
+    rows = (flip * cos, flip * (shear * cos - sin), shift_x, sin, shear * sin + cos, shift_y)
+    theta = torch.stack(rows, dim=1).view(-1, 2, 3)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+
+
+def _mask(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
+    """1 on the cell, 0 outside, for some cells shrunk by one to three pixels: [N, 1, H, W]."""
+    background = (images.amax(dim=1, keepdim=True) <= 1 / 255).float()
+    mask = 1 - background
+    for radius in (1, 2, 3):
+        chosen = (u >= strength.erosion * (radius - 1) / 3) & (u < strength.erosion * radius / 3)
+        if chosen.any():
+            grown = F.max_pool2d(background[chosen], 2 * radius + 1, 1, radius)
+            mask[chosen] = 1 - grown
+    return mask
+
+
+def _relight(images: Tensor, cell: Tensor, u: Tensor, strength: Strength) -> Tensor:
+    def per_cell(values: Tensor) -> Tensor:
+        return values.view(len(images), -1, 1, 1)
+
+    gain = per_cell(_between(u[:, 0], strength.gain))
+    cast = 1 + per_cell(_symmetric(u[:, 1:4], strength.cast))
+    contrast = per_cell(1 + _symmetric(u[:, 4], strength.contrast))
+    saturation = per_cell(1 + _symmetric(u[:, 5], strength.saturation))
+    grey = images.mean(dim=1, keepdim=True)
+    coloured = grey + (images - grey) * saturation
+    area = cell.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    mean = (coloured * cell).sum(dim=(2, 3), keepdim=True) / area
+    return (mean + (coloured - mean) * contrast).clamp(0, 1) * gain * cast
+
+
+def _blur(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
+    """Defocus: a 5x5 binomial kernel on the chosen cells."""
+    chosen = u < strength.blur
+    if not chosen.any():
+        return images
+    row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device) / 16
+    kernel = (row[:, None] * row[None, :]).expand(3, 1, 5, 5)
+    blurred = images.clone()
+    blurred[chosen] = F.conv2d(images[chosen], kernel, padding=2, groups=3)
+    return blurred
+
+
+def _noise(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
+    """Sensor noise cut from one fixed sheet at a random place, so that it depends on the cell's row alone."""
+    height, width = images.shape[2:]
+    sheet = torch.randn(3, 2 * height, 2 * width, generator=torch.Generator().manual_seed(0))
+    tops, lefts = (u[:, 0] * height).long().tolist(), (u[:, 1] * width).long().tolist()
+    cut = [sheet[:, y : y + height, x : x + width] for y, x in zip(tops, lefts, strict=True)]
+    return torch.stack(cut).to(images.device) * (u[:, 2] * strength.noise).view(-1, 1, 1, 1)

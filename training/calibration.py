@@ -1,0 +1,276 @@
+"""Fitting the fusion of the layers and the threshold on validation cells.
+
+One half of the validation cells fits the weights of the layers (and, with a known anomaly, epsilon); the
+other half, which nothing else has used, sets the threshold by split conformal prediction.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.metrics import roc_auc_score
+
+from edge_runtime.decision import Detector
+from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.images import decode_image, list_images
+from edge_runtime.preprocessing import resize_crop
+from training.cells import CellSet
+from training.gaussians import LayerGaussian
+from training.networks import ResNet, VGG
+from training.reference import score_images, score_plain
+from training import simulated
+from training.run import CALIBRATION, load_network, load_run, load_split, load_statistics, write_text
+from training.splits import calibration_halves
+from training.statistics import BLOCK, as_images, to_tensor
+
+Mode = Literal["none", "known"]
+Array = NDArray[np.float64]
+
+# Lee et al.'s magnitudes in units of the image; those below half a grey level are left out.
+EPSILONS = (0.0, 0.002, 0.005, 0.01)
+REJECTED = 0.05  # share of in-distribution cells that may be rejected
+_FEWEST_ANOMALIES = 10
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The content of calibration.json.
+
+    Attributes:
+        detector: what the device decides by.
+        mode: "none" (no anomaly was known) or "known" (logistic regression against one, as in the paper).
+        anomaly: what the known anomaly was, or "".
+        alpha: share of in-distribution cells that the threshold was set to reject.
+        fusion_cells: in-distribution cells that fitted the weights.
+        anomaly_cells: anomalies that fitted the weights.
+        threshold_cells: in-distribution cells that set the threshold, used for nothing else.
+        how: how epsilon, weights and threshold were chosen, in words.
+        auroc: of the fused score against the known anomaly, on the cells it was fitted on; None without one.
+        schema: version of this file.
+    """
+
+    detector: Detector
+    mode: Mode
+    anomaly: str
+    alpha: float
+    fusion_cells: int
+    anomaly_cells: int
+    threshold_cells: int
+    how: str
+    auroc: float | None
+    schema: int = _SCHEMA
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Weights of the layers and a bias: M* = confidences @ weights + bias."""
+
+    weights: Array
+    bias: float
+
+    def score(self, confidences: Array) -> Array:
+        """[N, L] -> [N]."""
+        return np.asarray(confidences @ self.weights + self.bias)
+
+
+def z_sum(confidences: Array) -> Fusion:
+    """Mean over layers of the confidences, each standardised on in-distribution cells [N, L]."""
+    mean, deviation = confidences.mean(axis=0), confidences.std(axis=0)
+    weights = 1 / (deviation * confidences.shape[1])
+    return Fusion(weights, float(-(weights * mean).sum()))
+
+
+def logistic(confidences: Array, anomalous: Array) -> Fusion:
+    """Logistic regression between in-distribution cells and an anomaly, on standardised confidences.
+
+    Args:
+        confidences: [N, L] of in-distribution cells.
+        anomalous: [M, L] of the anomaly.
+    """
+    both = np.concatenate([confidences, anomalous])
+    mean, deviation = both.mean(axis=0), both.std(axis=0)
+    labels = np.concatenate([np.ones(len(confidences)), np.zeros(len(anomalous))])
+    model = LogisticRegressionCV(Cs=10, cv=5, l1_ratios=(0.0,), scoring="roc_auc", use_legacy_attributes=False)
+    model.fit((both - mean) / deviation, labels)
+    weights = model.coef_[0] / deviation
+    return Fusion(weights, float(model.intercept_[0] - (weights * mean).sum()))
+
+
+def conformal_threshold(scores: Array, alpha: float) -> float:
+    """The threshold that rejects a new in-distribution cell with probability at most alpha.
+
+    Split conformal prediction: the k-th smallest of n scores with k = floor((n + 1) alpha); a new exchangeable
+    score falls below it with probability at most alpha.
+
+    Raises:
+        CheckFailedError: fewer than 1 / alpha - 1 scores.
+    """
+    rank = int(np.floor((len(scores) + 1) * alpha))
+    if rank < 1:
+        needed = int(np.ceil(1 / alpha)) - 1
+        raise CheckFailedError(f"{len(scores)} validation cells cannot set a threshold; at least {needed} are needed")
+    return float(np.sort(scores)[rank - 1])
+
+
+def confidences_of(
+    network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], images: torch.Tensor, epsilon: float
+) -> Array:
+    """Confidences [N, L] of images [N, 3, H, W] by the reference, in blocks."""
+    blocks = []
+    for block in images.split(BLOCK):
+        if epsilon == 0:
+            blocks.append(score_plain(network, gaussians, block)[1])
+        else:
+            blocks.append(score_images(network, gaussians, block, epsilon).confidences)
+    return torch.cat(blocks).numpy().astype(np.float64)
+
+
+def calibrate(
+    network: ResNet | VGG,
+    gaussians: Mapping[str, LayerGaussian],
+    cells: CellSet,
+    halves: tuple[NDArray[np.int64], NDArray[np.int64]],
+    *,
+    anomaly: tuple[str, torch.Tensor] | None = None,
+    epsilon: float | None = None,
+    alpha: float = REJECTED,
+) -> Calibration:
+    """Fit fusion, epsilon and threshold.
+
+    Args:
+        network: trained.
+        gaussians: its statistics.
+        cells: the cells of the run.
+        halves: validation cells for the fusion, and for the threshold.
+        anomaly: name and images [M, 3, H, W] of the known anomaly; None for the mode "none".
+        epsilon: the magnitude to use; if None it is chosen with a known anomaly, and 0 without.
+        alpha: share of in-distribution cells to reject.
+    """
+    fusion_images, threshold_images = (as_images(cells, half) for half in halves)
+    if anomaly is None:
+        chosen = epsilon or 0.0
+        fusion = z_sum(confidences_of(network, gaussians, fusion_images, chosen))
+        auroc, how = None, "epsilon given" if epsilon else "no perturbation"
+        how += "; weights: one over the standard deviation of each layer's confidence"
+    else:
+        chosen, fusion, auroc = _against(network, gaussians, fusion_images, anomaly[1], epsilon)
+        how = "epsilon and weights: logistic regression with the best AUROC against the known anomaly"
+    scores = fusion.score(confidences_of(network, gaussians, threshold_images, chosen))
+    detector = Detector(
+        layers=network.layers,
+        epsilon=chosen,
+        weights=tuple(fusion.weights.tolist()),
+        bias=fusion.bias,
+        threshold=conformal_threshold(scores, alpha),
+    )
+    return Calibration(
+        detector=detector,
+        mode="none" if anomaly is None else "known",
+        anomaly="" if anomaly is None else anomaly[0],
+        alpha=alpha,
+        fusion_cells=len(halves[0]),
+        anomaly_cells=0 if anomaly is None else len(anomaly[1]),
+        threshold_cells=len(halves[1]),
+        how=how + "; threshold: split conformal on cells used for nothing else",
+        auroc=auroc,
+    )
+
+
+def _against(
+    network: ResNet | VGG,
+    gaussians: Mapping[str, LayerGaussian],
+    images: torch.Tensor,
+    anomalous: torch.Tensor,
+    epsilon: float | None,
+) -> tuple[float, Fusion, float]:
+    """The epsilon, fusion and AUROC that tell a known anomaly best."""
+    best: tuple[float, Fusion, float] | None = None
+    for candidate in EPSILONS if epsilon is None else (epsilon,):
+        normal = confidences_of(network, gaussians, images, candidate)
+        strange = confidences_of(network, gaussians, anomalous, candidate)
+        fusion = logistic(normal, strange)
+        scores = np.concatenate([fusion.score(normal), fusion.score(strange)])
+        labels = np.concatenate([np.ones(len(normal)), np.zeros(len(strange))])
+        auroc = float(roc_auc_score(labels, scores))
+        if best is None or auroc > best[2]:
+            best = (candidate, fusion, auroc)
+    assert best is not None
+    return best
+
+
+def calibrate_run(
+    folder: Path,
+    *,
+    anomalies: str | None = None,
+    epsilon: float | None = None,
+    alpha: float = REJECTED,
+    source: str | None = None,
+    cache: Path | None = None,
+) -> Calibration:
+    """Calibrate a fitted run and write calibration.json.
+
+    Args:
+        folder: the run folder.
+        anomalies: images of the known anomaly (file, folder or zip), or "simulated"; None for no known anomaly.
+        epsilon: see `calibrate`.
+        alpha: share of in-distribution cells that may be rejected.
+        source: where the run's cells are now, if they were moved.
+        cache: folder of the cache of cells.
+    """
+    info = load_run(folder)
+    cells, split = load_split(info, source=source, cache=cache)
+    known = None if anomalies is None else (anomalies, _anomaly_images(anomalies, info.input.size))
+    made = calibrate(
+        load_network(folder, info),
+        load_statistics(folder),
+        cells,
+        calibration_halves(split.validation, cells.labels, seed=info.config.seed),
+        anomaly=known,
+        epsilon=epsilon,
+        alpha=alpha,
+    )
+    save_calibration(folder, made)
+    return made
+
+
+def _anomaly_images(source: str, size: int) -> torch.Tensor:
+    if simulated.is_simulated(source):
+        crops = [resize_crop(crop, size, kind) for kind, crop in simulated.anomalies(simulated.parse(source))]
+    else:
+        files = list_images(source)
+        crops = [resize_crop(decode_image(file.read(), file.name), size, file.name) for file in files]
+    if len(crops) < _FEWEST_ANOMALIES:
+        raise SourceError(f"{source}: {len(crops)} images; at least {_FEWEST_ANOMALIES} are needed to fit against")
+    return to_tensor(np.stack(crops))
+
+
+def save_calibration(folder: Path, calibration: Calibration) -> None:
+    """Write calibration.json."""
+    write_text(folder / CALIBRATION, json.dumps(asdict(calibration), indent=2) + "\n")
+
+
+def load_calibration(folder: Path) -> Calibration:
+    """Read calibration.json.
+
+    Raises:
+        SourceError: absent, unreadable or of another version.
+    """
+    path = folder / CALIBRATION
+    try:
+        raw = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise SourceError(f"{path}: missing; run 'python -m training calibrate --run {folder}'") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path}: cannot be read ({error})") from error
+    if raw.get("schema") != _SCHEMA or set(raw) != {f.name for f in fields(Calibration)}:
+        raise SourceError(f"{path}: written by another version of cellgate; calibrate again")
+    detector = raw["detector"]
+    raw["detector"] = Detector(**{**detector, "layers": tuple(detector["layers"]), "weights": tuple(detector["weights"])})
+    return Calibration(**raw)

@@ -1,0 +1,257 @@
+"""The one training loop: any network, one process or several, cut off at any time and resumed.
+
+SGD with Nesterov momentum on a one-cycle schedule; the weights that are kept are an exponential moving
+average, which is what the Gaussian statistics are then estimated on.
+"""
+
+import copy
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from edge_runtime.errors import SourceError
+from edge_runtime.preprocessing import InputSpec
+from training import distributed
+from training.augmentation import Strength, augment, draw
+from training.cells import CellSet, load_cells
+from training.networks import ResNet, VGG, build_network, load_pretrained
+from training.run import (
+    CHECKPOINT,
+    RUN_FILE,
+    WEIGHTS,
+    RunConfig,
+    RunInfo,
+    add_metrics,
+    load_network,
+    load_run,
+    load_split,
+    make_split,
+    new_run,
+    save_run,
+    save_weights,
+)
+from training.splits import Split
+from training.statistics import as_images, fit_statistics, predict
+
+Network = ResNet | VGG
+
+WEIGHT_DECAY = 5e-4
+MOMENTUM = 0.9
+LABEL_SMOOTHING = 0.05
+WARM_UP = 0.2  # share of the steps in which the learning rate rises
+AVERAGE_DECAY = 0.99  # of the moving average of the weights, per step
+CHECKPOINT_SECONDS = 120.0
+
+
+@dataclass
+class _State:
+    """What a checkpoint holds: enough to go on as if nothing had happened."""
+
+    network: Network
+    average: Network
+    optimiser: torch.optim.SGD
+    schedule: torch.optim.lr_scheduler.OneCycleLR
+    step: int = 0
+    seconds: float = 0.0
+
+    def save(self, folder: Path) -> None:
+        save_weights(
+            folder / CHECKPOINT,
+            {
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "step": self.step,
+                "seconds": self.seconds,
+            },
+        )
+
+    def load(self, folder: Path) -> None:
+        stored = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
+        self.network.load_state_dict(stored["network"])
+        self.average.load_state_dict(stored["average"])
+        self.optimiser.load_state_dict(stored["optimiser"])
+        self.schedule.load_state_dict(stored["schedule"])
+        self.step, self.seconds = stored["step"], stored["seconds"]
+
+
+def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInfo:
+    """Start a run: split the cells, train the network, estimate the Gaussian statistics.
+
+    Args:
+        config: what to make.
+        folder: the run folder, which must not hold a run yet.
+        cache: folder of the cache of cells.
+
+    Raises:
+        SourceError: the cells cannot be used, or the folder holds a run already.
+    """
+    if (folder / RUN_FILE).exists():
+        raise SourceError(f"{folder}: holds a run already; go on with --resume or choose another folder")
+    cells = _load_once(config.cells, cache)
+    split = make_split(config, cells)
+    if not (len(split.train) >= config.batch_size and len(split.validation) and len(split.test)):
+        raise SourceError(f"{cells.source}: {len(cells)} cells are too few to train on")
+    distributed.wait()
+    if distributed.rank() == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_run(folder, new_run(config, cells, split, _layers(config)))
+    return _go_on(folder, cells, split)
+
+
+def resume(folder: Path, *, source: str | None = None, cache: Path | None = None) -> RunInfo:
+    """Go on with a run that was cut off; a run that has ended is left as it is.
+
+    Raises:
+        SourceError: there is no run, or its cells have changed.
+    """
+    info = load_run(folder)
+    if distributed.rank() != 0:
+        distributed.wait()  # the first process fills the cache for all
+    cells, split = load_split(info, source=source, cache=cache)
+    if distributed.rank() == 0:
+        distributed.wait()
+    return _go_on(folder, cells, split)
+
+
+def _load_once(source: str, cache: Path | None) -> CellSet:
+    if distributed.rank() != 0:
+        distributed.wait()  # the first process fills the cache for all
+    cells = load_cells(source, InputSpec(), cache)
+    if distributed.rank() == 0:
+        distributed.wait()
+    return cells
+
+
+def _layers(config: RunConfig) -> tuple[str, ...]:
+    return build_network(config.network, 2).layers
+
+
+def _go_on(folder: Path, cells: CellSet, split: Split) -> RunInfo:
+    distributed.wait()
+    info = load_run(folder)
+    if not (folder / WEIGHTS).exists():
+        _train(folder, info, cells, split)
+    distributed.wait()
+    if "validation_accuracy" not in info.metrics:
+        network = load_network(folder, info).to(distributed.device())
+        fit_statistics(folder, info, network, cells, split.train)
+        accuracy = _accuracy(network, cells, split.validation)
+        if distributed.rank() == 0:
+            add_metrics(folder, validation_accuracy=accuracy)
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+    distributed.wait()
+    return load_run(folder)
+
+
+def _start(config: RunConfig, classes: int, steps: int) -> _State:
+    torch.manual_seed(config.seed)
+    network = build_network(config.network, classes)
+    if config.pretrained is not None:
+        load_pretrained(network, Path(config.pretrained))
+    network = network.to(distributed.device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.SGD(
+        network.parameters(), config.learning_rate, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.learning_rate, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False
+    )
+    return _State(network, copy.deepcopy(network).requires_grad_(requires_grad=False), optimiser, schedule)
+
+
+def _train(folder: Path, info: RunInfo, cells: CellSet, split: Split) -> None:
+    config = info.config
+    per_epoch = len(split.train) // config.batch_size
+    steps = per_epoch * config.epochs
+    state = _start(config, len(info.classes), steps)
+    if (folder / CHECKPOINT).exists():
+        state.load(folder)
+    model: nn.Module = state.network
+    if distributed.world_size() > 1:
+        model = DistributedDataParallel(state.network)
+    while state.step < steps:
+        epoch = state.step // per_epoch
+        loss = _train_epoch(model, state, info, cells, split, folder, epoch, per_epoch)
+        if distributed.rank() == 0:
+            state.save(folder)
+            click.echo(
+                f"epoch {epoch + 1}/{config.epochs}  loss {loss:.4f}  {state.seconds / 60:.1f} min", err=True
+            )
+    if distributed.rank() == 0:
+        save_weights(folder / WEIGHTS, {k: v.cpu().contiguous() for k, v in state.average.state_dict().items()})
+        add_metrics(folder, training_seconds=round(state.seconds, 1), processes=distributed.world_size())
+
+
+def _train_epoch(
+    model: nn.Module,
+    state: _State,
+    info: RunInfo,
+    cells: CellSet,
+    split: Split,
+    folder: Path,
+    epoch: int,
+    per_epoch: int,
+) -> float:
+    """Go on with one epoch from wherever it stands; returns the mean loss of what was left of it."""
+    config = info.config
+    order = np.random.default_rng([config.seed, epoch]).permutation(split.train)
+    uniform = draw(len(cells), seed=config.seed, epoch=epoch)
+    first = state.step - epoch * per_epoch
+    share = slice(distributed.rank(), None, distributed.world_size())
+    losses, clock, saved = [], time.monotonic(), time.monotonic()
+    model.train()
+    numbers = range(first, per_epoch)
+    hidden = distributed.rank() != 0
+    with click.progressbar(numbers, label=f"epoch {epoch + 1}", hidden=hidden, file=click.get_text_stream("stderr")) as bar:
+        for number in bar:
+            chosen = order[number * config.batch_size : (number + 1) * config.batch_size][share]
+            losses.append(_step(model, state, cells, chosen, uniform))
+            now = time.monotonic()
+            state.seconds, clock = state.seconds + now - clock, now
+            if distributed.rank() == 0 and now - saved > CHECKPOINT_SECONDS:
+                state.save(folder)
+                saved = now
+    return float(np.mean(losses))
+
+
+def _step(model: nn.Module, state: _State, cells: CellSet, chosen: NDArray[np.int64], uniform: Tensor) -> float:
+    device = distributed.device()
+    images = as_images(cells, chosen).to(device)
+    images = augment(images, uniform[chosen], Strength()).contiguous(memory_format=torch.channels_last)
+    logits, _ = model(images)
+    loss = F.cross_entropy(
+        logits, torch.from_numpy(cells.labels[chosen]).to(device), label_smoothing=LABEL_SMOOTHING
+    )
+    state.optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    state.optimiser.step()
+    state.schedule.step()
+    state.step += 1
+    _follow(state)
+    return float(loss.detach())
+
+
+@torch.no_grad()
+def _follow(state: _State) -> None:
+    """Move the average towards the weights; early on faster, so that the start is forgotten."""
+    decay = min(AVERAGE_DECAY, (1 + state.step) / (10 + state.step))
+    current = state.network.state_dict()
+    for name, value in state.average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(current[name], 1 - decay)
+        else:
+            value.copy_(current[name])
+
+
+def _accuracy(network: Network, cells: CellSet, chosen: NDArray[np.int64]) -> float:
+    logits, _ = predict(network, cells, chosen)
+    return float((logits.argmax(axis=1) == cells.labels[chosen]).mean())

@@ -1,0 +1,165 @@
+"""Class-conditional Gaussian statistics with a tied covariance (Lee et al. 2018, eq. 1; the paper, eq. 1).
+
+Everything is float64. The sufficient statistics are sums over cells, so they stream over batches and add up
+across processes; the Ledoit-Wolf shrinkage comes from the same sums, through fourth moments.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.errors import CheckFailedError, SourceError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over the cells of each class, for one layer with C channels and K classes.
+
+    Attributes:
+        count: [K], number of cells.
+        first: [K, C], sum of f.
+        second: [K, C, C], sum of f f^T.
+        third: [K, C], sum of |f|^2 f.
+        fourth: [K], sum of |f|^4.
+    """
+
+    count: Array
+    first: Array
+    second: Array
+    third: Array
+    fourth: Array
+
+    @classmethod
+    def of(cls, features: NDArray[np.floating], labels: NDArray[np.int64], classes: int) -> "Moments":
+        """Sums over one batch: features [N, C], labels [N] in 0..classes-1."""
+        f = np.asarray(features, np.float64)
+        one_hot = np.eye(classes)[labels]
+        square = (f * f).sum(axis=1)
+        return cls(
+            count=one_hot.sum(axis=0),
+            first=one_hot.T @ f,
+            second=np.stack([(f * one_hot[:, k : k + 1]).T @ f for k in range(classes)]),
+            third=one_hot.T @ (square[:, None] * f),
+            fourth=one_hot.T @ (square * square),
+        )
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Sums over both sets of cells."""
+        pairs = zip(self.arrays(), other.arrays(), strict=True)
+        return Moments(*(a + b for a, b in pairs))
+
+    def arrays(self) -> tuple[Array, ...]:
+        """The five sums, in the order of the fields."""
+        return self.count, self.first, self.second, self.third, self.fourth
+
+
+@dataclass(frozen=True)
+class LayerGaussian:
+    """One Gaussian per class, with one covariance for all, for one layer.
+
+    Attributes:
+        means: float64 [K, C], mu_c.
+        whitening: float64 [C, C], lower triangular W with W^T W = S^-1, so that d^2 = |W (f - mu)|^2.
+        counts: float64 [K], cells per class.
+        shrinkage: share of the identity in the shrunk covariance, 0 to 1.
+        condition: condition number of the shrunk covariance.
+    """
+
+    means: Array
+    whitening: Array
+    counts: Array
+    shrinkage: float
+    condition: float
+
+    def distances(self, features: NDArray[np.floating]) -> Array:
+        """Squared Mahalanobis distance to every class: [N, C] -> float64 [N, K]."""
+        white = (np.asarray(features, np.float64) - self.means.mean(axis=0)) @ self.whitening.T
+        centres = (self.means - self.means.mean(axis=0)) @ self.whitening.T
+        return np.asarray(((white[:, None] - centres[None]) ** 2).sum(axis=2))
+
+
+def fit_gaussian(moments: Moments, layer: str) -> LayerGaussian:
+    """Class means and the tied covariance, shrunk as Ledoit & Wolf (2004) derive.
+
+    Raises:
+        CheckFailedError: a class without cells, or a layer whose features do not vary.
+    """
+    if (moments.count < 2).any():
+        raise CheckFailedError(f"{layer}: a class has fewer than 2 cells; use more cells")
+    total = moments.count.sum()
+    means = moments.first / moments.count[:, None]
+    covariance = _centred_second(moments, means) / total
+    channels = len(covariance)
+    variance = np.trace(covariance) / channels
+    if variance <= 0:
+        raise CheckFailedError(f"{layer}: the features are the same for every cell; train longer")
+    # sum_i |x_i - mu|^4 / n - |S|^2 estimates n times the error of S (Ledoit & Wolf 2004, lemma 3.4).
+    spread = (covariance**2).sum()
+    error = (_centred_fourth(moments, means) / total - spread) / total
+    shrinkage = float(np.clip(error / (spread - channels * variance**2), 0, 1)) if channels > 1 else 0.0
+    shrunk = (1 - shrinkage) * covariance + shrinkage * variance * np.eye(channels)
+    factor = np.linalg.cholesky(shrunk)
+    return LayerGaussian(
+        means=means,
+        whitening=np.linalg.inv(factor),
+        counts=moments.count,
+        shrinkage=shrinkage,
+        condition=float(np.linalg.cond(shrunk)),
+    )
+
+
+def _centred_second(moments: Moments, means: Array) -> Array:
+    outer = np.einsum("k,kc,kd->cd", moments.count, means, means)
+    return np.asarray(moments.second.sum(axis=0) - outer)
+
+
+def _centred_fourth(moments: Moments, means: Array) -> float:
+    """Sum over all cells of |f - mu|^4, expanded into the sums we have."""
+    m2 = (means**2).sum(axis=1)
+    trace = np.trace(moments.second, axis1=1, axis2=2)
+    projected = np.einsum("kc,kcd,kd->k", means, moments.second, means)
+    along = (moments.first * means).sum(axis=1)
+    third = (moments.third * means).sum(axis=1)
+    sums = moments.fourth + 4 * projected + moments.count * m2**2 - 4 * third + 2 * m2 * trace - 4 * m2 * along
+    return float(sums.sum())
+
+
+def save_gaussians(path: Path, layers: Iterable[tuple[str, LayerGaussian]]) -> None:
+    """Write the statistics of every layer to an npz file (no pickle)."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    names = []
+    for name, gaussian in layers:
+        names.append(name)
+        arrays[f"{name}.means"] = gaussian.means
+        arrays[f"{name}.whitening"] = gaussian.whitening
+        arrays[f"{name}.counts"] = gaussian.counts
+        arrays[f"{name}.shrinkage"] = np.array(gaussian.shrinkage)
+        arrays[f"{name}.condition"] = np.array(gaussian.condition)
+    np.savez(path, layers=np.array(names), allow_pickle=False, **arrays)
+
+
+def load_gaussians(path: Path) -> dict[str, LayerGaussian]:
+    """Read what `save_gaussians` wrote, in the order of the layers.
+
+    Raises:
+        SourceError: the file is absent or no such npz.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {
+                str(name): LayerGaussian(
+                    means=stored[f"{name}.means"],
+                    whitening=stored[f"{name}.whitening"],
+                    counts=stored[f"{name}.counts"],
+                    shrinkage=float(stored[f"{name}.shrinkage"]),
+                    condition=float(stored[f"{name}.condition"]),
+                )
+                for name in stored["layers"]
+            }
+    except (OSError, KeyError, ValueError) as error:
+        raise SourceError(f"{path}: no Gaussian statistics ({error}); run fit again with --resume") from error

@@ -1,0 +1,100 @@
+"""The PyTorch reference of the paper's equations 2 to 4, written for clarity. Everything else is compared with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.gaussians import LayerGaussian
+from training.networks import ResNet, VGG
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the reference says of N cells with L layers and K classes.
+
+    Attributes:
+        logits: [N, K].
+        features: per layer [N, C_l], of the unperturbed image.
+        distances: [N, L, K], squared Mahalanobis distances of the unperturbed image.
+        gradients: [N, L, 3, H, W], per layer that of the distance to the nearest class.
+        perturbed: [N, L, 3, H, W], per layer the perturbed image (eq. 3).
+        confidences: [N, L], M_l (eq. 4), from the perturbed images.
+    """
+
+    logits: Tensor
+    features: tuple[Tensor, ...]
+    distances: Tensor
+    gradients: Tensor
+    perturbed: Tensor
+    confidences: Tensor
+
+
+class Layer:
+    """One layer's Gaussian as tensors of the network's own type and device."""
+
+    def __init__(self, gaussian: LayerGaussian, like: Tensor) -> None:
+        self.means = torch.from_numpy(gaussian.means).to(like)
+        self.whitening = torch.from_numpy(gaussian.whitening).to(like)
+
+    def distances(self, features: Tensor) -> Tensor:
+        """(f - mu_c)^T S^-1 (f - mu_c) for every class c: [N, C] -> [N, K]."""
+        difference = features[:, None, :] - self.means[None, :, :]
+        return (difference @ self.whitening.T).square().sum(dim=2)
+
+
+def score_images(
+    network: ResNet | VGG,
+    gaussians: Mapping[str, LayerGaussian],
+    images: Tensor,
+    epsilon: float,
+) -> Reference:
+    """Score a batch of images, every layer with its own perturbed image as in the paper.
+
+    Args:
+        network: in evaluation mode; its parameters' type (float32 or float64) decides the arithmetic.
+        gaussians: per layer of the network.
+        images: [N, 3, H, W] RGB in [0, 1].
+        epsilon: magnitude of the perturbation, in units of the image.
+    """
+    parameter = next(network.parameters())
+    layers = [Layer(gaussians[name], parameter) for name in network.layers]
+    # Two copies of the input would share no graph, so one forward pass serves all layers' gradients.
+    inputs = images.to(parameter).requires_grad_()
+    logits, features = network(inputs)
+    distances, gradients, perturbed, confidences = [], [], [], []
+    for number, layer in enumerate(layers):
+        distance = layer.distances(features[number])
+        nearest = distance.min(dim=1).values  # eq. 2: the distance to the nearest class
+        (gradient,) = torch.autograd.grad(nearest.sum(), inputs, retain_graph=True)
+        shifted = (inputs.detach() - epsilon * gradient.sign()).clamp(0, 1)  # eq. 3
+        with torch.no_grad():
+            _, again = network(shifted)
+            confidence = -layer.distances(again[number]).min(dim=1).values  # eq. 4
+        distances.append(distance.detach())
+        gradients.append(gradient)
+        perturbed.append(shifted)
+        confidences.append(confidence)
+    return Reference(
+        logits=logits.detach(),
+        features=tuple(f.detach() for f in features),
+        distances=torch.stack(distances, dim=1),
+        gradients=torch.stack(gradients, dim=1),
+        perturbed=torch.stack(perturbed, dim=1),
+        confidences=torch.stack(confidences, dim=1),
+    )
+
+
+@torch.inference_mode()
+def score_plain(
+    network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], images: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Logits [N, K] and confidences [N, L] without perturbation (epsilon 0), in one forward pass."""
+    parameter = next(network.parameters())
+    logits, features = network(images.to(parameter))
+    confidences = [
+        -Layer(gaussians[name], parameter).distances(f).min(dim=1).values
+        for name, f in zip(network.layers, features, strict=True)
+    ]
+    return logits, torch.stack(confidences, dim=1)

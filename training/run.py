@@ -1,0 +1,213 @@
+"""The run folder, which hands a trained detector from training to export. Plain files, no pickle.
+
+`run.json` (configuration, split, metrics), `weights.pt` (state dict), `gaussians.npz`, `calibration.json`;
+while training goes on also `checkpoint.pt`.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from edge_runtime.errors import SourceError
+from edge_runtime.preprocessing import InputSpec
+from training.archive import CLASSES
+from training.cells import CellSet, load_cells
+from training.gaussians import LayerGaussian, load_gaussians
+from training.networks import ResNet, VGG, build_network
+from training.splits import Split, SplitBy, split_cells
+
+RUN_FILE, WEIGHTS, GAUSSIANS, CALIBRATION, CHECKPOINT = (
+    "run.json",
+    "weights.pt",
+    "gaussians.npz",
+    "calibration.json",
+    "checkpoint.pt",
+)
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides what a run makes.
+
+    Attributes:
+        cells: source of the cells (see `cells.load_cells`).
+        network: one of `networks.NETWORKS`.
+        split: "image" or "patient".
+        seed: of the split, the weights, the order of cells and the augmentation.
+        epochs: passes over the training cells.
+        batch_size: cells per step, over all processes.
+        learning_rate: the peak of the one-cycle schedule.
+        pretrained: file of weights to start from, or None.
+    """
+
+    cells: str
+    network: str
+    split: SplitBy
+    seed: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    pretrained: str | None = None
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """The content of run.json.
+
+    Attributes:
+        config: what was asked for.
+        input: what the network is fed.
+        classes: names of the logits, in order.
+        layers: names of the feature layers, in order.
+        cells_digest: sha256 over the cells.
+        split_digest: sha256 over the split.
+        counts: cells per part of the split.
+        git_commit: of the code, or "unknown".
+        torch: version that trained.
+        metrics: figures by name, as they come to be known.
+        schema: version of this file.
+    """
+
+    config: RunConfig
+    input: InputSpec
+    classes: tuple[str, ...]
+    layers: tuple[str, ...]
+    cells_digest: str
+    split_digest: str
+    counts: Mapping[str, int]
+    git_commit: str
+    torch: str
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+
+def new_run(config: RunConfig, cells: CellSet, split: Split, layers: tuple[str, ...]) -> RunInfo:
+    """Describe a run that is about to start."""
+    counts = {part: len(getattr(split, part)) for part in ("train", "validation", "test")}
+    return RunInfo(
+        config=config,
+        input=InputSpec(),
+        classes=CLASSES,
+        layers=layers,
+        cells_digest=cells.digest,
+        split_digest=split.digest,
+        counts=counts,
+        git_commit=_git_commit(),
+        torch=torch.__version__,
+    )
+
+
+def save_run(folder: Path, info: RunInfo) -> None:
+    """Write run.json, whole or not at all."""
+    write_text(folder / RUN_FILE, json.dumps(asdict(info), indent=2) + "\n")
+
+
+def load_run(folder: Path) -> RunInfo:
+    """Read run.json.
+
+    Raises:
+        SourceError: absent, unreadable or of another schema.
+    """
+    path = folder / RUN_FILE
+    try:
+        raw = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise SourceError(f"{folder}: no run folder ({RUN_FILE} is missing); make one with fit") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path}: cannot be read ({error})") from error
+    known = {f.name for f in fields(RunInfo)}
+    if raw.get("schema") != SCHEMA or set(raw) != known:
+        raise SourceError(f"{path}: written by another version of cellgate; fit again")
+    raw["config"] = RunConfig(**raw["config"])
+    raw["input"]["range"] = tuple(raw["input"]["range"])
+    raw["input"] = InputSpec(**raw["input"])
+    return RunInfo(**{**raw, "classes": tuple(raw["classes"]), "layers": tuple(raw["layers"])})
+
+
+def add_metrics(folder: Path, **metrics: object) -> None:
+    """Add figures to run.json, replacing those of the same name."""
+    info = load_run(folder)
+    save_run(folder, replace(info, metrics={**info.metrics, **metrics}))
+
+
+def load_network(folder: Path, info: RunInfo) -> ResNet | VGG:
+    """The trained network of a run, in evaluation mode on the CPU.
+
+    Raises:
+        SourceError: no weights yet, or weights of another network.
+    """
+    path = folder / WEIGHTS
+    network = build_network(info.config.network, len(info.classes))
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except FileNotFoundError as error:
+        raise SourceError(f"{path}: training has not ended; go on with fit --resume") from error
+    except RuntimeError as error:
+        raise SourceError(f"{path}: not the weights of {info.config.network}") from error
+    return network.eval()
+
+
+def load_statistics(folder: Path) -> dict[str, LayerGaussian]:
+    """The Gaussian statistics of a run, per layer in order."""
+    return load_gaussians(folder / GAUSSIANS)
+
+
+def load_split(info: RunInfo, *, source: str | None = None, cache: Path | None = None) -> tuple[CellSet, Split]:
+    """The cells of a run and their split, checked against the hashes in run.json.
+
+    Args:
+        info: the run.
+        source: where the same cells are now, if they were moved.
+        cache: folder of the cache.
+
+    Raises:
+        SourceError: the cells or the split are no longer the same.
+    """
+    cells = load_cells(source or info.config.cells, info.input, cache)
+    split = make_split(info.config, cells)
+    if cells.digest != info.cells_digest or split.digest != info.split_digest:
+        raise SourceError(f"{cells.source}: not the cells this run was trained on; give the same archive")
+    return cells, split
+
+
+def make_split(config: RunConfig, cells: CellSet) -> Split:
+    """Split the cells as the configuration says."""
+    return split_cells(cells.names, cells.labels, cells.patients, by=config.split, seed=config.seed)
+
+
+def save_weights(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file of tensors, whole or not at all."""
+    unfinished = path.with_name(path.name + ".part")
+    torch.save(content, unfinished)
+    os.replace(unfinished, path)  # noqa: PTH105 - atomic, and the same on every system
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(text)
+    os.replace(unfinished, path)  # noqa: PTH105 - as above
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of trained parameters."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def _git_commit() -> str:
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - whichever git is there
+            cwd=Path(__file__).parent, capture_output=True, text=True, check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
