@@ -8,7 +8,12 @@ from pathlib import Path
 from edge_runtime.errors import BundleError
 from edge_runtime.manifest import Manifest, manifest_from_json
 
-MANIFEST, MODEL, REFERENCE, MODEL_CARD = "manifest.json", "model.onnx", "reference.npz", "MODEL_CARD.md"
+MANIFEST, MODEL, REFERENCE, MODEL_CARD = (
+    "manifest.json",
+    "model.onnx",
+    "reference.npz",
+    "MODEL_CARD.md",
+)
 FILES = (MODEL, REFERENCE, MODEL_CARD)
 
 

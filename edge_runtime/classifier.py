@@ -120,9 +120,13 @@ def start_session(model: bytes, provider: Provider, threads: int | None) -> ort.
     try:
         session = ort.InferenceSession(model, options, providers=[wanted])
     except Exception as error:  # onnxruntime's exceptions share no base class
-        raise BundleError(f"{MODEL}: onnxruntime {ort.__version__} cannot load it ({_first_line(error)})") from error
+        raise BundleError(
+            f"{MODEL}: onnxruntime {ort.__version__} cannot load it ({_first_line(error)})"
+        ) from error
     if session.get_providers()[0] != wanted:
-        raise ProviderError(f"provider {provider}: did not start; see 'cellgate doctor', or use --provider cpu")
+        raise ProviderError(
+            f"provider {provider}: did not start; see 'cellgate doctor', or use --provider cpu"
+        )
     return session
 
 

@@ -54,9 +54,7 @@ class Decisions:
         return "far-from-training" if self.rejected[index] else ""
 
 
-def decide(
-    detector: Detector, logits: NDArray[np.float32], confidences: NDArray[np.float32]
-) -> Decisions:
+def decide(detector: Detector, logits: NDArray[np.float32], confidences: NDArray[np.float32]) -> Decisions:
     """Decide for a batch of cells, in float64.
 
     Args:

@@ -38,7 +38,9 @@ class Check:
 
     def __str__(self) -> str:
         """One line for people."""
-        return f"{'ok  ' if self.passed else 'FAIL'} {self.name:<34} {self.value:9.2e}  (limit {self.limit:.0e})"
+        return (
+            f"{'ok  ' if self.passed else 'FAIL'} {self.name:<34} {self.value:9.2e}  (limit {self.limit:.0e})"
+        )
 
 
 def relative_error(ours: Array, theirs: Array) -> float:
@@ -66,9 +68,7 @@ def sign_disagreement(ours: Array, theirs: Array) -> float:
     return float((np.sign(ours) != np.sign(theirs)).mean())
 
 
-def decision_flips(
-    ours: Decisions, theirs: Decisions, threshold: float, tolerance: float
-) -> tuple[int, int]:
+def decision_flips(ours: Decisions, theirs: Decisions, threshold: float, tolerance: float) -> tuple[int, int]:
     """Decisions that differ: (beyond the tolerance, borderline ones within it).
 
     A cell is borderline if its reference score lies within `tolerance` (relative to the score's size, at

@@ -46,9 +46,7 @@ class InputSpec:
     framing: str = "tight-box,black-square"
 
 
-def masked_crop(
-    frame: NDArray[np.uint8], box: Box, mask: NDArray[np.bool_]
-) -> NDArray[np.uint8]:
+def masked_crop(frame: NDArray[np.uint8], box: Box, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Cut one cell out of a frame, exactly black outside its mask.
 
     Args:

@@ -1,0 +1,179 @@
+"""`cellgate`: the commands of the device, thin over the functions that do the same from Python."""
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import get_args
+
+import click
+
+import edge_runtime
+from edge_runtime import doctor as device
+from edge_runtime.bundle import open_bundle
+from edge_runtime.classifier import Classifier, Provider
+from edge_runtime.console import Commands
+from edge_runtime.parity import all_passed
+from edge_runtime.reading import REPORT, read_slide
+from edge_runtime.scoring import CellScore, score_images
+from edge_runtime.slide import FieldReading, SkippedFrame
+from edge_runtime.sources import EVERY_SECONDS
+from edge_runtime.verification import replay
+
+bundle_option = click.option(
+    "--bundle", required=True, type=click.Path(path_type=Path), help="The bundle folder."
+)
+provider_option = click.option(
+    "--provider",
+    type=click.Choice(get_args(Provider)),
+    default="cpu",
+    show_default=True,
+    help="Where to compute; an error if it is not to be had.",
+)
+threads_option = click.option("--threads", type=click.IntRange(1), help="CPU threads; all cores if left out.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(cls=Commands)
+@click.version_option(edge_runtime.__version__, prog_name="cellgate")
+def main() -> None:
+    """Classify blood cells, and say when not to answer. Research use only."""
+
+
+@main.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@bundle_option
+@provider_option
+@threads_option
+@json_option
+def score(images: Path, bundle: Path, provider: Provider, threads: int | None, as_json: bool) -> None:
+    """Decide for cell crops: an image, a folder or a zip; one line each."""
+    classifier = Classifier.open(bundle, provider=provider, threads=threads)
+    started, cells, skipped = time.perf_counter(), 0, 0
+    for item in score_images(images, classifier):
+        if isinstance(item, CellScore):
+            cells += 1
+            click.echo(json.dumps(asdict(item)) if as_json else _line(item))
+        else:
+            skipped += 1
+            click.echo(f"skipped: {item.name}: {item.reason}", err=True)
+    seconds = time.perf_counter() - started
+    click.echo(
+        f"{cells} cells, {cells / seconds:.1f} cells per second on {classifier.provider}, "
+        f"{skipped} skipped, by {classifier.bundle.title}",
+        err=True,
+    )
+    sys.exit(0 if cells else 1)
+
+
+def _line(cell: CellScore) -> str:
+    answer = f"rejected ({cell.reason})" if cell.rejected else cell.label
+    return (
+        f"{cell.path}: {answer}, {cell.label} {cell.probabilities[cell.label]:.3f}, "
+        f"score {cell.score:.3f} (threshold {cell.threshold:.3f})"
+    )
+
+
+@main.command()
+@click.argument("source")
+@bundle_option
+@click.option("--slide", required=True, help="The slide's code; no patient's name.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for record and report.")
+@click.option("--fields", type=click.IntRange(1), help="Stop after so many fields; a camera needs it.")
+@click.option(
+    "--every",
+    type=click.FloatRange(0),
+    default=EVERY_SECONDS,
+    show_default=True,
+    help="Seconds between fields of a video or camera.",
+)
+@provider_option
+@threads_option
+def read(
+    source: str,
+    bundle: Path,
+    slide: str,
+    out: Path,
+    fields: int | None,
+    every: float,
+    provider: Provider,
+    threads: int | None,
+) -> None:
+    """Read a slide: a folder, zip, video, camera number, stream or simulated:fields=12,seed=5."""
+    classifier = Classifier.open(bundle, provider=provider, threads=threads)
+    counts = read_slide(
+        source,
+        classifier,
+        slide,
+        out,
+        limit=fields,
+        every=every,
+        on_field=lambda f: click.echo(_told(f), err=True),
+    )
+    for name, count in asdict(counts).items():
+        click.echo(f"{name.replace('_', ' '):<12}{count:>7}")
+    click.echo(f"bundle {classifier.bundle.title} on {classifier.provider}")
+    click.echo(f"report {out / REPORT}")
+
+
+def _told(field: FieldReading | SkippedFrame) -> str:
+    if isinstance(field, SkippedFrame):
+        return f"skipped: {field.name}: {field.reason}"
+    statuses = [cell.status for cell in field.cells]
+    return (
+        f"field {field.number} ({field.name}): {statuses.count('uninfected')} uninfected, "
+        f"{statuses.count('parasitized')} parasitized, {statuses.count('rejected')} rejected, "
+        f"{statuses.count('not-judged')} not judged"
+    )
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@provider_option
+@threads_option
+def verify(bundle: Path, provider: Provider, threads: int | None) -> None:
+    """Replay the bundle's reference vectors on this device; exit code 1 if it decides otherwise."""
+    classifier = Classifier.open(bundle, provider=provider, threads=threads)
+    checks = replay(classifier)
+    for check in checks:
+        click.echo(str(check))
+    passed = all_passed(checks)
+    verdict = (
+        "decides here as its PyTorch reference did" if passed else "does NOT decide as its reference did"
+    )
+    click.echo(f"{classifier.bundle.title} {verdict}, on {classifier.provider}")
+    sys.exit(0 if passed else 1)
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@json_option
+def inspect(bundle: Path, as_json: bool) -> None:
+    """Check a bundle's hashes and show what it says about itself."""
+    opened = open_bundle(bundle)
+    if as_json:
+        click.echo(json.dumps({"digest": opened.digest, **asdict(opened.manifest)}, indent=2))
+        return
+    click.echo(f"{opened.path}: {opened.title}, every hash is right")
+    click.echo(f"sha256 {opened.digest}\n")
+    click.echo(opened.contents["MODEL_CARD.md"].decode())
+
+
+@main.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Check this device; exit code 1 if something is wrong."""
+    findings = device.examine()
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{'ok  ' if finding.ok else 'WARN'} {finding.name:<22} {finding.found}")
+            if not finding.ok:
+                click.echo(f"     {'':<22} {finding.advice}")
+    sys.exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+if __name__ == "__main__":
+    main(prog_name="cellgate")

@@ -1,0 +1,182 @@
+"""Reading a slide: frames in, cells found, judged and recorded field by field."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import edge_runtime
+from edge_runtime.classifier import Classifier
+from edge_runtime.decision import Decisions
+from edge_runtime.errors import SourceError
+from edge_runtime.preprocessing import MIN_SIDE, masked_crop, resize_crop
+from edge_runtime.report import write_report
+from edge_runtime.segmentation import Cell, segment
+from edge_runtime.slide import (
+    CellReading,
+    Counts,
+    FieldReading,
+    SkippedFrame,
+    SlideHeader,
+    SlideRecord,
+    Status,
+)
+from edge_runtime.sources import EVERY_SECONDS, Frame, frames
+
+RECORD, REPORT = "slide.sqlite", "report.html"
+OVERVIEW_WIDTH = 1600  # pixels; a report of fifty fields must still open on a phone
+OVERVIEW_QUALITY = 80
+
+
+def read_slide(
+    source: str,
+    classifier: Classifier,
+    slide: str,
+    out: Path,
+    *,
+    limit: int | None = None,
+    every: float = EVERY_SECONDS,
+    on_field: Callable[[FieldReading | SkippedFrame], None] = lambda _: None,
+) -> Counts:
+    """Read a slide into `out`: slide.sqlite, written field by field, and report.html.
+
+    Args:
+        source: see `sources.frames`.
+        classifier: what decides.
+        slide: the slide's code.
+        out: folder for record and report; must not hold a record yet.
+        limit: stop after so many fields.
+        every: seconds between fields of a video or camera.
+        on_field: called after each frame was recorded.
+
+    Raises:
+        SourceError: the source is absent, broken or ended too early, or no frame of it could be read;
+            fields recorded before are kept and reported.
+        StorageError: the disk is full; fields recorded before are kept.
+    """
+    found = frames(source, limit=limit, every=every)
+    first = next(found, None)  # a source that is not there leaves nothing behind
+    out.mkdir(parents=True, exist_ok=True)
+    with SlideRecord.create(out / RECORD, _header(source, classifier, slide)) as record:
+        try:
+            while first is not None:
+                _read_one(first, classifier, record, on_field)
+                first = next(found, None)
+            record.finish(_now())
+        finally:
+            if record.counts().fields or record.skipped():
+                write_report(record, out / REPORT)
+        counts = record.counts()
+    if counts.fields == 0:
+        raise SourceError(f"{source}: none of its {counts.skipped} frames could be read; see {out / REPORT}")
+    return counts
+
+
+def read_field(frame: NDArray[np.uint8], classifier: Classifier) -> list[CellReading]:
+    """Find and judge the cells of one frame.
+
+    Args:
+        frame: uint8 [H, W, 3] RGB.
+        classifier: what decides.
+    """
+    size = classifier.bundle.manifest.input.size
+    found = [(cell, _why_not_judged(cell)) for cell in segment(frame)]
+    judged = [cell for cell, why in found if not why]
+    crops = [masked_crop(frame, cell.box, cell.mask) for cell in judged]
+    decisions = classifier.decide_resized([resize_crop(crop, size) for crop in crops])
+    readings = [
+        _reading(cell, crop, decisions, index, classifier.bundle.manifest.classes)
+        for index, (cell, crop) in enumerate(zip(judged, crops, strict=True))
+    ]
+    return readings + [_not_judged(cell, why) for cell, why in found if why]
+
+
+def _read_one(
+    item: Frame | SkippedFrame,
+    classifier: Classifier,
+    record: SlideRecord,
+    on_field: Callable[[FieldReading | SkippedFrame], None],
+) -> None:
+    if isinstance(item, SkippedFrame):
+        record.add_skipped(item)
+        on_field(item)
+        return
+    height, width = item.image.shape[:2]
+    field = FieldReading(
+        number=record.counts().fields + 1,
+        name=item.name,
+        width=width,
+        height=height,
+        overview=_overview(item.image),
+        read_at=_now(),
+        cells=tuple(read_field(item.image, classifier)),
+    )
+    record.add_field(field)
+    on_field(field)
+
+
+def _why_not_judged(cell: Cell) -> str:
+    if cell.at_edge:
+        return "edge"
+    if cell.clump:
+        return "clump"
+    if max(cell.box[2:]) < MIN_SIDE:
+        return "too-small"
+    return ""
+
+
+def _reading(
+    cell: Cell, crop: NDArray[np.uint8], decisions: Decisions, index: int, classes: tuple[str, ...]
+) -> CellReading:
+    label = int(decisions.label[index])
+    rejected = bool(decisions.rejected[index])
+    return CellReading(
+        box=cell.box,
+        status="rejected" if rejected else _accepted(classes[label]),
+        reason=decisions.reason(index),
+        label=classes[label],
+        probability=float(decisions.probabilities[index, label]),
+        score=float(decisions.score[index]),
+        confidences=tuple(decisions.confidences[index].tolist()),
+        crop=_png(crop),
+    )
+
+
+def _accepted(label: str) -> Status:
+    return "parasitized" if label == "parasitized" else "uninfected"
+
+
+def _not_judged(cell: Cell, why: str) -> CellReading:
+    nan = float("nan")
+    return CellReading(cell.box, "not-judged", why, "", nan, nan, (), b"")
+
+
+def _header(source: str, classifier: Classifier, slide: str) -> SlideHeader:
+    return SlideHeader(
+        slide=slide,
+        source=source,
+        bundle=classifier.bundle.title,
+        bundle_digest=classifier.bundle.digest,
+        threshold=classifier.bundle.manifest.detector.threshold,
+        provider=classifier.provider,
+        software=f"cellgate {edge_runtime.__version__}",
+        started=_now(),
+    )
+
+
+def _overview(image: NDArray[np.uint8]) -> bytes:
+    scale = min(1.0, OVERVIEW_WIDTH / image.shape[1])
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    quality = [cv2.IMWRITE_JPEG_QUALITY, OVERVIEW_QUALITY]
+    return cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), quality)[1].tobytes()
+
+
+def _png(crop: NDArray[np.uint8]) -> bytes:
+    return cv2.imencode(".png", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
