@@ -6,7 +6,9 @@ from edge_runtime.manifest import Manifest
 def model_card(manifest: Manifest) -> str:
     """MODEL_CARD.md for a manifest, complete but for the hashes."""
     tested, detector, made = manifest.performance, manifest.detector, manifest.provenance
-    weights = ", ".join(f"{layer} {w:.3g}" for layer, w in zip(detector.layers, detector.weights, strict=True))
+    weights = ", ".join(
+        f"{layer} {w:.3g}" for layer, w in zip(detector.layers, detector.weights, strict=True)
+    )
     parity = "\n".join(f"| {name} | {value:.1e} |" for name, value in manifest.parity.items())
     return f"""# {manifest.name} {manifest.version}
 

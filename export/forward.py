@@ -6,7 +6,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from training.networks import ResNet, VGG
+from training.networks import VGG, ResNet
 
 OPSET = 18
 IR_VERSION = 9  # read by every onnxruntime this project supports

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from export.differentiation import append_gradient, clone_subgraph
 from export.forward import export_forward, feature_name
 from training.gaussians import LayerGaussian
-from training.networks import ResNet, VGG
+from training.networks import VGG, ResNet
 
 Perturbation = Literal["per-layer", "none"]
 
@@ -52,7 +52,13 @@ def build_graph(
     if perturbation == "per-layer":
         scored = [_perturb(graph, layer) for layer in network.layers]
     for layer, distances in zip(network.layers, scored, strict=True):
-        _node(graph, "ReduceMin", [distances, _const(graph, "axis.1", np.array([1]))], f"least.{layer}", keepdims=1)
+        _node(
+            graph,
+            "ReduceMin",
+            [distances, _const(graph, "axis.1", np.array([1]))],
+            f"least.{layer}",
+            keepdims=1,
+        )
     _node(graph, "Concat", [f"least.{layer}" for layer in network.layers], "least", axis=1)
     _node(graph, "Neg", ["least"], "confidences")
     _declare(graph, network, gaussians, size, perturbation)
@@ -77,7 +83,11 @@ def _add_constants(graph: onnx.GraphProto, layer: str, gaussian: LayerGaussian) 
     origin = gaussian.means.mean(axis=0)
     _const(graph, f"origin.{layer}", origin.astype(np.float32))
     _const(graph, f"whitening.{layer}", gaussian.whitening.T.astype(np.float32))
-    _const(graph, f"centres.{layer}", ((gaussian.means - origin) @ gaussian.whitening.T).astype(np.float32))
+    _const(
+        graph,
+        f"centres.{layer}",
+        ((gaussian.means - origin) @ gaussian.whitening.T).astype(np.float32),
+    )
 
 
 def _distances(graph: onnx.GraphProto, layer: str, features: str, output: str, *, prefix: str) -> None:
@@ -100,17 +110,28 @@ def _perturb(graph: onnx.GraphProto, layer: str) -> str:
     _node(graph, "Sub", [f"plain.white.{layer}", f"centre.{layer}"], f"residual.{layer}")
     _node(graph, "Transpose", [f"whitening.{layer}"], f"unwhitening.{layer}", perm=[1, 0])
     _node(graph, "MatMul", [f"residual.{layer}", f"unwhitening.{layer}"], f"half.{layer}")
-    _node(graph, "Mul", [f"half.{layer}", _const(graph, "two", np.array(2, np.float32))], f"seed.{layer}")
+    _node(
+        graph,
+        "Mul",
+        [f"half.{layer}", _const(graph, "two", np.array(2, np.float32))],
+        f"seed.{layer}",
+    )
     seeds = {feature_name(layer): f"seed.{layer}"}
     gradient = append_gradient(graph, seeds=seeds, wrt="image", prefix=f"back.{layer}")
     _node(graph, "Identity", [gradient], f"gradient.{layer}")
     _node(graph, "Sign", [gradient], f"sign.{layer}")
     _node(graph, "Mul", [f"sign.{layer}", "epsilon"], f"step.{layer}")
     _node(graph, "Sub", ["image", f"step.{layer}"], f"shifted.{layer}")
-    low, high = _const(graph, "zero", np.array(0, np.float32)), _const(graph, "one", np.array(1, np.float32))
+    low, high = (
+        _const(graph, "zero", np.array(0, np.float32)),
+        _const(graph, "one", np.array(1, np.float32)),
+    )
     _node(graph, "Clip", [f"shifted.{layer}", low, high], f"perturbed.{layer}")
     again = clone_subgraph(
-        graph, inputs={"image": f"perturbed.{layer}"}, outputs=[feature_name(layer)], prefix=f"again.{layer}"
+        graph,
+        inputs={"image": f"perturbed.{layer}"},
+        outputs=[feature_name(layer)],
+        prefix=f"again.{layer}",
     )
     output = f"perturbed_distances.{layer}"
     _distances(graph, layer, again[feature_name(layer)], output, prefix="perturbed")
@@ -133,7 +154,9 @@ def _declare(
     """State the inputs and outputs with their shapes."""
     count, classes = len(network.layers), len(next(iter(gaussians.values())).means)
     shapes: dict[str, list[str | int]] = {
-        "logits": ["N", classes], "distances": ["N", count, classes], "confidences": ["N", count]
+        "logits": ["N", classes],
+        "distances": ["N", count, classes],
+        "confidences": ["N", count],
     }
     for layer in network.layers:
         shapes[feature_name(layer)] = ["N", gaussians[layer].means.shape[1]]

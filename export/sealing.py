@@ -34,7 +34,7 @@ from training.networks import VGG, ResNet
 from training.reference import Reference, score_images
 from training.run import RunInfo, load_network, load_run, load_split, load_statistics
 from training.statistics import to_tensor
-from training.testing import TestResult, test_run
+from training.testing import CellFigures, measure_run
 
 REFERENCE_CELLS = 16
 ONNXRUNTIME_LOWEST = "1.20"
@@ -107,7 +107,7 @@ def seal_bundle(
         MODEL: model.SerializeToString(),
         REFERENCE: _reference_vectors(trained, _reference_images(trained.info, source, cache), chosen),
     }
-    manifest = _manifest(trained, chosen, name, version, test_run(run, source=source, cache=cache))
+    manifest = _manifest(trained, chosen, name, version, measure_run(run, source=source, cache=cache))
     checks = replay(Classifier.open(Bundle(out, manifest, "", files)))
     if not all_passed(checks):
         raise CheckFailedError("the graph does not say what PyTorch says:\n" + "\n".join(map(str, checks)))
@@ -157,7 +157,11 @@ def _reference_vectors(trained: Trained, images: NDArray[np.uint8], perturbation
 
 def named_outputs(reference: Reference, layers: tuple[str, ...]) -> dict[str, Tensor]:
     """The reference's values under the names of the graph's outputs."""
-    named = {"logits": reference.logits, "distances": reference.distances, "confidences": reference.confidences}
+    named = {
+        "logits": reference.logits,
+        "distances": reference.distances,
+        "confidences": reference.confidences,
+    }
     for number, layer in enumerate(layers):
         named[feature_name(layer)] = reference.features[number]
         named[f"gradient.{layer}"] = reference.gradients[:, number]
@@ -165,7 +169,7 @@ def named_outputs(reference: Reference, layers: tuple[str, ...]) -> dict[str, Te
 
 
 def _manifest(
-    trained: Trained, perturbation: Perturbation, name: str, version: str, tested: TestResult
+    trained: Trained, perturbation: Perturbation, name: str, version: str, tested: CellFigures
 ) -> Manifest:
     info, calibration = trained.info, trained.calibration
     return Manifest(
