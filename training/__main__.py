@@ -14,13 +14,15 @@ from training.calibration import REJECTED, calibrate_run
 from training.networks import NETWORKS
 from training.run import RunConfig
 from training.splits import SplitBy
-from training.testing import test_run
+from training.testing import measure_run
 
 # What each network gets where --epochs and --learning-rate are left out.
 _EPOCHS = {"edge": 24, "resnet18": 12, "vgg19": 12}
 _LEARNING_RATE = {"edge": 0.1, "resnet18": 0.05, "vgg19": 0.02}
 
-run_option = click.option("--run", "folder", type=click.Path(path_type=Path), required=True, help="The run folder.")
+run_option = click.option(
+    "--run", "folder", type=click.Path(path_type=Path), required=True, help="The run folder."
+)
 cache_option = click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded cells.")
 cells_option = click.option("--cells", "source", help="NIH archive as zip or folder, or 'simulated'.")
 
@@ -46,8 +48,17 @@ def main(threads: int | None) -> None:
 @click.option("--weights", type=click.Path(path_type=Path), help="torchvision weights to start from.")
 @cache_option
 def fit(
-    source: str | None, network: str, split: SplitBy, seed: int, folder: Path, resume: bool, epochs: int | None,
-    batch_size: int, learning_rate: float | None, weights: Path | None, cache: Path | None,
+    source: str | None,
+    network: str,
+    split: SplitBy,
+    seed: int,
+    folder: Path,
+    resume: bool,
+    epochs: int | None,
+    batch_size: int,
+    learning_rate: float | None,
+    weights: Path | None,
+    cache: Path | None,
 ) -> None:
     """Train a network and estimate its Gaussian statistics (also under torchrun)."""
     with distributed.processes():
@@ -57,8 +68,14 @@ def fit(
             if source is None:
                 raise click.UsageError("Missing option '--cells'.")
             config = RunConfig(
-                source, network, split, seed, epochs or _EPOCHS[network], batch_size,
-                learning_rate or _LEARNING_RATE[network], str(weights) if weights else None,
+                source,
+                network,
+                split,
+                seed,
+                epochs or _EPOCHS[network],
+                batch_size,
+                learning_rate or _LEARNING_RATE[network],
+                str(weights) if weights else None,
             )
             info = fitting.fit(config, folder, cache=cache)
         if distributed.rank() == 0:
@@ -67,16 +84,32 @@ def fit(
 
 @main.command()
 @run_option
-@click.option("--anomalies", help="One known anomaly to fit the layers against: images (folder or zip), or 'simulated'.")
+@click.option(
+    "--anomalies",
+    help="One known anomaly to fit the layers against: images (folder or zip), or 'simulated'.",
+)
 @click.option("--epsilon", type=click.FloatRange(0, 0.1), help="Perturbation to use; chosen if left out.")
-@click.option("--alpha", type=click.FloatRange(0.001, 0.5), default=REJECTED, show_default=True, help="Share of good cells that may be rejected.")
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0.001, 0.5),
+    default=REJECTED,
+    show_default=True,
+    help="Share of good cells that may be rejected.",
+)
 @cells_option
 @cache_option
 def calibrate(
-    folder: Path, anomalies: str | None, epsilon: float | None, alpha: float, source: str | None, cache: Path | None
+    folder: Path,
+    anomalies: str | None,
+    epsilon: float | None,
+    alpha: float,
+    source: str | None,
+    cache: Path | None,
 ) -> None:
     """Fit the layer weights and the threshold on validation cells."""
-    made = calibrate_run(folder, anomalies=anomalies, epsilon=epsilon, alpha=alpha, source=source, cache=cache)
+    made = calibrate_run(
+        folder, anomalies=anomalies, epsilon=epsilon, alpha=alpha, source=source, cache=cache
+    )
     click.echo(json.dumps(asdict(made), indent=2))
 
 
@@ -87,7 +120,7 @@ def calibrate(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def test(folder: Path, source: str | None, cache: Path | None, as_json: bool) -> None:
     """Accuracy, sensitivity and specificity on the test cells, per patient too."""
-    result = test_run(folder, source=source, cache=cache)
+    result = measure_run(folder, source=source, cache=cache)
     if as_json:
         click.echo(json.dumps(asdict(result), indent=2))
         return
@@ -97,7 +130,9 @@ def test(folder: Path, source: str | None, cache: Path | None, as_json: bool) ->
             f"{row.patient:<12}{row.cells:>7}{row.parasitized:>13}{row.accuracy:>10.1%}{row.rejected:>10.1%}"
         )
     cells = result.parasitized + result.uninfected
-    click.echo(f"{'all':<12}{cells:>7}{result.parasitized:>13}{result.accuracy:>10.2%}{result.rejected:>10.2%}")
+    click.echo(
+        f"{'all':<12}{cells:>7}{result.parasitized:>13}{result.accuracy:>10.2%}{result.rejected:>10.2%}"
+    )
     click.echo(
         f"sensitivity {result.sensitivity:.2%}, specificity {result.specificity:.2%}, "
         f"accuracy of the accepted {result.accuracy_of_accepted:.2%}"

@@ -87,7 +87,12 @@ def _in_folder(path: Path) -> list[CellFile]:
         if file.parent.name in _LABELS:
             stat = file.stat()
             cells.append(
-                _cell(file.parent.name, file.name, f"{stat.st_size}-{stat.st_mtime_ns}", file.read_bytes)
+                _cell(
+                    file.parent.name,
+                    file.name,
+                    f"{stat.st_size}-{stat.st_mtime_ns}",
+                    file.read_bytes,
+                )
             )
     return cells
 

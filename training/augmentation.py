@@ -85,7 +85,10 @@ def _move(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
     shear = _symmetric(u[:, 2], strength.shear)
     flip = torch.where(u[:, 3] < 0.5, -1.0, 1.0)
     cos, sin = angle.cos() / zoom, angle.sin() / zoom
-    shift_x, shift_y = _symmetric(u[:, 4], 2 * strength.shift), _symmetric(u[:, 5], 2 * strength.shift)
+    shift_x, shift_y = (
+        _symmetric(u[:, 4], 2 * strength.shift),
+        _symmetric(u[:, 5], 2 * strength.shift),
+    )
     rows = (flip * cos, flip * (shear * cos - sin), shift_x, sin, shear * sin + cos, shift_y)
     theta = torch.stack(rows, dim=1).view(-1, 2, 3)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)

@@ -20,12 +20,19 @@ from edge_runtime.decision import Detector
 from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.images import decode_image, list_images
 from edge_runtime.preprocessing import resize_crop
+from training import simulated
 from training.cells import CellSet
 from training.gaussians import LayerGaussian
-from training.networks import ResNet, VGG
+from training.networks import VGG, ResNet
 from training.reference import score_images, score_plain
-from training import simulated
-from training.run import CALIBRATION, load_network, load_run, load_split, load_statistics, write_text
+from training.run import (
+    CALIBRATION,
+    load_network,
+    load_run,
+    load_split,
+    load_statistics,
+    write_text,
+)
 from training.splits import calibration_halves
 from training.statistics import BLOCK, as_images, to_tensor
 
@@ -97,7 +104,9 @@ def logistic(confidences: Array, anomalous: Array) -> Fusion:
     both = np.concatenate([confidences, anomalous])
     mean, deviation = both.mean(axis=0), both.std(axis=0)
     labels = np.concatenate([np.ones(len(confidences)), np.zeros(len(anomalous))])
-    model = LogisticRegressionCV(Cs=10, cv=5, l1_ratios=(0.0,), scoring="roc_auc", use_legacy_attributes=False)
+    model = LogisticRegressionCV(
+        Cs=10, cv=5, l1_ratios=(0.0,), scoring="roc_auc", use_legacy_attributes=False
+    )
     model.fit((both - mean) / deviation, labels)
     weights = model.coef_[0] / deviation
     return Fusion(weights, float(model.intercept_[0] - (weights * mean).sum()))
@@ -115,18 +124,23 @@ def conformal_threshold(scores: Array, alpha: float) -> float:
     rank = int(np.floor((len(scores) + 1) * alpha))
     if rank < 1:
         needed = int(np.ceil(1 / alpha)) - 1
-        raise CheckFailedError(f"{len(scores)} validation cells cannot set a threshold; at least {needed} are needed")
+        raise CheckFailedError(
+            f"{len(scores)} validation cells cannot set a threshold; at least {needed} are needed"
+        )
     return float(np.sort(scores)[rank - 1])
 
 
 def confidences_of(
-    network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], images: torch.Tensor, epsilon: float
+    network: ResNet | VGG,
+    gaussians: Mapping[str, LayerGaussian],
+    images: torch.Tensor,
+    epsilon: float,
 ) -> Array:
     """Confidences [N, L] of images [N, 3, H, W] by the reference, in blocks."""
     blocks = []
     for block in images.split(BLOCK):
         if epsilon == 0:
-            blocks.append(score_plain(network, gaussians, block)[1])
+            blocks.append(score_plain(network, gaussians, block).confidences)
         else:
             blocks.append(score_images(network, gaussians, block, epsilon).confidences)
     return torch.cat(blocks).numpy().astype(np.float64)
@@ -247,7 +261,9 @@ def _anomaly_images(source: str, size: int) -> torch.Tensor:
         files = list_images(source)
         crops = [resize_crop(decode_image(file.read(), file.name), size, file.name) for file in files]
     if len(crops) < _FEWEST_ANOMALIES:
-        raise SourceError(f"{source}: {len(crops)} images; at least {_FEWEST_ANOMALIES} are needed to fit against")
+        raise SourceError(
+            f"{source}: {len(crops)} images; at least {_FEWEST_ANOMALIES} are needed to fit against"
+        )
     return to_tensor(np.stack(crops))
 
 
@@ -272,5 +288,7 @@ def load_calibration(folder: Path) -> Calibration:
     if raw.get("schema") != _SCHEMA or set(raw) != {f.name for f in fields(Calibration)}:
         raise SourceError(f"{path}: written by another version of cellgate; calibrate again")
     detector = raw["detector"]
-    raw["detector"] = Detector(**{**detector, "layers": tuple(detector["layers"]), "weights": tuple(detector["weights"])})
+    raw["detector"] = Detector(
+        **{**detector, "layers": tuple(detector["layers"]), "weights": tuple(detector["weights"])}
+    )
     return Calibration(**raw)

@@ -22,7 +22,7 @@ from edge_runtime.preprocessing import InputSpec
 from training import distributed
 from training.augmentation import Strength, augment, draw
 from training.cells import CellSet, load_cells
-from training.networks import ResNet, VGG, build_network, load_pretrained
+from training.networks import VGG, ResNet, build_network, load_pretrained
 from training.run import (
     CHECKPOINT,
     RUN_FILE,
@@ -160,10 +160,18 @@ def _start(config: RunConfig, classes: int, steps: int) -> _State:
         load_pretrained(network, Path(config.pretrained))
     network = network.to(distributed.device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.SGD(
-        network.parameters(), config.learning_rate, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True
+        network.parameters(),
+        config.learning_rate,
+        MOMENTUM,
+        weight_decay=WEIGHT_DECAY,
+        nesterov=True,
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False
+        optimiser,
+        config.learning_rate,
+        total_steps=steps + 1,
+        pct_start=WARM_UP,
+        cycle_momentum=False,
     )
     return _State(network, copy.deepcopy(network).requires_grad_(requires_grad=False), optimiser, schedule)
 
@@ -184,10 +192,14 @@ def _train(folder: Path, info: RunInfo, cells: CellSet, split: Split) -> None:
         if distributed.rank() == 0:
             state.save(folder)
             click.echo(
-                f"epoch {epoch + 1}/{config.epochs}  loss {loss:.4f}  {state.seconds / 60:.1f} min", err=True
+                f"epoch {epoch + 1}/{config.epochs}  loss {loss:.4f}  {state.seconds / 60:.1f} min",
+                err=True,
             )
     if distributed.rank() == 0:
-        save_weights(folder / WEIGHTS, {k: v.cpu().contiguous() for k, v in state.average.state_dict().items()})
+        save_weights(
+            folder / WEIGHTS,
+            {k: v.cpu().contiguous() for k, v in state.average.state_dict().items()},
+        )
         add_metrics(folder, training_seconds=round(state.seconds, 1), processes=distributed.world_size())
 
 
@@ -211,7 +223,9 @@ def _train_epoch(
     model.train()
     numbers = range(first, per_epoch)
     hidden = distributed.rank() != 0
-    with click.progressbar(numbers, label=f"epoch {epoch + 1}", hidden=hidden, file=click.get_text_stream("stderr")) as bar:
+    with click.progressbar(
+        numbers, label=f"epoch {epoch + 1}", hidden=hidden, file=click.get_text_stream("stderr")
+    ) as bar:
         for number in bar:
             chosen = order[number * config.batch_size : (number + 1) * config.batch_size][share]
             losses.append(_step(model, state, cells, chosen, uniform))
@@ -223,7 +237,9 @@ def _train_epoch(
     return float(np.mean(losses))
 
 
-def _step(model: nn.Module, state: _State, cells: CellSet, chosen: NDArray[np.int64], uniform: Tensor) -> float:
+def _step(
+    model: nn.Module, state: _State, cells: CellSet, chosen: NDArray[np.int64], uniform: Tensor
+) -> float:
     device = distributed.device()
     images = as_images(cells, chosen).to(device)
     images = augment(images, uniform[chosen], Strength()).contiguous(memory_format=torch.channels_last)

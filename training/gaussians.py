@@ -125,7 +125,9 @@ def _centred_fourth(moments: Moments, means: Array) -> float:
     projected = np.einsum("kc,kcd,kd->k", means, moments.second, means)
     along = (moments.first * means).sum(axis=1)
     third = (moments.third * means).sum(axis=1)
-    sums = moments.fourth + 4 * projected + moments.count * m2**2 - 4 * third + 2 * m2 * trace - 4 * m2 * along
+    sums = (
+        moments.fourth + 4 * projected + moments.count * m2**2 - 4 * third + 2 * m2 * trace - 4 * m2 * along
+    )
     return float(sums.sum())
 
 

@@ -147,7 +147,11 @@ class VGG(nn.Module):
         channels = 3
         for block in _VGG19_BLOCKS:
             for width in block:
-                modules += [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+                modules += [
+                    nn.Conv2d(channels, width, 3, padding=1),
+                    nn.BatchNorm2d(width),
+                    nn.ReLU(inplace=True),
+                ]
                 channels = width
             modules.append(nn.MaxPool2d(2, 2))
         self.features = nn.Sequential(*modules)
@@ -173,3 +177,6 @@ def _initialise(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if isinstance(module, _BasicBlock):
+            # Every block starts as its shortcut; the wide network did not start to learn otherwise.
+            nn.init.zeros_(module.bn2.weight)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from training.gaussians import LayerGaussian
-from training.networks import ResNet, VGG
+from training.networks import VGG, ResNet
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,16 @@ def score_images(
 
 
 @torch.inference_mode()
-def score_plain(
-    network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], images: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Logits [N, K] and confidences [N, L] without perturbation (epsilon 0), in one forward pass."""
+def score_plain(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], images: Tensor) -> Reference:
+    """The same without perturbation (epsilon 0), in one forward pass; gradients and perturbed are empty."""
     parameter = next(network.parameters())
     logits, features = network(images.to(parameter))
-    confidences = [
-        -Layer(gaussians[name], parameter).distances(f).min(dim=1).values
-        for name, f in zip(network.layers, features, strict=True)
-    ]
-    return logits, torch.stack(confidences, dim=1)
+    distances = torch.stack(
+        [
+            Layer(gaussians[name], parameter).distances(f)
+            for name, f in zip(network.layers, features, strict=True)
+        ],
+        dim=1,
+    )
+    nothing = images.new_zeros((len(images), 0, *images.shape[1:]))
+    return Reference(logits, features, distances, nothing, nothing, -distances.min(dim=2).values)

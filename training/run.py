@@ -20,7 +20,7 @@ from edge_runtime.preprocessing import InputSpec
 from training.archive import CLASSES
 from training.cells import CellSet, load_cells
 from training.gaussians import LayerGaussian, load_gaussians
-from training.networks import ResNet, VGG, build_network
+from training.networks import VGG, ResNet, build_network
 from training.splits import Split, SplitBy, split_cells
 
 RUN_FILE, WEIGHTS, GAUSSIANS, CALIBRATION, CHECKPOINT = (
@@ -160,7 +160,9 @@ def load_statistics(folder: Path) -> dict[str, LayerGaussian]:
     return load_gaussians(folder / GAUSSIANS)
 
 
-def load_split(info: RunInfo, *, source: str | None = None, cache: Path | None = None) -> tuple[CellSet, Split]:
+def load_split(
+    info: RunInfo, *, source: str | None = None, cache: Path | None = None
+) -> tuple[CellSet, Split]:
     """The cells of a run and their split, checked against the hashes in run.json.
 
     Args:
@@ -206,7 +208,10 @@ def _git_commit() -> str:
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - whichever git is there
-            cwd=Path(__file__).parent, capture_output=True, text=True, check=True,
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

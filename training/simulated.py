@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 from edge_runtime.errors import SourceError
 from edge_runtime.preprocessing import Box, masked_crop
 from edge_runtime.segmentation import Cell, segment
-from edge_runtime.simulator import PARASITIZED_KINDS, RED_CELL_KINDS, SimulatedObject, simulate_field
+from edge_runtime.simulator import (
+    PARASITIZED_KINDS,
+    RED_CELL_KINDS,
+    SimulatedObject,
+    simulate_field,
+)
 from training.archive import CellFile
 
 # A found cell counts as the true one from this intersection over union of their boxes on.
@@ -67,7 +72,9 @@ def cells(settings: Simulation) -> Iterator[CellFile]:
             for number, (found, true) in enumerate(matches(field.frame, field.objects)):
                 if true.kind in RED_CELL_KINDS and true.free:
                     label = int(true.kind in PARASITIZED_KINDS)
-                    name = f"{'Parasitized' if label else 'Uninfected'}/S{slide}_field_{index}_cell_{number}.png"
+                    name = (
+                        f"{'Parasitized' if label else 'Uninfected'}/S{slide}_field_{index}_cell_{number}.png"
+                    )
                     data = _encoded(masked_crop(field.frame, found.box, found.mask))
                     yield CellFile(name, label, f"S{slide}", "", lambda data=data: data)  # type: ignore[misc]
 

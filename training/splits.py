@@ -52,9 +52,7 @@ def split_cells(
     """
     rng = np.random.default_rng(seed)
     part = (
-        _part_by_image(labels, rng)
-        if by == "image"
-        else _part_by_patient(labels, np.asarray(patients), rng)
+        _part_by_image(labels, rng) if by == "image" else _part_by_patient(labels, np.asarray(patients), rng)
     )
     indices = [np.flatnonzero(part == number) for number in range(len(PARTS))]
     digest = hashlib.sha256()

@@ -14,7 +14,7 @@ from training import distributed
 from training.augmentation import Strength, augment, draw
 from training.cells import CellSet
 from training.gaussians import Moments, fit_gaussian, save_gaussians
-from training.networks import ResNet, VGG
+from training.networks import VGG, ResNet
 from training.run import GAUSSIANS, RunInfo, add_metrics
 
 BLOCK = 64  # cells per forward pass; fixed, so that results do not depend on who computes a block
@@ -59,7 +59,9 @@ def fit_statistics(
     """
     network.eval()
     moments = _moments(network, info, cells, chosen)
-    gathered = [Moments(*(distributed.summed(torch.from_numpy(a)).numpy() for a in m.arrays())) for m in moments]
+    gathered = [
+        Moments(*(distributed.summed(torch.from_numpy(a)).numpy() for a in m.arrays())) for m in moments
+    ]
     if distributed.rank() == 0:
         fitted = [(name, fit_gaussian(m, name)) for name, m in zip(info.layers, gathered, strict=True)]
         save_gaussians(folder / GAUSSIANS, fitted)
@@ -79,7 +81,9 @@ def _moments(
         uniform = draw(len(cells), seed=info.config.seed, epoch=epoch)
         blocks = list(_blocks(chosen))[distributed.rank() :: distributed.world_size()]
         hidden = distributed.rank() != 0
-        with click.progressbar(blocks, label="statistics", hidden=hidden, file=click.get_text_stream("stderr")) as bar:
+        with click.progressbar(
+            blocks, label="statistics", hidden=hidden, file=click.get_text_stream("stderr")
+        ) as bar:
             for block in bar:
                 images = augment(as_images(cells, block).to(device), uniform[block], Strength())
                 _, features = network(images)

@@ -13,7 +13,7 @@ from training.statistics import as_images, predict
 
 
 @dataclass(frozen=True)
-class PatientResult:
+class PatientFigures:
     """One patient's test cells.
 
     Attributes:
@@ -32,7 +32,7 @@ class PatientResult:
 
 
 @dataclass(frozen=True)
-class TestResult:
+class CellFigures:
     """All test cells. Classes are judged on every cell, rejected or not, unless the name says accepted.
 
     Attributes:
@@ -53,10 +53,10 @@ class TestResult:
     uninfected: int
     rejected: float
     accuracy_of_accepted: float
-    patients: tuple[PatientResult, ...]
+    patients: tuple[PatientFigures, ...]
 
 
-def test_run(folder: Path, *, source: str | None = None, cache: Path | None = None) -> TestResult:
+def measure_run(folder: Path, *, source: str | None = None, cache: Path | None = None) -> CellFigures:
     """Test a fitted and calibrated run with the PyTorch reference, and note the figures in run.json.
 
     Raises:
@@ -74,12 +74,12 @@ def test_run(folder: Path, *, source: str | None = None, cache: Path | None = No
     return result
 
 
-def summarise(decisions: Decisions, labels: NDArray[np.int64], patients: list[str]) -> TestResult:
+def summarise(decisions: Decisions, labels: NDArray[np.int64], patients: list[str]) -> CellFigures:
     """Count decisions about N cells with known labels (1 is parasitized)."""
     right = decisions.label == labels
     accepted = ~decisions.rejected
     infected = labels == 1
-    return TestResult(
+    return CellFigures(
         accuracy=_share(right),
         sensitivity=_share(right[infected]),
         specificity=_share(right[~infected]),
@@ -88,7 +88,7 @@ def summarise(decisions: Decisions, labels: NDArray[np.int64], patients: list[st
         rejected=_share(decisions.rejected),
         accuracy_of_accepted=_share(right[accepted]),
         patients=tuple(
-            PatientResult(
+            PatientFigures(
                 patient=patient,
                 cells=int(of.sum()),
                 parasitized=int(infected[of].sum()),
