@@ -47,9 +47,12 @@ def open_bundle(path: str | Path) -> Bundle:
     """
     path = Path(path)
     if not path.is_dir():
-        raise BundleError(f"{path}: no such bundle folder; make one with 'python -m export bundle'")
+        raise BundleError(f"{path}: no such folder; check the path, or make a bundle with 'python -m export'")
     text = _read(path / MANIFEST)
-    manifest = manifest_from_json(text.decode("utf-8", errors="replace"))
+    try:
+        manifest = manifest_from_json(text.decode("utf-8", errors="replace"))
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from error
     if set(manifest.files) != set(FILES):
         raise BundleError(f"{path}: the manifest lists {sorted(manifest.files)}; expected {sorted(FILES)}")
     contents = {}

@@ -53,9 +53,7 @@ class Classifier:
         """
         bundle = path if isinstance(path, Bundle) else open_bundle(path)
         session = start_session(bundle.contents[MODEL], provider, threads)
-        missing = set(bundle.manifest.outputs) - {output.name for output in session.get_outputs()}
-        if missing:
-            raise BundleError(f"{bundle.path / MODEL}: lacks the outputs {sorted(missing)}; export it again")
+        _check_graph(session, bundle)
         return cls(bundle, session, session.get_providers()[0])
 
     def decide(self, crops: Sequence[NDArray[np.uint8]]) -> Decisions:
@@ -95,7 +93,13 @@ class Classifier:
         if self.bundle.manifest.perturbation != "none":
             value = self.bundle.manifest.detector.epsilon if epsilon is None else epsilon
             feed["epsilon"] = np.array(value, np.float32)
-        values = self.session.run(list(outputs), feed)
+        try:
+            values = self.session.run(list(outputs), feed)
+        except Exception as error:  # as below; most likely the memory did not suffice
+            raise ProviderError(
+                f"{self.provider} could not run the graph on {len(images)} cells ({_first_line(error)}); "
+                "close other programs, or use another --provider"
+            ) from error
         return dict(zip(outputs, values, strict=True))
 
 
@@ -128,6 +132,23 @@ def start_session(model: bytes, provider: Provider, threads: int | None) -> ort.
             f"provider {provider}: did not start; see 'cellgate doctor', or use --provider cpu"
         )
     return session
+
+
+def _check_graph(session: ort.InferenceSession, bundle: Bundle) -> None:
+    """Refuse a graph that is not the one its manifest describes."""
+    manifest = bundle.manifest
+    side, layers, classes = manifest.input.size, len(manifest.detector.layers), len(manifest.classes)
+    expected: dict[str, list[int]] = {"image": [3, side, side], "logits": [classes], "confidences": [layers]}
+    if manifest.perturbation != "none":
+        expected["epsilon"] = []
+    found = {value.name: list(value.shape[1:]) for value in (*session.get_inputs(), *session.get_outputs())}
+    wrong = {name for name, shape in expected.items() if found.get(name) != shape}
+    wrong |= set(manifest.outputs) - set(found)
+    wrong |= {value.name for value in session.get_inputs()} - set(expected)
+    if wrong:
+        raise BundleError(
+            f"{bundle.path / MODEL}: {', '.join(sorted(wrong))} not as the manifest says; export it again"
+        )
 
 
 def _first_line(error: Exception) -> str:

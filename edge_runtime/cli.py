@@ -11,13 +11,14 @@ import click
 
 import edge_runtime
 from edge_runtime import doctor as device
-from edge_runtime.bundle import open_bundle
+from edge_runtime.bundle import MODEL_CARD, open_bundle
 from edge_runtime.classifier import Classifier, Provider
 from edge_runtime.console import Commands
 from edge_runtime.parity import all_passed
-from edge_runtime.reading import REPORT, read_slide
+from edge_runtime.reading import RECORD, REPORT, read_slide
+from edge_runtime.report import write_report
 from edge_runtime.scoring import CellScore, score_images
-from edge_runtime.slide import FieldReading, SkippedFrame
+from edge_runtime.slide import FieldReading, SkippedFrame, SlideRecord
 from edge_runtime.sources import EVERY_SECONDS
 from edge_runtime.verification import replay
 
@@ -114,7 +115,7 @@ def read(
     for name, count in asdict(counts).items():
         click.echo(f"{name.replace('_', ' '):<12}{count:>7}")
     click.echo(f"bundle {classifier.bundle.title} on {classifier.provider}")
-    click.echo(f"report {out / REPORT}")
+    click.echo(f"report {click.format_filename(out / REPORT)}")
 
 
 def _told(field: FieldReading | SkippedFrame) -> str:
@@ -126,6 +127,15 @@ def _told(field: FieldReading | SkippedFrame) -> str:
         f"{statuses.count('parasitized')} parasitized, {statuses.count('rejected')} rejected, "
         f"{statuses.count('not-judged')} not judged"
     )
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+def report(out: Path) -> None:
+    """Write the report of a slide again, from the record that 'read' left in a folder."""
+    with SlideRecord.open(out / RECORD) as record:
+        write_report(record, out / REPORT)
+    click.echo(f"report {click.format_filename(out / REPORT)}")
 
 
 @main.command()
@@ -155,9 +165,9 @@ def inspect(bundle: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"digest": opened.digest, **asdict(opened.manifest)}, indent=2))
         return
-    click.echo(f"{opened.path}: {opened.title}, every hash is right")
+    click.echo(f"{click.format_filename(opened.path)}: {opened.title}, every hash is right")
     click.echo(f"sha256 {opened.digest}\n")
-    click.echo(opened.contents["MODEL_CARD.md"].decode())
+    click.echo(opened.contents[MODEL_CARD].decode("utf-8", errors="replace"))
 
 
 @main.command()

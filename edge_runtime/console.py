@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import click
+import cv2
 
 from edge_runtime.errors import CellgateError
 
@@ -16,6 +17,7 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click declares it
         """Run the chosen command, turning refusals and failing disks into exit code 1."""
+        _silence_opencv()
         try:
             return super().invoke(ctx)
         except CellgateError as error:
@@ -27,13 +29,21 @@ class Commands(click.Group):
             _fail(explain(error))
 
 
+def _silence_opencv() -> None:
+    """OpenCV's own words on standard error would bury the one line that tells what to do."""
+    level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4, OpenCV 5
+    level(0)
+
+
 def explain(error: OSError) -> str:
     """One line for a failure of the file system: what failed, and what to do."""
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in _FULL:
         return f"{where}the disk is full; free some space and run the same command again"
-    if error.errno == errno.EACCES:
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return f"{where}permission denied; choose another folder or change its permissions"
+    if error.errno in {errno.EEXIST, errno.ENOTDIR}:
+        return f"{where}a file stands where a folder is needed; choose another path"
     return f"{where}{error.strerror or error}"
 
 

@@ -1,5 +1,6 @@
 """Images in: from a file, a folder or a zip to uint8 RGB arrays, refusing what cannot be trusted."""
 
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from edge_runtime.errors import ImageError, SourceError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
-# A decoder fills the missing part of a cut-off file with grey and says nothing, so the end marks are checked here.
+# A decoder fills the missing part of a cut-off file with grey and says nothing, so the end marks are checked
+# here.
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 
@@ -72,7 +74,7 @@ def list_images(path: str | Path) -> list[ImageFile]:
     path = Path(path)
     if path.is_dir():
         images = [
-            ImageFile(str(file), _file_reader(file))
+            ImageFile(printable(str(file)), _file_reader(file))
             for file in sorted(path.rglob("*"))
             if file.suffix.lower() in SUFFIXES and file.is_file()
         ]
@@ -81,10 +83,15 @@ def list_images(path: str | Path) -> list[ImageFile]:
     elif path.suffix.lower() == ".zip":
         images = list(_zip_members(path))
     else:
-        return [ImageFile(str(path), _file_reader(path))]
+        return [ImageFile(printable(str(path)), _file_reader(path))]
     if not images:
         raise SourceError(f"{path}: holds no image ({', '.join(SUFFIXES)}); check the path")
     return images
+
+
+def printable(text: str) -> str:
+    """Replace what stands for a file name's undecodable bytes: no record or page could hold it."""
+    return os.fsencode(text).decode("utf-8", "replace")
 
 
 def _check_complete(data: bytes, name: str) -> None:
@@ -102,7 +109,7 @@ def _file_reader(file: Path) -> Callable[[], bytes]:
         try:
             return file.read_bytes()
         except OSError as error:
-            raise ImageError(f"{file}: cannot be read ({error.strerror})") from error
+            raise ImageError(f"{printable(str(file))}: cannot be read ({error.strerror})") from error
 
     return read
 
@@ -122,17 +129,18 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     """
     try:
         return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise SourceError(f"{path}: not a complete zip file; copy or download it again") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror})") from error
+    except Exception as error:  # zipfile's own error and, from damaged tables, several others
+        raise SourceError(f"{path}: not a complete zip file; copy or download it again") from error
 
 
 def _member_reader(archive: zipfile.ZipFile, name: str) -> Callable[[], bytes]:
     def read() -> bytes:
         try:
             return archive.read(name)
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-            raise ImageError(f"{name}: damaged inside {archive.filename} ({error})") from error
+        except Exception as error:  # the decompressors' errors share no base class
+            where = printable(str(archive.filename))
+            raise ImageError(f"{name}: damaged inside {where} ({error}); copy the zip again") from error
 
     return read

@@ -1,15 +1,19 @@
 """The manifest: what a bundle says about itself. An unknown key or version is an error, never a default."""
 
 import json
+import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from edge_runtime.decision import Detector
 from edge_runtime.errors import BundleError
 from edge_runtime.preprocessing import InputSpec
 
 SCHEMA = 1
+CLASSES = {"uninfected", "parasitized"}  # what a slide's counts are made of
+PERTURBATIONS = {"per-layer", "none"}
 INTENDED_USE = "Research use only. Not for use in diagnostic procedures."
 
 
@@ -151,16 +155,20 @@ def manifest_from_json(text: str) -> Manifest:
     """Read manifest.json, strictly.
 
     Raises:
-        BundleError: not JSON, another schema, a key missing or unknown, or an input this runtime cannot make.
+        BundleError: not JSON, another schema, a key missing or unknown, a value of the wrong type or one that
+            this runtime does not know.
     """
     try:
         raw = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"manifest.json: not JSON ({error}); copy the bundle again") from error
     if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
         found = raw.get("schema") if isinstance(raw, dict) else None
-        raise BundleError(f"manifest.json: schema {found!r}; this cellgate reads schema {SCHEMA}")
-    parts = {name: _strict(kind, raw.get(name), name) for name, kind in _PARTS.items()}
+        raise BundleError(
+            f"manifest.json: schema {reprlib.repr(found)}, but this cellgate reads schema {SCHEMA}; "
+            "export the bundle again, or install the cellgate that it was made for"
+        )
+    parts = {name: _strict(kind, raw.get(name), f"manifest.json, {name}") for name, kind in _PARTS.items()}
     manifest: Manifest = _strict(Manifest, {**raw, **parts}, "manifest.json")
     _check_supported(manifest)
     return manifest
@@ -173,15 +181,47 @@ def _strict(kind: type[Any], raw: object, where: str) -> Any:  # noqa: ANN401 - 
     if not isinstance(raw, dict) or found != expected:
         unknown, missing = sorted(found - expected), sorted(expected - found)
         told = [f"unknown key {k!r}" for k in unknown] + [f"missing key {k!r}" for k in missing]
-        raise BundleError(f"{where}: {', '.join(told)}; the bundle was made by another cellgate")
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+        raise BundleError(
+            f"{where}: {', '.join(told)}; the bundle was made by another cellgate, export it again"
+        )
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+    for field in fields(kind):
+        if not _fits(values[field.name], field.type):
+            found_value = reprlib.repr(raw[field.name])
+            raise BundleError(f"{where}: {field.name} cannot be {found_value}; export the bundle again")
+    return kind(**values)
+
+
+def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - the type of any of the fields above
+    """Whether a JSON value is of a field's type; a whole number may stand for a float."""
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_fits(item, get_args(kind)[0]) for item in value)
+    if get_origin(kind) is Mapping:
+        return isinstance(value, dict) and all(_fits(item, get_args(kind)[1]) for item in value.values())
+    if isinstance(value, int) and kind is float:
+        kind = int
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _check_supported(manifest: Manifest) -> None:
-    expected = InputSpec(size=manifest.input.size)
-    if manifest.input != expected:
-        raise BundleError(f"manifest.json: input {manifest.input}; this cellgate only makes {expected}")
-    if len(manifest.detector.layers) != len(manifest.detector.weights):
-        raise BundleError("manifest.json: as many layer weights as layers are needed")
-    if manifest.orientation != "high-is-in-distribution":
-        raise BundleError(f"manifest.json: unknown orientation {manifest.orientation!r}")
+    """Refuse what is well-formed, but would make this runtime guess."""
+    detector, expected = manifest.detector, InputSpec(size=manifest.input.size)
+    numbers = (detector.epsilon, *detector.weights, detector.bias, detector.threshold)
+    for right, wrong in (
+        (manifest.input == expected, f"input {manifest.input}; this cellgate only makes {expected}"),
+        (manifest.input.size > 0, f"input of {manifest.input.size} pixels"),
+        (set(manifest.classes) == CLASSES, f"classes {manifest.classes}; expected {sorted(CLASSES)}"),
+        (manifest.perturbation in PERTURBATIONS, f"unknown perturbation {manifest.perturbation!r}"),
+        (
+            {"logits", "confidences"} <= set(manifest.outputs),
+            f"outputs {manifest.outputs}; logits and confidences are needed",
+        ),
+        (len(detector.layers) == len(detector.weights), "as many layer weights as layers are needed"),
+        (all(map(math.isfinite, numbers)), "a detector's weight or threshold that is no finite number"),
+        (
+            manifest.orientation == "high-is-in-distribution",
+            f"unknown orientation {manifest.orientation!r}",
+        ),
+    ):
+        if not right:
+            raise BundleError(f"manifest.json: {wrong}; export the bundle again")

@@ -1,6 +1,7 @@
 """Reading a slide: frames in, cells found, judged and recorded field by field."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 import edge_runtime
 from edge_runtime.classifier import Classifier
 from edge_runtime.decision import Decisions
-from edge_runtime.errors import SourceError
+from edge_runtime.errors import ImageError, SourceError
+from edge_runtime.images import printable
 from edge_runtime.preprocessing import MIN_SIDE, masked_crop, resize_crop
 from edge_runtime.report import write_report
 from edge_runtime.segmentation import Cell, segment
@@ -24,7 +26,7 @@ from edge_runtime.slide import (
     SlideRecord,
     Status,
 )
-from edge_runtime.sources import EVERY_SECONDS, Frame, frames
+from edge_runtime.sources import EVERY_SECONDS, Frame, frames, shown_source
 
 RECORD, REPORT = "slide.sqlite", "report.html"
 OVERVIEW_WIDTH = 1600  # pixels; a report of fifty fields must still open on a phone
@@ -66,9 +68,11 @@ def read_slide(
                 _read_one(first, classifier, record, on_field)
                 first = next(found, None)
             record.finish(_now())
-        finally:
-            if record.counts().fields or record.skipped():
+        except BaseException:  # also Ctrl-C
+            with suppress(Exception):  # the first failure is the one to be told
                 write_report(record, out / REPORT)
+            raise
+        write_report(record, out / REPORT)
         counts = record.counts()
     if counts.fields == 0:
         raise SourceError(f"{source}: none of its {counts.skipped} frames could be read; see {out / REPORT}")
@@ -82,16 +86,27 @@ def read_field(frame: NDArray[np.uint8], classifier: Classifier) -> list[CellRea
         frame: uint8 [H, W, 3] RGB.
         classifier: what decides.
     """
-    size = classifier.bundle.manifest.input.size
-    found = [(cell, _why_not_judged(cell)) for cell in segment(frame)]
-    judged = [cell for cell, why in found if not why]
-    crops = [masked_crop(frame, cell.box, cell.mask) for cell in judged]
-    decisions = classifier.decide_resized([resize_crop(crop, size) for crop in crops])
+    manifest = classifier.bundle.manifest
+    judged: list[tuple[Cell, NDArray[np.uint8]]] = []
+    resized: list[NDArray[np.uint8]] = []
+    not_judged: list[CellReading] = []
+    for cell in segment(frame):
+        crop = masked_crop(frame, cell.box, cell.mask)
+        why = _why_not_judged(cell)
+        if not why:
+            try:
+                resized.append(resize_crop(crop, manifest.input.size))
+            except ImageError:  # dirt may be as black as what is masked out
+                why = "too-dark"
+        if why:
+            not_judged.append(_not_judged(cell, why))
+        else:
+            judged.append((cell, crop))
+    decisions = classifier.decide_resized(resized)
     readings = [
-        _reading(cell, crop, decisions, index, classifier.bundle.manifest.classes)
-        for index, (cell, crop) in enumerate(zip(judged, crops, strict=True))
+        _reading(cell, crop, decisions, index, manifest.classes) for index, (cell, crop) in enumerate(judged)
     ]
-    return readings + [_not_judged(cell, why) for cell, why in found if why]
+    return readings + not_judged
 
 
 def _read_one(
@@ -156,8 +171,8 @@ def _not_judged(cell: Cell, why: str) -> CellReading:
 
 def _header(source: str, classifier: Classifier, slide: str) -> SlideHeader:
     return SlideHeader(
-        slide=slide,
-        source=source,
+        slide=printable(slide),
+        source=shown_source(source),
         bundle=classifier.bundle.title,
         bundle_digest=classifier.bundle.digest,
         threshold=classifier.bundle.manifest.detector.threshold,
@@ -168,8 +183,10 @@ def _header(source: str, classifier: Classifier, slide: str) -> SlideHeader:
 
 
 def _overview(image: NDArray[np.uint8]) -> bytes:
-    scale = min(1.0, OVERVIEW_WIDTH / image.shape[1])
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    height, width = image.shape[:2]
+    scale = min(1.0, OVERVIEW_WIDTH / width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
     quality = [cv2.IMWRITE_JPEG_QUALITY, OVERVIEW_QUALITY]
     return cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), quality)[1].tobytes()
 

@@ -40,8 +40,8 @@ def write_report(record: SlideRecord, path: Path) -> None:
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise StorageError(
-            f"{path}: the report cannot be written ({error.strerror}); free some space and"
-            " write it again, the record is kept"
+            f"{path}: the report cannot be written ({error.strerror}); the record is kept, free some space "
+            f"and run 'cellgate report {path.parent}'"
         ) from error
 
 
@@ -102,7 +102,7 @@ def _counts(counts: Counts) -> str:
         ("uninfected", counts.uninfected, "uninfected", "accepted"),
         ("parasitized", counts.parasitized, "parasitized", "accepted"),
         ("rejected", counts.rejected, "rejected", "unlike the training cells"),
-        ("not-judged", counts.not_judged, "not judged", "clumped, cut by the edge or too small"),
+        ("not-judged", counts.not_judged, "not judged", "clumped, cut by the edge, too small or too dark"),
         ("", counts.fields, "fields read", ""),
         ("", counts.skipped, "frames skipped", ""),
     )

@@ -15,8 +15,8 @@ MOST_SHOWN = 200  # crops per gallery; at some 10 kB each a phone still opens th
 _SHOWN_AT_ONCE = 48  # crops before the rest is folded away
 _CROP_SIDE = 176  # pixels; twice the size on the page, sharp on a phone's dense screen
 
-# Drawn in this order, the gravest on top. The answers differ in dashes and width as well as in colour, and rejected
-# is never green: it must not pass for a good cell at a glance.
+# Drawn in this order, the gravest on top. The answers differ in dashes and width as well as in colour, and
+# rejected is never green: it must not pass for a good cell at a glance.
 _PENS: dict[Status, str] = {
     "uninfected": 'stroke="#17753a" stroke-width="1.5"',
     "not-judged": 'stroke="#4a4f55" stroke-width="1.5" stroke-dasharray="1.5 3"',
@@ -34,6 +34,7 @@ _REASONS = {
     "edge": "cut by the edge",
     "clump": "clumped",
     "too-small": "too small",
+    "too-dark": "too dark",
 }
 
 
@@ -164,6 +165,6 @@ def _thumbnail(png: bytes) -> bytes:
     pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:
         return b""
-    scale = _CROP_SIDE / side
-    small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    height, width = (max(1, round(length * _CROP_SIDE / side)) for length in pixels.shape[:2])
+    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     return cv2.imencode(".png", small)[1].tobytes()

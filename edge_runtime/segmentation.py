@@ -18,7 +18,7 @@ from edge_runtime.preprocessing import Box
 Mask = NDArray[np.uint8]  # 255 inside, 0 outside, as OpenCV wants it
 Plane = NDArray[np.float32]
 
-_SMALL_WIDTH = 400  # pixels; the light is smooth, so it is estimated on a reduced frame
+_SMALL_WIDTH = 320  # pixels; the light is smooth, so it is estimated on a reduced frame
 _BLUR_WIDTH = 1000  # pixels of frame width per pixel of blur
 _DARK = 0.2  # of the frame's brightest light: darker is outside the eyepiece's circle
 _WHOLE = 0.97  # of the frame: when this much is lit there is no circle
@@ -80,7 +80,7 @@ def _field_of_view(frame: NDArray[np.uint8]) -> Mask:
     """What the eyepiece lets through: a circle on a phone's photograph, else the whole frame."""
     height, width = frame.shape[:2]
     scale = min(1.0, _SMALL_WIDTH / width)
-    small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).max(axis=2)
+    small = cv2.resize(frame, _reduced(width, height), interpolation=cv2.INTER_AREA).max(axis=2)
     bright = np.asarray((small > _DARK * np.percentile(small, 99)) * np.uint8(255), np.uint8)
     contours, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.convexHull(max(contours, key=cv2.contourArea)) if contours else None
@@ -95,14 +95,19 @@ def _field_of_view(frame: NDArray[np.uint8]) -> Mask:
     )
 
 
+def _reduced(width: int, height: int) -> tuple[int, int]:
+    """Width and height at which the light is estimated; a strip of a frame keeps at least one row."""
+    scale = min(1.0, _SMALL_WIDTH / width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
 def _absorbance(frame: NDArray[np.uint8], field: Mask) -> Plane:
     """Absorbance of green light against the empty film, natural logarithm, float32 [H, W]."""
     height, width = field.shape
     green = np.maximum(frame[..., 1], 1).astype(np.float32)
     sigma = max(0.8, width / _BLUR_WIDTH)
     density = np.asarray(-np.log(cv2.GaussianBlur(green, (0, 0), sigma)), np.float32)
-    scale = min(1.0, _SMALL_WIDTH / width)
-    small = cv2.resize(density, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(density, _reduced(width, height), interpolation=cv2.INTER_AREA)
     inside = cv2.resize(field, small.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     film = _fit_film(np.asarray(small, np.float32), inside)
     return density - cv2.resize(film, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -156,7 +161,7 @@ def _otsu(values: Plane) -> float:
         return low
     scaled = np.clip((values - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     cut, _ = cv2.threshold(scaled.reshape(-1, 1), 0, 255, cv2.THRESH_OTSU)
-    return low + (cut + 0.5) / 255 * (high - low)
+    return float(low + (cut + 0.5) / 255 * (high - low))
 
 
 def _typical_area(foreground: Mask) -> float:
@@ -218,7 +223,7 @@ def _largest(mask: NDArray[np.bool_]) -> Mask:
 
 def _centres(depth: Plane, radius: float) -> list[tuple[int, int]]:
     """Where cells lie in a part, by its distance from the border: (x, y) each, the thickest first."""
-    smooth = cv2.GaussianBlur(depth, (0, 0), max(1.0, radius / 12))
+    smooth = np.asarray(cv2.GaussianBlur(depth, (0, 0), max(1.0, radius / 12)), np.float32)
     around = cv2.dilate(smooth, _disc(max(1, round(radius / 4))))
     peaks = np.argwhere((smooth >= around) & (smooth > _CORE * radius))
     ordered = sorted(((int(x), int(y)) for y, x in peaks), key=lambda at: -float(smooth[at[1], at[0]]))
@@ -266,12 +271,11 @@ def _at_edge(box: Box, mask: NDArray[np.bool_], field: Mask) -> bool:
 
 def _solidity(mask: Mask) -> float:
     """Share of the convex hull that the mask fills; a round cell's is close to 1."""
-    points = cv2.findNonZero(mask)
-    if points is None:
-        return 0.0
-    hull = cv2.contourArea(cv2.convexHull(points))
-    # Both counted between pixel centres, or small masks would seem more than solid.
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not contours:
+        return 0.0
+    # Both areas are counted between pixel centres, or small masks would seem more than solid.
+    hull = cv2.contourArea(cv2.convexHull(np.concatenate(contours)))
     return sum(cv2.contourArea(contour) for contour in contours) / hull if hull else 1.0
 
 

@@ -23,7 +23,8 @@ CREATE TABLE field (
     number INTEGER PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, overview BLOB, read_at TEXT
 );
 CREATE TABLE cell (
-    field INTEGER REFERENCES field(number), number INTEGER, x INTEGER, y INTEGER, width INTEGER, height INTEGER,
+    field INTEGER REFERENCES field(number), number INTEGER,
+    x INTEGER, y INTEGER, width INTEGER, height INTEGER,
     status TEXT, reason TEXT, label TEXT, probability REAL, score REAL, confidences TEXT, crop BLOB,
     PRIMARY KEY (field, number)
 );
@@ -154,27 +155,14 @@ class SlideRecord:
         if path.exists():
             raise SourceError(f"{path}: holds a slide already; choose another --out")
         with _storage_errors(path), closing(_connect(path)) as connection:
-            record = cls(path, connection)
-            with connection:
-                # executescript would commit by itself; one by one keeps it a single transaction.
-                for statement in filter(str.strip, _TABLES.split(";")):
-                    connection.execute(statement)
-                connection.execute(
-                    "INSERT INTO slide VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        _SCHEMA,
-                        header.slide,
-                        header.source,
-                        header.bundle,
-                        header.bundle_digest,
-                        header.threshold,
-                        header.provider,
-                        header.software,
-                        header.started,
-                        header.finished,
-                    ),
-                )
-            yield record
+            try:
+                _start(connection, header)
+            except sqlite3.Error as error:
+                path.unlink(missing_ok=True)  # or the next try would take it for a slide
+                raise StorageError(
+                    f"{path}: cannot be written ({error}); free some space or choose another --out"
+                ) from error
+            yield cls(path, connection)
 
     @classmethod
     @contextmanager
@@ -186,14 +174,17 @@ class SlideRecord:
         """
         if not path.is_file():
             raise SourceError(f"{path}: no slide record; make one with 'cellgate read'")
-        with closing(_connect(path)) as connection:
-            try:
-                (schema,) = connection.execute("SELECT schema FROM slide").fetchone()
-            except (sqlite3.Error, TypeError) as error:
-                raise SourceError(f"{path}: not a slide record ({error})") from error
-            if schema != _SCHEMA:
-                raise SourceError(f"{path}: slide record of schema {schema}; this cellgate reads {_SCHEMA}")
-            yield cls(path, connection)
+        try:
+            with closing(_connect(path)) as connection:
+                (schema,) = connection.execute("SELECT schema FROM slide").fetchone() or ("none",)
+                if schema != _SCHEMA:
+                    raise SourceError(
+                        f"{path}: slide record of schema {schema}, but this cellgate reads schema {_SCHEMA}; "
+                        "open it with the cellgate that made it"
+                    )
+                yield cls(path, connection)
+        except sqlite3.Error as error:
+            raise SourceError(f"{path}: no slide record or a damaged one ({error}); copy it again") from error
 
     def add_field(self, field: FieldReading) -> None:
         """Record one field with its cells, whole or not at all."""
@@ -269,6 +260,28 @@ class SlideRecord:
         )
 
 
+def _start(connection: sqlite3.Connection, header: SlideHeader) -> None:
+    with connection:
+        # executescript would commit by itself; one by one keeps it a single transaction.
+        for statement in filter(str.strip, _TABLES.split(";")):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO slide VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                _SCHEMA,
+                header.slide,
+                header.source,
+                header.bundle,
+                header.bundle_digest,
+                header.threshold,
+                header.provider,
+                header.software,
+                header.started,
+                header.finished,
+            ),
+        )
+
+
 def _cell(row: tuple[object, ...]) -> CellReading:
     _, _, x, y, width, height, status, reason, label, probability, score, confidences, crop = row
     return CellReading(
@@ -297,6 +310,9 @@ def _storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        full = getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR"))
+        advice = "free some space and read the slide" if full else "read the slide"
         raise StorageError(
-            f"{path}: cannot be written ({error}); free some space, fields recorded before are kept"
+            f"{path}: cannot be written ({error}); {advice} into another --out, "
+            "fields recorded before are kept"
         ) from error

@@ -1,6 +1,7 @@
 """Does this device decide as the PyTorch reference did? Replays the bundle's reference vectors."""
 
 import io
+import zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,11 @@ IMAGES, SIGNS = "images", "signs."
 
 
 def load_reference(bundle: Bundle) -> dict[str, NDArray[np.generic]]:
-    """The reference vectors: `images` uint8 [N, size, size, 3], the graph's outputs by name, and
-    `signs.<layer>` int8 [N, 3, size, size] of the input gradients where the graph has them.
+    """Read the reference vectors.
+
+    Returns:
+        `images` uint8 [N, size, size, 3], the graph's outputs by name, and `signs.<layer>` int8
+        [N, 3, size, size] of the input gradients where the graph has them.
 
     Raises:
         BundleError: the file does not hold what the manifest promises.
@@ -34,8 +38,8 @@ def load_reference(bundle: Bundle) -> dict[str, NDArray[np.generic]]:
     try:
         with np.load(io.BytesIO(bundle.contents[REFERENCE]), allow_pickle=False) as stored:
             vectors = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{bundle.path / REFERENCE}: cannot be read ({error})") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{bundle.path / REFERENCE}: cannot be read ({error}); export it again") from error
     expected = {IMAGES} | {stored_name(output) for output in bundle.manifest.outputs}
     if set(vectors) != expected:
         raise BundleError(f"{bundle.path / REFERENCE}: holds {sorted(vectors)}; expected {sorted(expected)}")

@@ -37,7 +37,8 @@ Says of a cell from a Giemsa-stained thin blood film: {", ".join(manifest.classe
 {parity}
 
 ## Where it comes from
-Seed {made.seed}, code {made.git_commit}, torch {made.torch}; cells {made.cells_digest[:16]}, split {made.split_digest[:16]}.
+Seed {made.seed}, code {made.git_commit}, torch {made.torch}; cells {made.cells_digest[:16]},
+split {made.split_digest[:16]}.
 
 ## What it has not seen
 Other stains, microscopes, species and stages than those of its training cells. A rejection says "unlike the

@@ -1,6 +1,9 @@
 """PyTorch network to an ONNX graph of its forward pass: batch norm folded, dynamic batch, one file."""
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import onnx
 import torch
@@ -42,8 +45,7 @@ def export_forward(network: ResNet | VGG, size: int) -> onnx.ModelProto:
     """
     # Traced with two examples: an exporter may take a batch of one for a constant.
     example = torch.zeros(2, 3, size, size)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations, not ours to mend
+    with _quiet():
         program = torch.onnx.export(
             _Flat(network).eval(),
             (example,),
@@ -57,7 +59,21 @@ def export_forward(network: ResNet | VGG, size: int) -> onnx.ModelProto:
     assert program is not None
     model = program.model_proto
     model.ir_version = IR_VERSION
-    del model.metadata_props[:]
-    for node in model.graph.node:  # the exporter's notes on where each node came from: paths of this machine
-        del node.metadata_props[:]
+    # The exporter's notes on where things came from: paths of this machine.
+    for part in (model, model.graph, *model.graph.node, *model.graph.initializer, *model.graph.value_info):
+        del part.metadata_props[:]
     return onnx.shape_inference.infer_shapes(model)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the exporter's own deprecations and its talk of packages that nothing here needs."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

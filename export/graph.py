@@ -172,7 +172,9 @@ def _declare(
 
 
 def _node(graph: onnx.GraphProto, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
-    graph.node.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+    node = helper.make_node(kind, inputs, [output], name=output)
+    node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+    graph.node.append(node)
     return output
 
 

@@ -116,7 +116,7 @@ def seal_bundle(
 
 
 def write_sealed(out: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
-    """Write a bundle's files and, last, the manifest with their hashes: a folder cut off half-way is no bundle."""
+    """Write a bundle's files and, last, the manifest with their hashes: a folder cut off is no bundle."""
     out.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (out / name).write_bytes(data)

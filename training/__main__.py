@@ -1,4 +1,4 @@
-"""`python -m training`: fit, calibrate, test."""
+"""`python -m training`: download, fit, calibrate, test."""
 
 import json
 from dataclasses import asdict
@@ -11,6 +11,7 @@ import torch
 from edge_runtime.console import Commands
 from training import distributed, fitting
 from training.calibration import REJECTED, calibrate_run
+from training.download import NIH, download_archive
 from training.networks import NETWORKS
 from training.run import RunConfig
 from training.splits import SplitBy
@@ -36,15 +37,28 @@ def main(threads: int | None) -> None:
 
 
 @main.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The file to make, cell_images.zip say."
+)
+@click.option("--url", default=NIH.url, help="A mirror of the archive; its checksum stays the official one.")
+def download(out: Path, url: str) -> None:
+    """Fetch the official NIH archive (353 MB), going on where an earlier try broke off."""
+    fetched = download_archive(out, url=url)
+    click.echo(f"{out}: {'complete' if fetched else 'complete already, nothing to do'}")
+
+
+@main.command()
 @cells_option
 @click.option("--network", type=click.Choice(NETWORKS), default="edge", show_default=True)
 @click.option("--split", type=click.Choice(get_args(SplitBy)), default="patient", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @run_option
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off, with its own settings.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training cells.")
 @click.option("--batch-size", type=click.IntRange(2), default=64, show_default=True)
-@click.option("--learning-rate", type=float, help="Peak of the one-cycle schedule.")
+@click.option(
+    "--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak of the one-cycle schedule."
+)
 @click.option("--weights", type=click.Path(path_type=Path), help="torchvision weights to start from.")
 @cache_option
 def fit(

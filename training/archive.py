@@ -3,6 +3,7 @@
 import hashlib
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,8 @@ from edge_runtime.images import open_zip
 CLASSES = ("uninfected", "parasitized")
 
 _LABELS = {"Uninfected": 0, "Parasitized": 1}
-# C68P29N_ThinF_IMG_…: clinic number and patient number; what follows ("N", "Re", "AP", "thinF") names the slide.
+# C68P29N_ThinF_IMG_…: clinic number and patient number; what follows ("N", "Re", "AP", "thinF") names the
+# slide.
 _PATIENT = re.compile(r"C\d+(?:[A-Z]?P\d+)?")
 
 
@@ -83,8 +85,8 @@ def stamp_of(cells: list[CellFile]) -> str:
 
 def _in_folder(path: Path) -> list[CellFile]:
     cells = []
-    for file in path.rglob("*.png"):
-        if file.parent.name in _LABELS:
+    for file in path.rglob("*"):
+        if _is_crop(PurePosixPath(file.relative_to(path).as_posix())):
             stat = file.stat()
             cells.append(
                 _cell(
@@ -102,17 +104,23 @@ def _in_zip(path: Path) -> list[CellFile]:
     cells = []
     for info in archive.infolist():
         member = PurePosixPath(info.filename)
-        if member.suffix.lower() == ".png" and member.parent.name in _LABELS:
+        if _is_crop(member):
             stamp = f"{info.file_size}-{info.CRC:08x}"
             cells.append(_cell(member.parent.name, member.name, stamp, _reader(archive, info)))
     return cells
+
+
+def _is_crop(member: PurePosixPath) -> bool:
+    """Whether a path in the archive is a crop; not so the shadow files that macOS puts beside them."""
+    shadow = member.name.startswith("._") or "__MACOSX" in member.parts
+    return member.suffix.lower() == ".png" and member.parent.name in _LABELS and not shadow
 
 
 def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:
     def read() -> bytes:
         try:
             return archive.read(info)
-        except (zipfile.BadZipFile, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise SourceError(
                 f"{archive.filename}: {info.filename} is damaged; download the archive again"
             ) from error

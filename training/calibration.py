@@ -6,7 +6,7 @@ other half, which nothing else has used, sets the threshold by split conformal p
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +24,7 @@ from training import simulated
 from training.cells import CellSet
 from training.gaussians import LayerGaussian
 from training.networks import VGG, ResNet
-from training.reference import score_images, score_plain
+from training.reference import BLOCK, score_at
 from training.run import (
     CALIBRATION,
     load_network,
@@ -34,7 +34,7 @@ from training.run import (
     write_text,
 )
 from training.splits import calibration_halves
-from training.statistics import BLOCK, as_images, to_tensor
+from training.statistics import as_images, to_tensor
 
 Mode = Literal["none", "known"]
 Array = NDArray[np.float64]
@@ -115,8 +115,8 @@ def logistic(confidences: Array, anomalous: Array) -> Fusion:
 def conformal_threshold(scores: Array, alpha: float) -> float:
     """The threshold that rejects a new in-distribution cell with probability at most alpha.
 
-    Split conformal prediction: the k-th smallest of n scores with k = floor((n + 1) alpha); a new exchangeable
-    score falls below it with probability at most alpha.
+    Split conformal prediction: the k-th smallest of n scores with k = floor((n + 1) alpha); a new
+    exchangeable score falls below it with probability at most alpha.
 
     Raises:
         CheckFailedError: fewer than 1 / alpha - 1 scores.
@@ -137,12 +137,9 @@ def confidences_of(
     epsilon: float,
 ) -> Array:
     """Confidences [N, L] of images [N, 3, H, W] by the reference, in blocks."""
-    blocks = []
-    for block in images.split(BLOCK):
-        if epsilon == 0:
-            blocks.append(score_plain(network, gaussians, block).confidences)
-        else:
-            blocks.append(score_images(network, gaussians, block, epsilon).confidences)
+    blocks = [
+        score_at(network, gaussians, block, epsilon).confidences for block in torch.split(images, BLOCK)
+    ]
     return torch.cat(blocks).numpy().astype(np.float64)
 
 
@@ -232,7 +229,7 @@ def calibrate_run(
 
     Args:
         folder: the run folder.
-        anomalies: images of the known anomaly (file, folder or zip), or "simulated"; None for no known anomaly.
+        anomalies: images of the known anomaly (file, folder or zip), or "simulated"; None for none known.
         epsilon: see `calibrate`.
         alpha: share of in-distribution cells that may be rejected.
         source: where the run's cells are now, if they were moved.
@@ -285,10 +282,14 @@ def load_calibration(folder: Path) -> Calibration:
         raise SourceError(f"{path}: missing; run 'python -m training calibrate --run {folder}'") from error
     except (OSError, ValueError) as error:
         raise SourceError(f"{path}: cannot be read ({error})") from error
-    if raw.get("schema") != _SCHEMA or set(raw) != {f.name for f in fields(Calibration)}:
-        raise SourceError(f"{path}: written by another version of cellgate; calibrate again")
-    detector = raw["detector"]
-    raw["detector"] = Detector(
-        **{**detector, "layers": tuple(detector["layers"]), "weights": tuple(detector["weights"])}
-    )
-    return Calibration(**raw)
+    other = f"{path}: written by another version of cellgate; calibrate again"
+    if not isinstance(raw, dict) or raw.get("schema") != _SCHEMA:
+        raise SourceError(other)
+    try:
+        detector = raw["detector"]
+        raw["detector"] = Detector(
+            **{**detector, "layers": tuple(detector["layers"]), "weights": tuple(detector["weights"])}
+        )
+        return Calibration(**raw)
+    except (KeyError, TypeError) as error:
+        raise SourceError(other) from error

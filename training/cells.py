@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.errors import StorageError
 from edge_runtime.images import decode_image
 from edge_runtime.preprocessing import InputSpec, resize_crop
 from training import archive, simulated
@@ -64,16 +66,9 @@ def load_cells(source: str, spec: InputSpec, cache: Path | None = None) -> CellS
     Raises:
         SourceError: the source is absent, broken or in another layout.
         ImageError: one of its images cannot be used; the message names it.
+        StorageError: the cache is damaged.
     """
-    files: Iterable[CellFile]
-    if simulated.is_simulated(source):
-        settings = simulated.parse(source)
-        source = stamp = str(settings)
-        files = simulated.cells(settings)
-    else:
-        source = str(Path(source).resolve())
-        files = archive.list_cells(Path(source))
-        stamp = archive.stamp_of(files)
+    source, files, stamp = cell_files(source)
     key = hashlib.sha256(f"{_FORMAT} {asdict(spec)} {stamp}".encode()).hexdigest()[:20]
     folder = (cache or default_cache()) / key
     if not (folder / "cells.json").exists():
@@ -81,17 +76,37 @@ def load_cells(source: str, spec: InputSpec, cache: Path | None = None) -> CellS
     return _open(folder, spec, source)
 
 
+def cell_files(source: str) -> tuple[str, Iterable[CellFile], str]:
+    """The labelled crops behind a source, not yet decoded.
+
+    Args:
+        source: as for `load_cells`.
+
+    Returns:
+        The source in full (absolute, or with all settings), its crops, and a stamp that changes with them.
+
+    Raises:
+        SourceError: the source is absent, broken or in another layout.
+    """
+    if simulated.is_simulated(source):
+        settings = simulated.parse(source)
+        return str(settings), simulated.cells(settings), simulated.stamp(settings)
+    files = archive.list_cells(Path(source))
+    return str(Path(source).resolve()), files, archive.stamp_of(files)
+
+
 def _fill(folder: Path, files: Iterable[CellFile], spec: InputSpec) -> None:
     """Write beside the final folder, then rename it: an interrupted run leaves no half cache."""
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)  # left by a process of the same number that was killed
     unfinished.mkdir(parents=True)
     rows = []
     try:
         with (unfinished / "images.u8").open("wb") as images:
-            with click.progressbar(files, label="reading cells", file=click.get_text_stream("stderr")) as bar:
+            with click.progressbar(files, label="reading cells", file=sys.stderr) as bar:
                 for file in bar:
                     data = file.read()
-                    images.write(resize_crop(decode_image(data, file.name), spec.size, file.name))
+                    images.write(resize_crop(decode_image(data, file.name), spec.size, file.name).tobytes())
                     rows.append([file.name, file.label, file.patient, hashlib.sha256(data).hexdigest()])
         (unfinished / "cells.json").write_text(json.dumps(rows))
         shutil.rmtree(folder, ignore_errors=True)
@@ -101,12 +116,16 @@ def _fill(folder: Path, files: Iterable[CellFile], spec: InputSpec) -> None:
 
 
 def _open(folder: Path, spec: InputSpec, source: str) -> CellSet:
-    rows = json.loads((folder / "cells.json").read_text())
-    names, labels, patients, hashes = zip(*rows, strict=True)
-    shape = (len(rows), spec.size, spec.size, 3)
+    try:
+        rows = json.loads((folder / "cells.json").read_text())
+        names, labels, patients, hashes = zip(*rows, strict=True)
+        shape = (len(rows), spec.size, spec.size, 3)
+        images = np.memmap(folder / "images.u8", np.uint8, "r", shape=shape)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{folder}: a damaged cache of cells ({error}); remove this folder") from error
     contents = "\n".join(f"{name} {sha}" for name, sha in zip(names, hashes, strict=True))
     return CellSet(
-        images=np.memmap(folder / "images.u8", np.uint8, "r", shape=shape),
+        images=images,
         labels=np.array(labels, np.int64),
         patients=patients,
         names=names,

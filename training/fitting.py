@@ -5,6 +5,7 @@ average, which is what the Gaussian statistics are then estimated on.
 """
 
 import copy
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from training import distributed
 from training.augmentation import Strength, augment, draw
 from training.cells import CellSet, load_cells
 from training.networks import VGG, ResNet, build_network, load_pretrained
+from training.reference import BLOCK
 from training.run import (
     CHECKPOINT,
     RUN_FILE,
@@ -76,7 +78,11 @@ class _State:
         )
 
     def load(self, folder: Path) -> None:
-        stored = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
+        path = folder / CHECKPOINT
+        try:
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises half a dozen unrelated types here
+            raise SourceError(f"{path}: damaged; remove it and --resume trains from the start") from error
         self.network.load_state_dict(stored["network"])
         self.average.load_state_dict(stored["average"])
         self.optimiser.load_state_dict(stored["optimiser"])
@@ -139,6 +145,12 @@ def _layers(config: RunConfig) -> tuple[str, ...]:
 def _go_on(folder: Path, cells: CellSet, split: Split) -> RunInfo:
     distributed.wait()
     info = load_run(folder)
+    processes = distributed.world_size()
+    if info.config.batch_size % processes or len(split.train) <= BLOCK * (processes - 1):
+        raise SourceError(
+            f"{processes} processes cannot share batches of {info.config.batch_size} of {len(split.train)} "
+            "cells; choose a batch size that they divide, or fewer processes"
+        )
     if not (folder / WEIGHTS).exists():
         _train(folder, info, cells, split)
     distributed.wait()
@@ -177,6 +189,12 @@ def _start(config: RunConfig, classes: int, steps: int) -> _State:
 
 
 def _train(folder: Path, info: RunInfo, cells: CellSet, split: Split) -> None:
+    """Train from wherever the run stands, and write its weights.
+
+    Several processes each normalise by the statistics of their own share of a batch (torch has batch norm
+    over all processes on GPUs only). The running statistics that are kept are those of process 0, whose
+    share is a random part of every batch; weights.pt gives them to all.
+    """
     config = info.config
     per_epoch = len(split.train) // config.batch_size
     steps = per_epoch * config.epochs
@@ -223,9 +241,7 @@ def _train_epoch(
     model.train()
     numbers = range(first, per_epoch)
     hidden = distributed.rank() != 0
-    with click.progressbar(
-        numbers, label=f"epoch {epoch + 1}", hidden=hidden, file=click.get_text_stream("stderr")
-    ) as bar:
+    with click.progressbar(numbers, label=f"epoch {epoch + 1}", hidden=hidden, file=sys.stderr) as bar:
         for number in bar:
             chosen = order[number * config.batch_size : (number + 1) * config.batch_size][share]
             losses.append(_step(model, state, cells, chosen, uniform))

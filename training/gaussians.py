@@ -4,6 +4,8 @@ Everything is float64. The sufficient statistics are sums over cells, so they st
 across processes; the Ledoit-Wolf shrinkage comes from the same sums, through fourth moments.
 """
 
+import os
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,11 @@ from numpy.typing import NDArray
 from edge_runtime.errors import CheckFailedError, SourceError
 
 Array = NDArray[np.float64]
+
+# Features are float32: a variance below this share of their square is rounding, as are distances through a
+# covariance of a condition above the other.
+_LEAST_VARIANCE = 1e-12
+_LARGEST_CONDITION = 1e12
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ def fit_gaussian(moments: Moments, layer: str) -> LayerGaussian:
     """Class means and the tied covariance, shrunk as Ledoit & Wolf (2004) derive.
 
     Raises:
-        CheckFailedError: a class without cells, or a layer whose features do not vary.
+        CheckFailedError: a class without cells, or features that do not vary, or that are no numbers.
     """
     if (moments.count < 2).any():
         raise CheckFailedError(f"{layer}: a class has fewer than 2 cells; use more cells")
@@ -96,20 +103,25 @@ def fit_gaussian(moments: Moments, layer: str) -> LayerGaussian:
     covariance = _centred_second(moments, means) / total
     channels = len(covariance)
     variance = np.trace(covariance) / channels
-    if variance <= 0:
+    if not np.isfinite(variance):
+        raise CheckFailedError(f"{layer}: features that are no numbers; use a lower learning rate")
+    if variance <= _LEAST_VARIANCE * np.trace(moments.second.sum(axis=0)) / (total * channels):
         raise CheckFailedError(f"{layer}: the features are the same for every cell; train longer")
     # sum_i |x_i - mu|^4 / n - |S|^2 estimates n times the error of S (Ledoit & Wolf 2004, lemma 3.4).
     spread = (covariance**2).sum()
     error = (_centred_fourth(moments, means) / total - spread) / total
-    shrinkage = float(np.clip(error / (spread - channels * variance**2), 0, 1)) if channels > 1 else 0.0
+    excess = spread - channels * variance**2  # 0 where the covariance is a multiple of the identity already
+    shrinkage = float(np.clip(error / excess, 0, 1)) if excess > 0 else 0.0
     shrunk = (1 - shrinkage) * covariance + shrinkage * variance * np.eye(channels)
-    factor = np.linalg.cholesky(shrunk)
+    condition = float(np.linalg.cond(shrunk))
+    if not condition < _LARGEST_CONDITION:
+        raise CheckFailedError(f"{layer}: the covariance has condition {condition:.0e}; use more cells")
     return LayerGaussian(
         means=means,
-        whitening=np.linalg.inv(factor),
+        whitening=np.tril(np.linalg.inv(np.linalg.cholesky(shrunk))),
         counts=moments.count,
         shrinkage=shrinkage,
-        condition=float(np.linalg.cond(shrunk)),
+        condition=condition,
     )
 
 
@@ -142,7 +154,10 @@ def save_gaussians(path: Path, layers: Iterable[tuple[str, LayerGaussian]]) -> N
         arrays[f"{name}.counts"] = gaussian.counts
         arrays[f"{name}.shrinkage"] = np.array(gaussian.shrinkage)
         arrays[f"{name}.condition"] = np.array(gaussian.condition)
-    np.savez(path, layers=np.array(names), allow_pickle=False, **arrays)
+    unfinished = path.with_name(path.name + ".part")
+    with unfinished.open("wb") as file:
+        np.savez(file, layers=np.array(names), allow_pickle=False, **arrays)
+    os.replace(unfinished, path)  # noqa: PTH105 - atomic, and the same on every system
 
 
 def load_gaussians(path: Path) -> dict[str, LayerGaussian]:
@@ -152,7 +167,7 @@ def load_gaussians(path: Path) -> dict[str, LayerGaussian]:
         SourceError: the file is absent or no such npz.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {
                 str(name): LayerGaussian(
                     means=stored[f"{name}.means"],
@@ -163,5 +178,5 @@ def load_gaussians(path: Path) -> dict[str, LayerGaussian]:
                 )
                 for name in stored["layers"]
             }
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise SourceError(f"{path}: no Gaussian statistics ({error}); run fit again with --resume") from error

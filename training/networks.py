@@ -56,9 +56,12 @@ def load_pretrained(network: nn.Module, path: Path) -> list[str]:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen unrelated types here
         raise SourceError(f"{path}: not a file of PyTorch weights ({type(error).__name__})") from error
+    if not isinstance(weights, dict):
+        raise SourceError(f"{path}: holds no state dict; give a file as torchvision publishes them")
     own = network.state_dict()
     fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
-    missing = sorted(set(own) - set(fitting))
+    # torchvision's older files lack these counters, which nothing here reads.
+    missing = sorted(k for k in set(own) - set(fitting) if not k.endswith(".num_batches_tracked"))
     if any(not name.startswith(("fc.", "classifier.")) for name in missing):
         raise SourceError(f"{path}: weights of another network; {len(missing)} parameters are missing")
     network.load_state_dict(fitting, strict=False)
@@ -127,7 +130,7 @@ class ResNet(nn.Module):
         two = self.layer2(one)
         three = self.layer3(two)
         four = self.layer4(three)
-        features = tuple(x.mean(dim=(2, 3)) for x in (stem, one, two, three, four))
+        features = tuple(map(_spatial_mean, (stem, one, two, three, four)))
         return self.fc(features[-1]), features
 
 
@@ -165,8 +168,17 @@ class VGG(nn.Module):
         for module in self.features:
             x = module(x)
             if isinstance(module, nn.MaxPool2d):
-                features.append(x.mean(dim=(2, 3)))
+                features.append(_spatial_mean(x))
         return self.classifier(features[-1]), tuple(features)
+
+
+def _spatial_mean(x: Tensor) -> Tensor:
+    """Mean over height and width: [N, C, H, W] to [N, C].
+
+    Row by row: onnxruntime adds up thousands of float32 pixels one after the other, and its error, ten times
+    PyTorch's, grows in the whitening.
+    """
+    return x.mean(dim=3).mean(dim=2)
 
 
 def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:

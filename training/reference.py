@@ -1,13 +1,23 @@
-"""The PyTorch reference of the paper's equations 2 to 4, written for clarity. Everything else is compared with it."""
+"""The PyTorch reference of the paper's equations 2 to 4, written for clarity.
+
+Everything else is compared with it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from edge_runtime.decision import Decisions, Detector, decide
+from edge_runtime.preprocessing import to_input
 from training.gaussians import LayerGaussian
 from training.networks import VGG, ResNet
+
+# Cells per forward pass; fixed, so that results do not depend on how many processes share the blocks.
+BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -100,3 +110,33 @@ def score_plain(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], i
     )
     nothing = images.new_zeros((len(images), 0, *images.shape[1:]))
     return Reference(logits, features, distances, nothing, nothing, -distances.min(dim=2).values)
+
+
+def reference_decisions(
+    network: ResNet | VGG,
+    gaussians: Mapping[str, LayerGaussian],
+    detector: Detector,
+    images: NDArray[np.uint8],
+) -> Decisions:
+    """What the device must decide: the reference's scores, through the runtime's own decision.
+
+    Args:
+        network: in evaluation mode.
+        gaussians: per layer of the network.
+        detector: layer weights, epsilon and threshold.
+        images: uint8 [N, size, size, 3] RGB, resized crops.
+    """
+    blocks = [torch.from_numpy(to_input(images[i : i + BLOCK])) for i in range(0, len(images), BLOCK)]
+    scored = [score_at(network, gaussians, block, detector.epsilon) for block in blocks]
+    logits = torch.cat([block.logits for block in scored])
+    confidences = torch.cat([block.confidences for block in scored])
+    return decide(detector, logits.float().numpy(), confidences.float().numpy())
+
+
+def score_at(
+    network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], images: Tensor, epsilon: float
+) -> Reference:
+    """`score_images`, or the much cheaper `score_plain` where there is no perturbation."""
+    if epsilon == 0:
+        return score_plain(network, gaussians, images)
+    return score_images(network, gaussians, images, epsilon)

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,13 +123,14 @@ def load_run(folder: Path) -> RunInfo:
         raise SourceError(f"{folder}: no run folder ({RUN_FILE} is missing); make one with fit") from error
     except (OSError, ValueError) as error:
         raise SourceError(f"{path}: cannot be read ({error})") from error
-    known = {f.name for f in fields(RunInfo)}
-    if raw.get("schema") != SCHEMA or set(raw) != known:
+    if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
         raise SourceError(f"{path}: written by another version of cellgate; fit again")
-    raw["config"] = RunConfig(**raw["config"])
-    raw["input"]["range"] = tuple(raw["input"]["range"])
-    raw["input"] = InputSpec(**raw["input"])
-    return RunInfo(**{**raw, "classes": tuple(raw["classes"]), "layers": tuple(raw["layers"])})
+    try:
+        raw["config"] = RunConfig(**raw["config"])
+        raw["input"] = InputSpec(**{**raw["input"], "range": tuple(raw["input"]["range"])})
+        return RunInfo(**{**raw, "classes": tuple(raw["classes"]), "layers": tuple(raw["layers"])})
+    except (KeyError, TypeError) as error:
+        raise SourceError(f"{path}: written by another version of cellgate ({error}); fit again") from error
 
 
 def add_metrics(folder: Path, **metrics: object) -> None:
@@ -142,7 +143,7 @@ def load_network(folder: Path, info: RunInfo) -> ResNet | VGG:
     """The trained network of a run, in evaluation mode on the CPU.
 
     Raises:
-        SourceError: no weights yet, or weights of another network.
+        SourceError: no weights yet, damaged ones, or those of another network.
     """
     path = folder / WEIGHTS
     network = build_network(info.config.network, len(info.classes))
@@ -150,8 +151,10 @@ def load_network(folder: Path, info: RunInfo) -> ResNet | VGG:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except FileNotFoundError as error:
         raise SourceError(f"{path}: training has not ended; go on with fit --resume") from error
-    except RuntimeError as error:
-        raise SourceError(f"{path}: not the weights of {info.config.network}") from error
+    except Exception as error:  # torch raises half a dozen unrelated types here
+        raise SourceError(
+            f"{path}: damaged, or not the weights of {info.config.network}; fit again"
+        ) from error
     return network.eval()
 
 

@@ -1,13 +1,16 @@
 """Labelled cells from the simulator, cut out of its frames by the runtime's own segmentation."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime import segmentation, simulator
 from edge_runtime.errors import SourceError
 from edge_runtime.preprocessing import Box, masked_crop
 from edge_runtime.segmentation import Cell, segment
@@ -53,15 +56,26 @@ def parse(source: str) -> Simulation:
     """Read "simulated" or "simulated:slides=20,fields=3,seed=1000,parasitized=0.45" (any of them).
 
     Raises:
-        SourceError: an unknown setting or a value that is no number.
+        SourceError: an unknown setting, or a value that is no number or out of its range.
     """
     values: dict[str, float] = {}
     for setting in filter(None, source.partition(":")[2].split(",")):
         name, _, value = setting.partition("=")
-        if name not in {f.name for f in fields(Simulation)} or not re.fullmatch(r"\d+(\.\d+)?", value):
+        number = r"0|1|[01]?\.\d+" if name == "parasitized" else r"\d+"
+        if name not in {f.name for f in fields(Simulation)} or not re.fullmatch(number, value):
             raise SourceError(f"{source}: cannot read '{setting}'; expected settings as in {Simulation()}")
-        values[name] = float(value) if name == "parasitized" else int(float(value))
-    return Simulation(**values)  # type: ignore[arg-type]
+        values[name] = float(value) if name == "parasitized" else int(value)
+    settings = Simulation(**values)  # type: ignore[arg-type]
+    if settings.slides < 1 or settings.fields < 1 or settings.parasitized > 1:
+        raise SourceError(f"{source}: out of range; slides and fields from 1, parasitized from 0 to 1")
+    return settings
+
+
+def stamp(settings: Simulation) -> str:
+    """A text that changes with the settings and with the code that draws and cuts the cells."""
+    code = [*Path(simulator.__file__).parent.glob("*.py"), Path(segmentation.__file__), Path(__file__)]
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(code)))
+    return f"{settings} {digest.hexdigest()}"
 
 
 def cells(settings: Simulation) -> Iterator[CellFile]:

@@ -54,12 +54,12 @@ def split_cells(
     part = (
         _part_by_image(labels, rng) if by == "image" else _part_by_patient(labels, np.asarray(patients), rng)
     )
-    indices = [np.flatnonzero(part == number) for number in range(len(PARTS))]
+    train, validation, test = (np.flatnonzero(part == number).astype(np.int64) for number in range(3))
     digest = hashlib.sha256()
-    for part_name, members in zip(PARTS, indices, strict=True):
+    for part_name, members in zip(PARTS, (train, validation, test), strict=True):
         digest.update(f"{part_name}\n".encode())
-        digest.update("\n".join(sorted(names[i] for i in members)).encode())
-    return Split(*indices, digest=digest.hexdigest())
+        digest.update("\n".join(sorted(names[int(i)] for i in members)).encode())
+    return Split(train, validation, test, digest.hexdigest())
 
 
 def calibration_halves(

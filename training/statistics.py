@@ -1,5 +1,6 @@
 """Running a trained network over cells: its outputs, and the Gaussian statistics of its features."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +16,8 @@ from training.augmentation import Strength, augment, draw
 from training.cells import CellSet
 from training.gaussians import Moments, fit_gaussian, save_gaussians
 from training.networks import VGG, ResNet
+from training.reference import BLOCK
 from training.run import GAUSSIANS, RunInfo, add_metrics
-
-BLOCK = 64  # cells per forward pass; fixed, so that results do not depend on who computes a block
 
 # Statistics are estimated on augmented cells, so that a change of light or stain stays in-distribution.
 # These epochs of random numbers were never used in training.
@@ -30,7 +30,7 @@ def as_images(cells: CellSet, chosen: NDArray[np.int64]) -> Tensor:
 
 
 def to_tensor(images: NDArray[np.uint8]) -> Tensor:
-    """The same numbers as `preprocessing.to_input`, as a tensor: uint8 [N, H, W, 3] to float32 [N, 3, H, W]."""
+    """What `preprocessing.to_input` gives, as a tensor: uint8 [N, H, W, 3] to float32 [N, 3, H, W]."""
     return torch.from_numpy(to_input(images))
 
 
@@ -81,9 +81,7 @@ def _moments(
         uniform = draw(len(cells), seed=info.config.seed, epoch=epoch)
         blocks = list(_blocks(chosen))[distributed.rank() :: distributed.world_size()]
         hidden = distributed.rank() != 0
-        with click.progressbar(
-            blocks, label="statistics", hidden=hidden, file=click.get_text_stream("stderr")
-        ) as bar:
+        with click.progressbar(blocks, label="statistics", hidden=hidden, file=sys.stderr) as bar:
             for block in bar:
                 images = augment(as_images(cells, block).to(device), uniform[block], Strength())
                 _, features = network(images)

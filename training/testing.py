@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.decision import Decisions, decide
-from training.calibration import confidences_of, load_calibration
+from edge_runtime.decision import Decisions
+from training.calibration import load_calibration
+from training.reference import reference_decisions
 from training.run import add_metrics, load_network, load_run, load_split, load_statistics
-from training.statistics import as_images, predict
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,10 @@ def measure_run(folder: Path, *, source: str | None = None, cache: Path | None =
     """
     info = load_run(folder)
     cells, split = load_split(info, source=source, cache=cache)
-    network, gaussians = load_network(folder, info), load_statistics(folder)
     detector = load_calibration(folder).detector
-    logits, _ = predict(network, cells, split.test)
-    confidences = confidences_of(network, gaussians, as_images(cells, split.test), detector.epsilon)
-    decisions = decide(detector, logits, confidences.astype(np.float32))
+    decisions = reference_decisions(
+        load_network(folder, info), load_statistics(folder), detector, cells.images[split.test]
+    )
     result = summarise(decisions, cells.labels[split.test], [cells.patients[i] for i in split.test])
     add_metrics(folder, test=asdict(result))
     return result

@@ -33,22 +33,26 @@ def photograph(
         uint8 [height, width, 3], RGB.
     """
     np.negative(density, out=density)
-    light = cv2.exp(density, dst=density)
+    light: Plane = np.asarray(cv2.exp(density, dst=density), np.float32)
     blur = float(np.hypot(slide.sharpness, defocus))
-    light = cv2.GaussianBlur(light, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
+    light = _blurred(light, blur)
     light *= np.float32(1 - slide.flare)
     light += np.float32(slide.flare)
-    white = slide.lamp * np.float32(gain) * np.float32(colour_cast)
+    white = slide.lamp * np.float32(gain) * np.array(colour_cast, np.float32)
     light *= _illumination(slide, light.shape[0], light.shape[1])[..., None] * white
     noise = rng.standard_normal(light.shape, dtype=np.float32)
     variance = light * np.float32(slide.shot_noise**2 / 255) + np.float32(slide.read_noise**2)
-    light += noise * cv2.sqrt(variance)
-    light = cv2.GaussianBlur(light, (0, 0), _DEMOSAIC_SIGMA, borderType=cv2.BORDER_REPLICATE)
+    light += noise * np.asarray(cv2.sqrt(variance), np.float32)
+    light = _blurred(light, _DEMOSAIC_SIGMA)
     return np.asarray(np.clip(np.rint(light), 0, 255), np.uint8)
 
 
+def _blurred(light: Plane, sigma: float) -> Plane:
+    return np.asarray(cv2.GaussianBlur(light, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
 def _illumination(slide: Slide, height: int, width: int) -> Plane:
-    """Return the relative brightness of the lamp over the frame, float32 [height, width], about 1 in the middle."""
+    """Return the lamp's brightness over the frame, float32 [height, width]: about 1 in the middle."""
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     falloff = 1 - np.float32(slide.vignetting / 2) * (x * x + y * y)

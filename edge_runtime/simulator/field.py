@@ -209,7 +209,7 @@ def _object(item: _Laid, taken: NDArray[np.uint8], width: int, height: int) -> S
     x, y = item.x + left, item.y + top
     inside = x > 0 and y > 0 and x + box_width < width and y + box_height < height
     own = np.pad(item.mask.astype(np.uint8), _FREE_GAP)
-    around = cv2.dilate(own, np.ones((2 * _FREE_GAP + 1,) * 2, np.uint8))
+    around = np.asarray(cv2.dilate(own, np.ones((2 * _FREE_GAP + 1,) * 2, np.uint8)), np.uint8)
     rows, columns = own.shape
     # In `taken`, padded by the gap, the padded mask starts at the unpadded mask's own corner.
     others = taken[item.y : item.y + rows, item.x : item.x + columns] - own

@@ -21,7 +21,8 @@ WhiteCell = Literal["granulocyte", "lymphocyte", "monocyte"]
 
 _WHITE_CELLS: tuple[WhiteCell, ...] = ("granulocyte", "lymphocyte", "monocyte")
 _WHITE_CELL_WEIGHTS = (0.55, 0.3, 0.15)
-# Diameters in red-cell diameters: a red cell has 7.5 um, a granulocyte 12-14, a lymphocyte 8-12, a monocyte 14-18.
+# Diameters in red-cell diameters. A red cell has 7.5 um, a granulocyte 12-14, a lymphocyte 8-12, a monocyte
+# 14-18.
 _WHITE_CELL_SIZES = {
     "granulocyte": (1.55, 1.85),
     "lymphocyte": (1.15, 1.5),
@@ -74,8 +75,9 @@ def _cytoplasm(rng: np.random.Generator, sort: WhiteCell, slide: Slide, shape: t
     cloud = 1 + np.float32(0.12) * smooth_noise(rng, shape, 8.0)
     if sort == "granulocyte":
         granules = np.clip(smooth_noise(rng, shape, 2.5), 0, 2)
-        pink = np.float32((0.07, 0.17, 0.06))
-        return cloud[..., None] * pink + granules[..., None] * np.float32((0.06, 0.12, 0.04))
+        pink = np.array((0.07, 0.17, 0.06), np.float32)
+        violet = np.array((0.06, 0.12, 0.04), np.float32)
+        return np.asarray(cloud[..., None] * pink + granules[..., None] * violet, np.float32)
     pale = rng.uniform(0.4, 0.75) if sort == "lymphocyte" else rng.uniform(0.35, 0.5)
     return np.asarray(cloud[..., None] * slide.cytoplasm * np.float32(pale), np.float32)
 
@@ -108,6 +110,7 @@ def draw_debris(rng: np.random.Generator, slide: Slide) -> Patch:
     lumps = np.clip(1 + 0.3 * smooth_noise(rng, heap.shape, max(2.0, radius / 5)), 0.35, 1.7)
     # From magenta clouds of eosin to nearly black crystals.
     darkness = rng.uniform(0.45, 1.2)
-    colour = slide.nucleus * np.float32((1.0, 0.9, 1.0 + 0.8 * rng.random())) * darkness
+    tint = np.array((1.0, 0.9, 1.0 + 0.8 * rng.random()), np.float32)
+    colour = slide.nucleus * tint * darkness
     density = (heap * lumps)[..., None] * colour
     return Patch(np.asarray(density, np.float32), heap >= 0.5)

@@ -71,7 +71,7 @@ _ODD_SHAPES: tuple[Bend, ...] = (_crenate, _draw_out, _dent)
 
 
 def _profile(rng: np.random.Generator, slide: Slide, grid: tuple[Plane, Plane], border: Plane) -> Plane:
-    """Return how thick the haemoglobin is, 1 on average: thin in the middle, a little thicker near the rim."""
+    """Return how thick the haemoglobin is, 1 on average: thin in the middle, a bit thicker near the rim."""
     shift = rng.normal(0, 0.06, 2) * border.mean()
     from_middle = np.hypot(grid[0] - np.float32(shift[0]), grid[1] - np.float32(shift[1])) / border
     pallor = np.float32(np.clip(slide.pallor + rng.normal(0, 0.1), 0, 0.75))

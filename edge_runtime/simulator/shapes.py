@@ -42,19 +42,19 @@ def pixel_grid(reach: float) -> tuple[Plane, Plane]:
 
 def smooth_step(depth: Plane, softness: float) -> Plane:
     """Turn a signed depth in pixels (positive inside) into coverage 0-1 over an edge of `softness` pixels."""
-    t = np.clip(depth / np.float32(softness) + np.float32(0.5), 0, 1)
+    t: Plane = np.clip(depth / np.float32(softness) + np.float32(0.5), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], grain: float) -> Plane:
-    """Return a cloudy texture, float32 [height, width], mean 0, deviation about 1, with lumps of `grain` pixels."""
+    """Return a cloudy texture, float32 [height, width]: mean 0, deviation near 1, lumps of `grain` pixels."""
     height, width = shape
     coarse = rng.standard_normal((int(height / grain) + 3, int(width / grain) + 3), dtype=np.float32)
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def wobble(rng: np.random.Generator, angles: Plane, *, amount: float, harmonics: int = 5) -> Plane:
-    """Return a factor around 1, float32, that bends a circle's radius at each angle (radians) by about `amount`."""
+    """Return a factor around 1, float32, to bend a circle's radius at each angle (radians) by `amount`."""
     bend = np.zeros_like(angles)
     for k in range(_FIRST_BENDING_HARMONIC, harmonics + 1):
         size = np.float32(rng.normal(0, amount) * _FIRST_BENDING_HARMONIC / k)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from edge_runtime.simulator.shapes import Plane
 
@@ -74,7 +75,7 @@ def prepare_slide(rng: np.random.Generator) -> Slide:
     mixture = rng.dirichlet(_RED_CELL_STAIN_WEIGHTS) @ np.array(_RED_CELL_STAINS)
 
     def stain(typical: tuple[float, float, float]) -> Plane:
-        return np.float32(strength) * np.float32(typical) * np.float32(rng.normal(1, 0.06, 3))
+        return np.float32(strength) * _float32(typical) * _float32(rng.normal(1, 0.06, 3))
 
     return Slide(
         cell_diameter=rng.uniform(73, 87),
@@ -83,13 +84,13 @@ def prepare_slide(rng: np.random.Generator) -> Slide:
         odd_shapes=rng.uniform(0.03, 0.14),
         clumping=rng.uniform(0.05, 0.11),
         halo=rng.uniform(0.0, 0.05),
-        red_cell=np.float32(mixture * strength * rng.normal(1, 0.06, 3)),
+        red_cell=_float32(mixture * strength * rng.normal(1, 0.06, 3)),
         chromatin=stain(_CHROMATIN),
         cytoplasm=stain(_CYTOPLASM),
         nucleus=stain(_NUCLEUS),
         pigment=stain(_PIGMENT),
-        plasma=np.float32(rng.uniform(0.3, 1.0) * rng.uniform((0.0, 0.03, 0.03), (0.03, 0.09, 0.12))),
-        lamp=np.float32(_LAMP) * np.float32(rng.normal(1, (0.015, 0.015, 0.025)) - warmth * np.array(_WARM)),
+        plasma=_float32(rng.uniform(0.3, 1.0) * rng.uniform((0.0, 0.03, 0.03), (0.03, 0.09, 0.12))),
+        lamp=_float32(_LAMP) * _float32(rng.normal(1, (0.015, 0.015, 0.025)) - warmth * np.array(_WARM)),
         tilt=(rng.normal(0, 0.025), rng.normal(0, 0.025)),
         vignetting=rng.uniform(0.03, 0.16),
         flare=rng.uniform(0.0, 0.14),
@@ -101,3 +102,7 @@ def prepare_slide(rng: np.random.Generator) -> Slide:
             for _ in range(int(rng.integers(0, 6)))
         ),
     )
+
+
+def _float32(values: ArrayLike) -> Plane:
+    return np.asarray(values, np.float32)

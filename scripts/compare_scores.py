@@ -1,0 +1,103 @@
+"""Does the device decide as PyTorch does? Compares what `cellgate score --json` printed, cell by cell.
+
+    cellgate score cells.zip --bundle bundle --json > scores.jsonl      on the device, without torch
+    python -m scripts.compare_scores --run run --cells cells.zip --scores scores.jsonl
+
+The reference starts from the same image bytes. Exit code 1 if a cell is missing, if the two classify or
+reject a cell differently (but for borderline cells, which are counted), or if the scores drift apart.
+"""
+
+import json
+import sys
+from pathlib import Path, PurePosixPath
+
+import click
+import numpy as np
+
+from edge_runtime.console import Commands
+from edge_runtime.decision import Decisions
+from edge_runtime.errors import SourceError
+from edge_runtime.images import decode_image
+from edge_runtime.parity import SCORE_LIMIT, Check, all_passed, decision_flips, relative_error_each
+from edge_runtime.preprocessing import resize_crop
+from export.sealing import Trained, load_trained
+from training.archive import CellFile, list_cells
+from training.reference import BLOCK, reference_decisions
+
+
+@click.group(cls=Commands, invoke_without_command=True)
+@click.option(
+    "--run", type=click.Path(path_type=Path), required=True, help="The run the bundle was made from."
+)
+@click.option("--cells", type=click.Path(path_type=Path), required=True, help="The archive that was scored.")
+@click.option("--scores", type=click.Path(path_type=Path), required=True, help="Output of score --json.")
+def main(run: Path, cells: Path, scores: Path) -> None:
+    """Compare the device's decisions with the reference's."""
+    trained = load_trained(run)
+    told = _read_scores(scores)
+    archive = list_cells(cells)
+    files = [file for file in archive if _key(file.name) in told]
+    theirs = _decide(trained, files)
+    ours = _as_decisions([told[_key(file.name)] for file in files], trained.info.classes)
+    threshold = trained.calibration.detector.threshold
+    beyond, borderline = decision_flips(ours, theirs, threshold, SCORE_LIMIT)
+    checks = [
+        Check("cells that only one side has", len({_key(file.name) for file in archive} ^ set(told)), 0),
+        Check("scores", relative_error_each(ours.score, theirs.score), SCORE_LIMIT),
+        Check("probabilities", relative_error_each(ours.probabilities, theirs.probabilities), SCORE_LIMIT),
+        Check("decisions that differ", beyond, 0),
+    ]
+    for check in checks:
+        click.echo(str(check))
+    same = int(((ours.label == theirs.label) & (ours.rejected == theirs.rejected)).sum())
+    click.echo(
+        f"{len(files)} cells: {same} decided the same, {beyond} differently, {borderline} borderline; "
+        f"{int(theirs.rejected.sum())} rejected by the reference, {int(ours.rejected.sum())} by the device"
+    )
+    sys.exit(0 if files and all_passed(checks) else 1)
+
+
+def _key(path: str) -> str:
+    """Folder and file name: what a path inside the archive and one on disk have in common."""
+    return "/".join(PurePosixPath(path).parts[-2:])
+
+
+def _read_scores(path: Path) -> dict[str, dict[str, object]]:
+    try:
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        return {_key(row["path"]): row for row in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{path}: not the output of 'cellgate score --json' ({error})") from error
+
+
+def _decide(trained: Trained, files: list[CellFile]) -> Decisions:
+    size, detector = trained.info.input.size, trained.calibration.detector
+    parts = []
+    starts = range(0, len(files), BLOCK)
+    with click.progressbar(starts, label="PyTorch", file=click.get_text_stream("stderr")) as bar:
+        for start in bar:
+            crops = [
+                resize_crop(decode_image(file.read(), file.name), size, file.name)
+                for file in files[start : start + BLOCK]
+            ]
+            parts.append(reference_decisions(trained.network, trained.gaussians, detector, np.stack(crops)))
+    return Decisions(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in Decisions.__dataclass_fields__)
+    )
+
+
+def _as_decisions(rows: list[dict[str, object]], classes: tuple[str, ...]) -> Decisions:
+    def column(name: str) -> list[dict[str, float]]:
+        return [row[name] for row in rows]  # type: ignore[misc]
+
+    return Decisions(
+        label=np.array([classes.index(str(row["label"])) for row in rows], np.int64),
+        probabilities=np.array([[row[name] for name in classes] for row in column("probabilities")]),
+        confidences=np.array([list(row.values()) for row in column("confidences")]),
+        score=np.array([row["score"] for row in rows], np.float64),
+        rejected=np.array([bool(row["rejected"]) for row in rows]),
+    )
+
+
+if __name__ == "__main__":
+    main()

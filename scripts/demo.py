@@ -1,0 +1,118 @@
+"""The whole way once, on simulated cells: train, calibrate, export, verify, read a slide, compare.
+
+Run by `make demo`. Everything it makes stays in one folder: `run/`, `bundle/`, `slide/` (record and report).
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from edge_runtime.preprocessing import Box
+from edge_runtime.simulator import PARASITIZED_KINDS, RED_CELL_KINDS, SimulatedObject, simulate_field
+from edge_runtime.slide import CellReading, FieldReading, SlideRecord
+from training.simulated import MATCH_IOU, box_iou
+
+CELLS = "simulated:slides=48,fields=1"  # what the network learns from; the slide that is read is none of them
+EPOCHS = 12
+FIELDS, SEED = 12, 5
+COLUMNS = ("true", "free", "found", "right", "wrong", "rejected", "not judged")
+
+
+def main() -> None:
+    """Make the demonstration in a folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="made anew")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the slide that is read")
+    parser.add_argument("--fields", type=int, default=FIELDS, help="fields on that slide")
+    options = parser.parse_args()
+    shutil.rmtree(options.folder, ignore_errors=True)
+    run, bundle, slide = (str(options.folder / name) for name in ("run", "bundle", "slide"))
+    cells = ["--cells", CELLS]
+    fit = ["training", "fit", *cells, "--network", "edge", "--split", "patient", "--epochs", str(EPOCHS)]
+    _command("-m", *fit, "--run", run)
+    _command("-m", "training", "calibrate", "--run", run)
+    _command("-m", "training", "test", "--run", run)
+    _command("-m", "export", "bundle", "--run", run, "--out", bundle, "--name", "demo")
+    _command("-m", "export", "verify", "--run", run, "--bundle", bundle, *cells, "--limit", "256")
+    _command("-m", "edge_runtime.cli", "verify", bundle)
+    source = f"simulated:fields={options.fields},seed={options.seed}"
+    _command("-m", "edge_runtime.cli", "read", source, "--bundle", bundle, "--slide", "demo", "--out", slide)
+    print(f"\nThe truth of the slide beside what was read\n{truth_table(Path(slide), options.seed)}")
+    print(f"\nOpen {slide}/report.html in a browser.")
+
+
+def _command(*arguments: str) -> None:
+    shown = " ".join(arguments).replace("-m edge_runtime.cli", "cellgate")
+    print(f"\n$ {shown if shown.startswith('cellgate') else f'python {shown}'}", flush=True)
+    subprocess.run([sys.executable, *arguments], check=True)
+
+
+def truth_table(slide: Path, seed: int) -> str:
+    """One line per kind of object: how many there are, were found, and what was said of them."""
+    counts: dict[str, Counter[str]] = {}
+    with SlideRecord.open(slide / "slide.sqlite") as record:
+        for field in record.fields():
+            truth = simulate_field(seed, field.number - 1).objects
+            for true, cell in _pairs(truth, field):
+                counts.setdefault(true.kind, Counter()).update(_outcome(true, cell))
+    head = "".join(f"{name:>12}" for name in ("", *COLUMNS))
+    rows = [
+        f"{kind:>12}" + "".join(f"{counts[kind][name]:>12}" for name in COLUMNS)
+        for kind in sorted(counts, key=_order)
+    ]
+    return "\n".join([head, *rows, "", *_summary(counts)])
+
+
+def _order(kind: str) -> tuple[bool, str]:
+    return kind not in RED_CELL_KINDS, kind
+
+
+def _pairs(
+    truth: tuple[SimulatedObject, ...], field: FieldReading
+) -> list[tuple[SimulatedObject, CellReading | None]]:
+    """Each true object with the reading that overlaps it best, if any does by half."""
+    return [(true, _best(true.box, field.cells)) for true in truth]
+
+
+def _best(box: Box, cells: tuple[CellReading, ...]) -> CellReading | None:
+    best = max(cells, key=lambda cell: box_iou(box, cell.box), default=None)
+    return best if best is not None and box_iou(box, best.box) >= MATCH_IOU else None
+
+
+def _outcome(true: SimulatedObject, cell: CellReading | None) -> list[str]:
+    told = ["true"]
+    if true.free:
+        told += ["free"] + (["free found"] if cell else [])
+    if cell is None:
+        return told
+    told.append("found")
+    if cell.status in ("rejected", "not-judged"):
+        return [*told, cell.status.replace("-", " ")]
+    expected = "parasitized" if true.kind in PARASITIZED_KINDS else "uninfected"
+    return [*told, "right" if true.kind in RED_CELL_KINDS and cell.status == expected else "wrong"]
+
+
+def _summary(counts: dict[str, Counter[str]]) -> list[str]:
+    red = sum((c for kind, c in counts.items() if kind in RED_CELL_KINDS), Counter())
+    other = sum((c for kind, c in counts.items() if kind not in RED_CELL_KINDS), Counter())
+    accepted = red["right"] + red["wrong"]
+    return [
+        f"red cells that stand free, found          {_share(red['free found'], red['free'])}",
+        f"accepted red cells with the right class   {_share(red['right'], accepted)}",
+        f"red cells rejected, of those judged       {_share(red['rejected'], accepted + red['rejected'])}",
+        (
+            "white cells, platelets, debris rejected   "
+            f"{_share(other['rejected'], other['rejected'] + other['wrong'])}"
+        ),
+    ]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:6.1%}  ({part} of {whole})" if whole else "  none"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Makes tests/edge_runtime/tiny-bundle, the bundle with which the runtime is tested where there is no torch.
+
+    python -m tests.make_tiny_bundle
+
+A real bundle in small: a ResNet of a few channels, trained for a minute on 64x64 cells of the simulator,
+with real statistics, calibration, gradients and reference vectors. Run it again, and commit what it makes,
+when the schema of the manifest, the names or meaning of the graph's outputs, the preprocessing or the
+simulator's looks have changed.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edge_runtime.bundle import MODEL, REFERENCE, Bundle, open_bundle
+from edge_runtime.classifier import Classifier
+from edge_runtime.preprocessing import InputSpec
+from edge_runtime.verification import replay
+from export import sealing
+from export.graph import build_graph
+from training.augmentation import Strength, augment, draw
+from training.calibration import calibrate
+from training.cells import CellSet, load_cells
+from training.networks import ResNet
+from training.reference import reference_decisions
+from training.run import RunConfig, RunInfo, load_statistics, make_split, new_run, save_run
+from training.simulated import Simulation
+from training.splits import Split, calibration_halves
+from training.statistics import as_images, fit_statistics
+from training.testing import CellFigures, summarise
+
+OUT = Path(__file__).parent / "edge_runtime" / "tiny-bundle"
+WIDTHS = (4, 8, 12, 16)
+SIZE = 64  # pixels; a quarter of the work and of the reference vectors' bytes
+EPSILON = 0.002  # half a grey level: small enough that the rejection works, and eq. 3 is computed
+REFERENCE_CELLS = 4
+CONFIG = RunConfig(
+    cells=str(Simulation(slides=30, fields=1, seed=3000)),
+    network="tiny",
+    split="patient",
+    seed=0,
+    epochs=30,
+    batch_size=64,
+    learning_rate=0.01,
+)
+
+
+def main() -> None:
+    """Train, export, compare and seal."""
+    torch.set_num_threads(1)  # sums in one order: the same bundle on every machine of a kind
+    torch.manual_seed(CONFIG.seed)
+    with TemporaryDirectory() as temporary:
+        trained, cells, split = _train(Path(temporary))
+    images = np.ascontiguousarray(cells.images[split.test[_alternating(cells.labels[split.test])]])
+    files = {
+        MODEL: build_graph(
+            trained.network, trained.gaussians, size=SIZE, perturbation="per-layer"
+        ).SerializeToString(),
+        REFERENCE: sealing._reference_vectors(trained, images, "per-layer"),
+    }
+    manifest = sealing._manifest(trained, "per-layer", "tiny", "1", _figures(trained, cells, split))
+    checks = replay(Classifier.open(Bundle(OUT, manifest, "", files)))
+    print(*checks, sep="\n")
+    parity = {check.name: check.value for check in checks}
+    sealing._write(OUT, sealing.replace(manifest, parity=parity), files)
+    print(open_bundle(OUT).title, f"{sum(f.stat().st_size for f in OUT.iterdir()) / 1000:.0f} kB")
+
+
+def _train(folder: Path) -> tuple[sealing.Trained, CellSet, Split]:
+    cells = load_cells(CONFIG.cells, InputSpec(size=SIZE), folder / "cache")
+    split = make_split(CONFIG, cells)
+    network = ResNet(WIDTHS, 2)
+    info = _input_of_size(new_run(CONFIG, cells, split, network.layers))
+    _fit(network, cells, split)
+    save_run(folder, info)
+    fit_statistics(folder, info, network, cells, split.train)
+    gaussians = load_statistics(folder)
+    halves = calibration_halves(split.validation, cells.labels, seed=CONFIG.seed)
+    calibration = calibrate(network, gaussians, cells, halves, epsilon=EPSILON)
+    return sealing.Trained(info, network, gaussians, calibration), cells, split
+
+
+def _input_of_size(info: RunInfo) -> RunInfo:
+    return sealing.replace(info, input=InputSpec(size=SIZE))
+
+
+def _fit(network: ResNet, cells: CellSet, split: Split) -> None:
+    """A training loop without what a long run needs."""
+    steps = len(split.train) // CONFIG.batch_size * CONFIG.epochs
+    optimiser = torch.optim.AdamW(network.parameters(), CONFIG.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, CONFIG.learning_rate, total_steps=steps + 1)
+    network.train()
+    for epoch in range(CONFIG.epochs):
+        uniform = draw(len(cells), seed=CONFIG.seed, epoch=epoch)
+        order = np.random.default_rng([CONFIG.seed, epoch]).permutation(split.train)
+        for start in range(0, len(order) - CONFIG.batch_size + 1, CONFIG.batch_size):
+            chosen = order[start : start + CONFIG.batch_size]
+            images = augment(as_images(cells, chosen), uniform[chosen], Strength())
+            loss = _loss(network, images, torch.from_numpy(cells.labels[chosen]))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        print(f"epoch {epoch + 1}/{CONFIG.epochs}  loss {loss.item():.3f}", flush=True)
+    network.eval()
+
+
+def _loss(network: ResNet, images: Tensor, labels: Tensor) -> Tensor:
+    logits, _ = network(images)
+    return F.cross_entropy(logits, labels, label_smoothing=0.05)
+
+
+def _figures(trained: sealing.Trained, cells: CellSet, split: Split) -> CellFigures:
+    decisions = reference_decisions(
+        trained.network, trained.gaussians, trained.calibration.detector, cells.images[split.test]
+    )
+    figures = summarise(decisions, cells.labels[split.test], [cells.patients[i] for i in split.test])
+    print(f"accuracy {figures.accuracy:.3f}, rejected {figures.rejected:.3f} of {len(split.test)} test cells")
+    return figures
+
+
+def _alternating(labels: np.ndarray) -> np.ndarray:
+    """The first few cells of each class."""
+    per_class = REFERENCE_CELLS // 2
+    return np.concatenate([np.flatnonzero(labels == label)[:per_class] for label in (0, 1)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""Fusion of the layers, the conformal threshold, and what is written down of them."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from edge_runtime.decision import Detector
+from edge_runtime.errors import CheckFailedError, SourceError
+from training.calibration import (
+    EPSILONS,
+    Calibration,
+    calibrate_run,
+    conformal_threshold,
+    load_calibration,
+    logistic,
+    save_calibration,
+    z_sum,
+)
+from training.cells import CellSet
+from training.reference import score_images, score_plain
+from training.run import load_network, load_run, load_split, load_statistics
+from training.splits import calibration_halves
+from training.statistics import as_images
+
+Array = NDArray[np.float64]
+
+
+@pytest.mark.parametrize(
+    ("scores", "alpha", "rank"),
+    [(19, 0.05, 1), (38, 0.05, 1), (39, 0.05, 2), (99, 0.05, 5), (100, 0.1, 10), (1, 0.5, 1), (7, 0.25, 2)],
+)
+def test_threshold_is_the_score_of_that_rank(scores: int, alpha: float, rank: int) -> None:
+    shuffled = np.random.default_rng(0).permutation(np.arange(1.0, scores + 1))
+    assert conformal_threshold(shuffled, alpha) == rank
+
+
+@pytest.mark.parametrize(("scores", "alpha", "needed"), [(18, 0.05, 19), (98, 0.01, 99), (0, 0.5, 1)])
+def test_too_few_scores_are_refused(scores: int, alpha: float, needed: int) -> None:
+    with pytest.raises(CheckFailedError, match=f"{scores} validation cells.*at least {needed} are needed"):
+        conformal_threshold(np.arange(float(scores)), alpha)
+    assert conformal_threshold(np.arange(float(needed)), alpha) == 0
+
+
+@pytest.mark.parametrize(("scores", "alpha"), [(19, 0.05), (50, 0.05), (99, 0.1), (30, 0.2)])
+def test_a_new_cell_is_rejected_as_seldom_as_promised(scores: int, alpha: float) -> None:
+    draws = 20_000
+    rng = np.random.default_rng(1)
+    known, new = rng.standard_t(2, (draws, scores)), rng.standard_t(2, draws)
+    thresholds = np.array([conformal_threshold(row, alpha) for row in known])
+    rejected = (new < thresholds).mean()
+    # Exactly, for exchangeable scores without ties: the rank over the number of scores and one.
+    expected = np.floor((scores + 1) * alpha + 1e-9) / (scores + 1)
+    assert expected <= alpha + 1e-12
+    assert rejected == pytest.approx(expected, abs=4 * np.sqrt(alpha / draws))
+
+
+@given(st.lists(st.floats(-10, 10), min_size=19, max_size=200), st.floats(0.06, 0.5))
+def test_threshold_rejects_no_more_than_its_share_of_what_set_it(scores: list[float], alpha: float) -> None:
+    threshold = conformal_threshold(np.array(scores), alpha)
+    assert threshold in scores
+    assert sum(score < threshold for score in scores) <= alpha * (len(scores) + 1) - 1 + 1e-9
+
+
+def confidences(cells: int, seed: int = 0) -> Array:
+    """Of four layers that differ in scale, as they do in truth."""
+    rng = np.random.default_rng(seed)
+    return -rng.chisquare(5, (cells, 4)) * [1.0, 30.0, 5.0, 200.0]
+
+
+def test_z_sum_is_the_mean_standard_score() -> None:
+    values = confidences(300)
+    fusion = z_sum(values)
+    assert fusion.score(values) == pytest.approx(stats.zscore(values, axis=0).mean(axis=1))
+    assert fusion.score(confidences(50, 1)) == pytest.approx(
+        stats.zmap(confidences(50, 1), values, axis=0).mean(axis=1)
+    )
+
+
+def test_z_sum_does_not_care_about_scale() -> None:
+    values, scale, shift = confidences(300), np.array([0.1, 7.0, 1.0, 300.0]), np.array([5.0, 0, -3, 1])
+    assert z_sum(values * scale + shift).score(values * scale + shift) == pytest.approx(
+        z_sum(values).score(values)
+    )
+
+
+def test_logistic_separates_a_known_anomaly() -> None:
+    normal, strange = confidences(300), confidences(200, 1) - [0.0, 500.0, 0.0, 0.0]
+    fusion = logistic(normal, strange)
+    new_normal, new_strange = confidences(300, 2), confidences(300, 3) - [0.0, 500.0, 0.0, 0.0]
+    scores = np.concatenate([fusion.score(new_normal), fusion.score(new_strange)])
+    assert roc_auc_score(np.repeat([1, 0], 300), scores) > 0.995
+    assert (fusion.score(new_normal) > 0).mean() > 0.95
+    assert (fusion.score(new_strange) < 0).mean() > 0.95
+    # Only the second layer tells them apart, and high confidence speaks for in-distribution.
+    importance = fusion.weights * normal.std(axis=0)
+    assert importance[1] > 0
+    assert np.abs(importance[[0, 2, 3]]).max() < importance[1] / 5
+
+
+def test_threshold_and_weights_come_from_different_halves(
+    calibrated: Path, cells: CellSet, cache: Path
+) -> None:
+    info, found = load_run(calibrated), load_calibration(calibrated)
+    _, split = load_split(info, cache=cache)
+    halves = calibration_halves(split.validation, cells.labels, seed=info.config.seed)
+    network, gaussians = load_network(calibrated, info), load_statistics(calibrated)
+    fusing, setting = (
+        score_plain(network, gaussians, as_images(cells, half)).confidences.double().numpy()
+        for half in halves
+    )
+    assert (found.fusion_cells, found.threshold_cells) == (len(halves[0]), len(halves[1]))
+    assert found.fusion_cells + found.threshold_cells == info.counts["validation"]
+    weights = np.array(found.detector.weights)
+    assert weights * fusing.std(axis=0) == pytest.approx(np.full(5, 1 / 5), rel=1e-4)
+    scores = setting @ weights + found.detector.bias
+    # 22 cells and a share of 5 %: the lowest score.
+    assert found.detector.threshold == pytest.approx(scores.min(), rel=1e-4)
+    assert (found.mode, found.anomaly, found.auroc, found.alpha) == ("none", "", None, 0.05)
+    assert (found.detector.epsilon, found.detector.layers) == (0.0, network.layers)
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    """A folder of twelve images of nothing that is a cell."""
+    folder = tmp_path / "noise"
+    folder.mkdir()
+    for number in range(12):
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 40, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), pixels)
+    return folder
+
+
+def test_known_anomaly_chooses_epsilon_and_weights(fitted: Path, noise: Path, cache: Path) -> None:
+    run = noise.with_name("run")
+    shutil.copytree(fitted, run)
+    found = calibrate_run(run, anomalies=str(noise), alpha=0.2, cache=cache)
+    assert (found.mode, found.anomaly, found.anomaly_cells) == ("known", str(noise), 12)
+    assert found.detector.epsilon in EPSILONS
+    assert found.auroc is not None
+    assert found.auroc > 0.95
+    assert load_calibration(run) == found
+
+
+def test_given_epsilon_is_used(fitted: Path, tmp_path: Path, cells: CellSet, cache: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(fitted, run)
+    found = calibrate_run(run, epsilon=0.004, alpha=0.3, cache=cache)
+    assert found.detector.epsilon == 0.004
+    info = load_run(run)
+    _, split = load_split(info, cache=cache)
+    half = calibration_halves(split.validation, cells.labels, seed=info.config.seed)[1]
+    scored = score_images(load_network(run, info), load_statistics(run), as_images(cells, half), 0.004)
+    scores = scored.confidences.double().numpy() @ found.detector.weights + found.detector.bias
+    # 22 cells: rank 23 * 0.3 = 6.9, so the 6th.
+    assert found.detector.threshold == pytest.approx(np.sort(scores)[5], rel=1e-3)
+
+
+def test_too_few_anomalies_are_refused(fitted: Path, noise: Path, cache: Path) -> None:
+    for number in range(3, 12):
+        (noise / f"{number}.png").unlink()
+    with pytest.raises(SourceError, match="noise: 3 images; at least 10 are needed"):
+        calibrate_run(fitted, anomalies=str(noise), cache=cache)
+
+
+EXAMPLE = Calibration(
+    detector=Detector(("stem", "layer1"), 0.002, (0.1, 1 / 3), -0.7, 1e-17),
+    mode="known",
+    anomaly="white cells",
+    alpha=0.05,
+    fusion_cells=100,
+    anomaly_cells=20,
+    threshold_cells=101,
+    how="by a test",
+    auroc=0.9999999999999999,
+)
+
+
+def test_file_keeps_every_bit(tmp_path: Path) -> None:
+    save_calibration(tmp_path, EXAMPLE)
+    assert load_calibration(tmp_path) == EXAMPLE
+    save_calibration(tmp_path, replace(EXAMPLE, auroc=None))
+    assert load_calibration(tmp_path).auroc is None
+    assert [file.name for file in tmp_path.iterdir()] == ["calibration.json"]
+
+
+def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=f"missing; run 'python -m training calibrate --run {tmp_path}'"):
+        load_calibration(tmp_path)
+
+
+def change(key: str, value: object) -> Callable[[dict[str, object]], object]:
+    return lambda raw: raw | {key: value}
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        change("schema", 2),
+        change("colour", "red"),
+        change("detector", {"layers": ["stem"]}),
+        change("detector", 7),
+        lambda raw: {key: value for key, value in raw.items() if key != "alpha"},
+        lambda raw: [raw],
+    ],
+)
+def test_another_schema_is_refused(tmp_path: Path, alter: Callable[[dict[str, object]], object]) -> None:
+    save_calibration(tmp_path, EXAMPLE)
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps(alter(json.loads(path.read_text()))))
+    with pytest.raises(SourceError, match="written by another version of cellgate; calibrate again"):
+        load_calibration(tmp_path)
+
+
+def test_file_that_is_no_json(tmp_path: Path) -> None:
+    (tmp_path / "calibration.json").write_text('{"schema": 1')
+    with pytest.raises(SourceError, match="cannot be read"):
+        load_calibration(tmp_path)
