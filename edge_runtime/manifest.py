@@ -198,9 +198,11 @@ def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - the type of any o
         return isinstance(value, tuple) and all(_fits(item, get_args(kind)[0]) for item in value)
     if get_origin(kind) is Mapping:
         return isinstance(value, dict) and all(_fits(item, get_args(kind)[1]) for item in value.values())
+    if isinstance(value, bool):
+        return False
     if isinstance(value, int) and kind is float:
-        kind = int
-    return isinstance(value, kind) and not isinstance(value, bool)
+        return abs(value) < 2**53
+    return isinstance(value, kind)
 
 
 def _check_supported(manifest: Manifest) -> None:

@@ -150,7 +150,7 @@ def _probability(probability: float) -> str:
     """No classifier is certain, so 99.97 % is not rounded to 100."""
     if math.isnan(probability):
         return "unknown"
-    return "over 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"
+    return "over 99\u00a0%" if probability > 0.99 else f"{100 * probability:.0f}\u00a0%"
 
 
 def _data_uri(kind: str, data: bytes) -> str:

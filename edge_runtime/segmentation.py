@@ -25,6 +25,8 @@ _WHOLE = 0.97  # of the frame: when this much is lit there is no circle
 _RIM = 0.985
 _FAINTEST = 0.035  # absorbance; an empty film's clouds are fainter, the palest cells are not
 _NOISE = 5.0  # deviations of the empty film that a cell's absorbance must exceed
+_MOSTLY_RED = 0.7  # of the area of what is darkest: as much that is less dark is red cells, not their borders
+_PARTED = 0.72  # of the variance between two groups; a film without cells, cut in two, has 0.64 (2 / pi)
 _SPECK = 0.02  # of the typical cell's area: smaller is noise and dust
 _HOLE = 0.35  # of the typical cell's area: pallor is smaller, a gap between cells may be larger
 _SINGLE = (0.88, 1.35)  # solidity from, and area up to which nobody looks for a second cell
@@ -121,7 +123,7 @@ def _fit_film(density: Plane, inside: NDArray[np.bool_]) -> Plane:
     film = np.full_like(density, np.median(density[inside]) if inside.any() else 0.0)
     for _ in range(6):
         above = density - film
-        cut = _otsu(above[inside])
+        cut = _below_white_cells(above[inside])
         empty = inside & (above < cut)
         if empty.sum() < terms.shape[-1]:
             break
@@ -139,17 +141,48 @@ def _threshold(absorbance: Plane, field: Mask) -> float | None:
     values = absorbance[::4, ::4][field[::4, ::4] > 0]
     if not values.size:
         return None
-    cut = _otsu(values)
-    # White cells are few and far darker than red ones; without this they would draw the cut up.
+    cut = _below_white_cells(values)
+    # Their darkness would still draw the cut up.
     cut = _otsu(np.minimum(values, np.median(values[values >= cut])))
-    cells, film = values[values >= cut], values[values < cut]
-    if not cells.size or not film.size:
+    if not _stands_out(values, cut):
         return None
-    noise = 1.4826 * float(np.median(np.abs(film - np.median(film))))
-    typical = float(np.median(cells))
-    if typical < max(_FAINTEST, _NOISE * noise):
-        return None
-    return max(typical / 2, 3 * noise)
+    return max(float(np.median(values[values >= cut])) / 2, 3 * _noise(values[values < cut]))
+
+
+def _below_white_cells(values: Plane) -> float:
+    """The cut between film and cells, also where white cells are so many that Otsu's parts them from both."""
+    cut = _otsu(values)
+    for _ in range(2):
+        below = values[values < cut]
+        lower = _otsu(below)
+        above = below >= lower
+        # Borders and pallor also lie between the film and a cell, but they cover far less than the cells do.
+        if above.sum() < _MOSTLY_RED * (values.size - below.size) or _parted_by(below, above) < _PARTED:
+            break
+        cut = lower
+    return cut
+
+
+def _parted_by(values: Plane, above: NDArray[np.bool_]) -> float:
+    """Share of the values' variance that lies between two groups (Otsu's eta), 0 to 1."""
+    share = float(above.mean()) if above.size else 0.0
+    if share in {0.0, 1.0}:
+        return 0.0
+    apart = float(values[above].mean() - values[~above].mean())
+    return share * (1 - share) * apart**2 / float(values.var())
+
+
+def _stands_out(values: Plane, cut: float) -> bool:
+    """Whether what lies above the cut can be told from the noise of what lies below."""
+    above, film = values[values >= cut], values[values < cut]
+    if not above.size or not film.size:
+        return False
+    return bool(np.median(above) >= max(_FAINTEST, _NOISE * _noise(film)))
+
+
+def _noise(film: Plane) -> float:
+    """Standard deviation of the film's absorbance, from the median of its deviations."""
+    return 1.4826 * float(np.median(np.abs(film - np.median(film))))
 
 
 def _otsu(values: Plane) -> float:

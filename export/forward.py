@@ -60,7 +60,9 @@ def export_forward(network: ResNet | VGG, size: int) -> onnx.ModelProto:
     model = program.model_proto
     model.ir_version = IR_VERSION
     # The exporter's notes on where things came from: paths of this machine.
-    for part in (model, model.graph, *model.graph.node, *model.graph.initializer, *model.graph.value_info):
+    graph = model.graph
+    tensors = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    for part in (model, graph, *graph.node, *tensors):
         del part.metadata_props[:]
     return onnx.shape_inference.infer_shapes(model)
 

@@ -156,16 +156,14 @@ def _reference_vectors(trained: Trained, images: NDArray[np.uint8], perturbation
 
 
 def named_outputs(reference: Reference, layers: tuple[str, ...]) -> dict[str, Tensor]:
-    """The reference's values under the names of the graph's outputs."""
-    named = {
+    """The reference's values under the names of the graph's outputs; without gradients if it has none."""
+    return {
         "logits": reference.logits,
         "distances": reference.distances,
         "confidences": reference.confidences,
+        **dict(zip(map(feature_name, layers), reference.features, strict=True)),
+        **{f"gradient.{layer}": g for layer, g in zip(layers, reference.gradients.unbind(1), strict=False)},
     }
-    for number, layer in enumerate(layers):
-        named[feature_name(layer)] = reference.features[number]
-        named[f"gradient.{layer}"] = reference.gradients[:, number]
-    return named
 
 
 def _manifest(

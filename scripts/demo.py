@@ -10,6 +10,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from edge_runtime.preprocessing import Box
 from edge_runtime.simulator import PARASITIZED_KINDS, RED_CELL_KINDS, SimulatedObject, simulate_field
 from edge_runtime.slide import CellReading, FieldReading, SlideRecord
@@ -18,6 +21,12 @@ from training.simulated import MATCH_IOU, box_iou
 CELLS = "simulated:slides=48,fields=1"  # what the network learns from; the slide that is read is none of them
 EPOCHS = 12
 FIELDS, SEED = 12, 5
+COLOURS = {  # BGR, as in the report
+    "uninfected": (58, 117, 23),
+    "parasitized": (31, 18, 196),
+    "rejected": (61, 56, 51),
+    "not-judged": (160, 160, 160),
+}
 COLUMNS = ("true", "free", "found", "right", "wrong", "rejected", "not judged")
 
 
@@ -41,7 +50,8 @@ def main() -> None:
     source = f"simulated:fields={options.fields},seed={options.seed}"
     _command("-m", "edge_runtime.cli", "read", source, "--bundle", bundle, "--slide", "demo", "--out", slide)
     print(f"\nThe truth of the slide beside what was read\n{truth_table(Path(slide), options.seed)}")
-    print(f"\nOpen {slide}/report.html in a browser.")
+    draw_field(Path(slide), options.folder / "field.jpg")
+    print(f"\nOpen {slide}/report.html in a browser; {options.folder}/field.jpg is one field of it.")
 
 
 def _command(*arguments: str) -> None:
@@ -64,6 +74,25 @@ def truth_table(slide: Path, seed: int) -> str:
         for kind in sorted(counts, key=_order)
     ]
     return "\n".join([head, *rows, "", *_summary(counts)])
+
+
+def draw_field(slide: Path, picture: Path) -> None:
+    """Draw the answers on the field that shows most kinds of them."""
+    with SlideRecord.open(slide / "slide.sqlite") as record:
+        field = max(record.fields(), key=lambda field: _variety(field.cells))
+    image = cv2.imdecode(np.frombuffer(field.overview, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    scale = image.shape[1] / field.width
+    for cell in field.cells:
+        x, y, width, height = (round(side * scale) for side in cell.box)
+        thickness = 3 if cell.status in {"parasitized", "rejected"} else 2
+        cv2.rectangle(image, (x, y), (x + width, y + height), COLOURS[cell.status], thickness)
+    cv2.imwrite(str(picture), image, [cv2.IMWRITE_JPEG_QUALITY, 82])
+
+
+def _variety(cells: tuple[CellReading, ...]) -> tuple[int, int]:
+    rejected = sum(cell.status == "rejected" for cell in cells)
+    return len({cell.status for cell in cells}), rejected
 
 
 def _order(kind: str) -> tuple[bool, str]:

@@ -74,7 +74,10 @@ def fit(
     weights: Path | None,
     cache: Path | None,
 ) -> None:
-    """Train a network and estimate its Gaussian statistics (also under torchrun)."""
+    """Train a network and estimate its Gaussian statistics.
+
+    In several processes: torchrun --nproc-per-node 2 -m -- training fit ...
+    """
     with distributed.processes():
         if resume:
             info = fitting.resume(folder, source=source, cache=cache)

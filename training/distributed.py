@@ -8,6 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from edge_runtime.errors import CellgateError
+
 
 @contextmanager
 def processes() -> Iterator[None]:
@@ -42,9 +44,16 @@ def summed(values: Tensor) -> Tensor:
 
 
 def wait() -> None:
-    """Wait until every process has come this far."""
+    """Wait until every process has come this far.
+
+    Raises:
+        CellgateError: one of them has ended.
+    """
     if dist.is_initialized():
-        dist.barrier()
+        try:
+            dist.barrier()
+        except RuntimeError as error:
+            raise CellgateError("another process ended early; its own message says why") from error
 
 
 def device() -> torch.device:

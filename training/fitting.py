@@ -7,7 +7,7 @@ average, which is what the Gaussian statistics are then estimated on.
 import copy
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from edge_runtime.errors import SourceError
 from edge_runtime.preprocessing import InputSpec
 from training import distributed
+from training.archive import CLASSES
 from training.augmentation import Strength, augment, draw
 from training.cells import CellSet, load_cells
 from training.networks import VGG, ResNet, build_network, load_pretrained
@@ -99,7 +100,7 @@ def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInf
         cache: folder of the cache of cells.
 
     Raises:
-        SourceError: the cells cannot be used, or the folder holds a run already.
+        SourceError: the cells or weights cannot be used, or the folder holds a run already.
     """
     if (folder / RUN_FILE).exists():
         raise SourceError(f"{folder}: holds a run already; go on with --resume or choose another folder")
@@ -107,10 +108,13 @@ def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInf
     split = make_split(config, cells)
     if not (len(split.train) >= config.batch_size and len(split.validation) and len(split.test)):
         raise SourceError(f"{cells.source}: {len(cells)} cells are too few to train on")
+    # Everything that could be refused is, before there is a run that a second try would trip over.
+    _check_shares(config, split)
+    layers = _build(config, len(CLASSES)).layers
     distributed.wait()
     if distributed.rank() == 0:
         folder.mkdir(parents=True, exist_ok=True)
-        save_run(folder, new_run(config, cells, split, _layers(config)))
+        save_run(folder, new_run(config, cells, split, layers))
     return _go_on(folder, cells, split)
 
 
@@ -126,6 +130,7 @@ def resume(folder: Path, *, source: str | None = None, cache: Path | None = None
     cells, split = load_split(info, source=source, cache=cache)
     if distributed.rank() == 0:
         distributed.wait()
+    _check_shares(info.config, split)
     return _go_on(folder, cells, split)
 
 
@@ -138,19 +143,28 @@ def _load_once(source: str, cache: Path | None) -> CellSet:
     return cells
 
 
-def _layers(config: RunConfig) -> tuple[str, ...]:
-    return build_network(config.network, 2).layers
+def _check_shares(config: RunConfig, split: Split) -> None:
+    """Refuse more processes than can have equal shares of a batch, and a block of cells each."""
+    processes = distributed.world_size()
+    if config.batch_size % processes or len(split.train) <= BLOCK * (processes - 1):
+        raise SourceError(
+            f"{processes} processes cannot share batches of {config.batch_size} of {len(split.train)} "
+            "cells; choose a batch size that they divide, or fewer processes"
+        )
+
+
+def _build(config: RunConfig, classes: int) -> Network:
+    """The network a run starts from."""
+    torch.manual_seed(config.seed)
+    network = build_network(config.network, classes)
+    if config.pretrained is not None:
+        load_pretrained(network, Path(config.pretrained))
+    return network
 
 
 def _go_on(folder: Path, cells: CellSet, split: Split) -> RunInfo:
     distributed.wait()
     info = load_run(folder)
-    processes = distributed.world_size()
-    if info.config.batch_size % processes or len(split.train) <= BLOCK * (processes - 1):
-        raise SourceError(
-            f"{processes} processes cannot share batches of {info.config.batch_size} of {len(split.train)} "
-            "cells; choose a batch size that they divide, or fewer processes"
-        )
     if not (folder / WEIGHTS).exists():
         _train(folder, info, cells, split)
     distributed.wait()
@@ -166,10 +180,7 @@ def _go_on(folder: Path, cells: CellSet, split: Split) -> RunInfo:
 
 
 def _start(config: RunConfig, classes: int, steps: int) -> _State:
-    torch.manual_seed(config.seed)
-    network = build_network(config.network, classes)
-    if config.pretrained is not None:
-        load_pretrained(network, Path(config.pretrained))
+    network = _build(config, classes)
     network = network.to(distributed.device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.SGD(
         network.parameters(),
@@ -182,7 +193,8 @@ def _start(config: RunConfig, classes: int, steps: int) -> _State:
         optimiser,
         config.learning_rate,
         total_steps=steps + 1,
-        pct_start=WARM_UP,
+        # Of one step at least: the schedule divides by the length of its phases.
+        pct_start=max(WARM_UP, min(1.0, 2 / (steps + 1))),
         cycle_momentum=False,
     )
     return _State(network, copy.deepcopy(network).requires_grad_(requires_grad=False), optimiser, schedule)
@@ -198,8 +210,10 @@ def _train(folder: Path, info: RunInfo, cells: CellSet, split: Split) -> None:
     config = info.config
     per_epoch = len(split.train) // config.batch_size
     steps = per_epoch * config.epochs
-    state = _start(config, len(info.classes), steps)
-    if (folder / CHECKPOINT).exists():
+    cut_off = (folder / CHECKPOINT).exists()
+    # Where a checkpoint goes on, the weights it once began with are not needed, and may be gone.
+    state = _start(replace(config, pretrained=None) if cut_off else config, len(info.classes), steps)
+    if cut_off:
         state.load(folder)
     model: nn.Module = state.network
     if distributed.world_size() > 1:

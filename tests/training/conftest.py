@@ -37,7 +37,7 @@ def cells(cache: Path) -> CellSet:
 
 @pytest.fixture(scope="session")
 def config() -> RunConfig:
-    return RunConfig(SOURCE, "edge", "image", seed=3, epochs=2, batch_size=64, learning_rate=0.05)
+    return RunConfig(SOURCE, "edge", "image", seed=3, epochs=2, batch_size=60, learning_rate=0.05)
 
 
 @pytest.fixture(scope="session")

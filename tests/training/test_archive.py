@@ -1,5 +1,8 @@
 """The layout of the NIH archive, as zip and as folder, whole and broken."""
 
+import csv
+import hashlib
+import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -161,3 +164,23 @@ def test_patient_does_not_depend_on_slide_or_cell(
 def test_no_patient_where_the_name_begins_otherwise(name: str) -> None:
     with pytest.raises(SourceError, match="no patient in the name"):
         patient_of(name)
+
+
+NIH_CELLS = Path(__file__).parents[3] / "shared" / "data" / "nih-cells.zip"
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not NIH_CELLS.exists(), reason="../shared/data/nih-cells.zip is not here")
+def test_real_archive_is_read_as_its_own_list_says() -> None:
+    with zipfile.ZipFile(NIH_CELLS) as archive:
+        rows = list(csv.DictReader(io.TextIOWrapper(archive.open("MANIFEST.csv"))))
+    listed = {row["path"].removeprefix("cell_images/"): row for row in rows}
+    found = list_cells(NIH_CELLS)
+    assert [cell.name for cell in found] == sorted(listed)
+    assert len({cell.patient for cell in found}) == 81
+    for cell in found:
+        row = listed[cell.name]
+        assert cell.label == (row["label"] == "Parasitized")
+        assert row["patient_id"].startswith(cell.patient)
+    for cell in found[::500]:
+        assert hashlib.sha256(cell.read()).hexdigest() == listed[cell.name]["sha256"]

@@ -17,8 +17,8 @@ from sklearn.metrics import roc_auc_score
 
 from edge_runtime.decision import Detector
 from edge_runtime.errors import CheckFailedError, SourceError
+from training import calibration
 from training.calibration import (
-    EPSILONS,
     Calibration,
     calibrate_run,
     conformal_threshold,
@@ -100,8 +100,6 @@ def test_logistic_separates_a_known_anomaly() -> None:
     new_normal, new_strange = confidences(300, 2), confidences(300, 3) - [0.0, 500.0, 0.0, 0.0]
     scores = np.concatenate([fusion.score(new_normal), fusion.score(new_strange)])
     assert roc_auc_score(np.repeat([1, 0], 300), scores) > 0.995
-    assert (fusion.score(new_normal) > 0).mean() > 0.95
-    assert (fusion.score(new_strange) < 0).mean() > 0.95
     # Only the second layer tells them apart, and high confidence speaks for in-distribution.
     importance = fusion.weights * normal.std(axis=0)
     assert importance[1] > 0
@@ -124,7 +122,7 @@ def test_threshold_and_weights_come_from_different_halves(
     weights = np.array(found.detector.weights)
     assert weights * fusing.std(axis=0) == pytest.approx(np.full(5, 1 / 5), rel=1e-4)
     scores = setting @ weights + found.detector.bias
-    # 22 cells and a share of 5 %: the lowest score.
+    assert 19 <= len(scores) < 39  # so that a share of 5 % means the lowest score
     assert found.detector.threshold == pytest.approx(scores.min(), rel=1e-4)
     assert (found.mode, found.anomaly, found.auroc, found.alpha) == ("none", "", None, 0.05)
     assert (found.detector.epsilon, found.detector.layers) == (0.0, network.layers)
@@ -141,12 +139,15 @@ def noise(tmp_path: Path) -> Path:
     return folder
 
 
-def test_known_anomaly_chooses_epsilon_and_weights(fitted: Path, noise: Path, cache: Path) -> None:
+def test_known_anomaly_chooses_epsilon_and_weights(
+    fitted: Path, noise: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "EPSILONS", (0.0, 0.005))
     run = noise.with_name("run")
     shutil.copytree(fitted, run)
     found = calibrate_run(run, anomalies=str(noise), alpha=0.2, cache=cache)
     assert (found.mode, found.anomaly, found.anomaly_cells) == ("known", str(noise), 12)
-    assert found.detector.epsilon in EPSILONS
+    assert found.detector.epsilon in {0.0, 0.005}
     assert found.auroc is not None
     assert found.auroc > 0.95
     assert load_calibration(run) == found
@@ -162,8 +163,8 @@ def test_given_epsilon_is_used(fitted: Path, tmp_path: Path, cells: CellSet, cac
     half = calibration_halves(split.validation, cells.labels, seed=info.config.seed)[1]
     scored = score_images(load_network(run, info), load_statistics(run), as_images(cells, half), 0.004)
     scores = scored.confidences.double().numpy() @ found.detector.weights + found.detector.bias
-    # 22 cells: rank 23 * 0.3 = 6.9, so the 6th.
-    assert found.detector.threshold == pytest.approx(np.sort(scores)[5], rel=1e-3)
+    rank = int(0.3 * (len(half) + 1))
+    assert found.detector.threshold == pytest.approx(np.sort(scores)[rank - 1], rel=1e-3)
 
 
 def test_too_few_anomalies_are_refused(fitted: Path, noise: Path, cache: Path) -> None:

@@ -1,0 +1,69 @@
+"""The one decision, on numbers that can be checked by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_runtime.decision import Detector, decide
+
+DETECTOR = Detector(("stem", "layer1"), epsilon=0.0, weights=(0.5, 2.0), bias=1.0, threshold=-3.0)
+
+
+def f32(*rows: list[float]) -> np.ndarray:
+    return np.array(rows, np.float32)
+
+
+def test_score_is_the_weighted_sum_of_the_layers_plus_the_bias() -> None:
+    decisions = decide(DETECTOR, f32([0, 1], [2, 1]), f32([-2, -1], [-4, -1.5]))
+    assert decisions.score.tolist() == [-2.0, -4.0]
+    assert decisions.score.dtype == np.float64
+    assert decisions.confidences.tolist() == [[-2.0, -1.0], [-4.0, -1.5]]
+
+
+def test_a_score_at_the_threshold_is_accepted_and_just_below_is_not() -> None:
+    below = np.nextafter(np.float32(-8), np.float32(-9))
+    decisions = decide(DETECTOR, f32([0, 1], [0, 1]), f32([-8, 0], [below, 0]))
+    assert decisions.rejected.tolist() == [False, True]
+    assert [decisions.reason(0), decisions.reason(1)] == ["", "far-from-training"]
+
+
+@pytest.mark.parametrize("broken", [math.nan, -math.inf])
+def test_a_score_that_is_no_number_is_rejected(broken: float) -> None:
+    decisions = decide(DETECTOR, f32([0, 1]), f32([broken, 0]))
+    assert decisions.rejected.tolist() == [True]
+    assert decisions.reason(0) == "far-from-training"
+
+
+def test_a_threshold_that_is_no_number_rejects_everything() -> None:
+    detector = Detector(("stem",), 0.0, (1.0,), 0.0, math.nan)
+    assert decide(detector, f32([0, 1]), f32([5])).rejected.all()
+
+
+def test_probabilities_are_the_softmax_of_the_logits() -> None:
+    decisions = decide(DETECTOR, f32([math.log(3), 0], [1000, 0], [-1000, -1000]), f32(*[[0, 0]] * 3))
+    np.testing.assert_allclose(decisions.probabilities, [[0.75, 0.25], [1, 0], [0.5, 0.5]], rtol=1e-7)
+
+
+def test_the_label_is_the_largest_logit_whether_rejected_or_not() -> None:
+    decisions = decide(DETECTOR, f32([3, -1], [-1, 3]), f32([-99, -99], [0, 0]))
+    assert decisions.label.tolist() == [0, 1]
+    assert decisions.rejected.tolist() == [True, False]
+
+
+def test_no_cells_give_no_decisions() -> None:
+    decisions = decide(DETECTOR, np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32))
+    assert decisions.label.shape == decisions.score.shape == decisions.rejected.shape == (0,)
+    assert decisions.probabilities.shape == (0, 2)
+
+
+@given(
+    st.lists(st.floats(-1e6, 0, width=32), min_size=1, max_size=20),
+    st.floats(-1e6, 1e6),
+)
+def test_rejected_is_exactly_what_scores_below_the_threshold(scores: list[float], threshold: float) -> None:
+    detector = Detector(("stem",), 0.0, (1.0,), 0.0, threshold)
+    decisions = decide(detector, np.zeros((len(scores), 2), np.float32), f32(*[[s] for s in scores]))
+    assert decisions.rejected.tolist() == [score < threshold for score in scores]

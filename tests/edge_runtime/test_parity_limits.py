@@ -1,0 +1,89 @@
+"""How differences are measured, on numbers that can be checked by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from edge_runtime.decision import Decisions
+from edge_runtime.parity import (
+    Check,
+    all_passed,
+    decision_flips,
+    relative_error,
+    relative_error_each,
+    sign_disagreement,
+)
+
+
+def test_relative_error_is_the_worst_examples_distance_over_its_length() -> None:
+    theirs = np.array([[3.0, 4.0], [0.1, 0.0]])
+    # Lengths 5 and 0.1, the latter counted as 1; differences 1 and 0.3.
+    assert relative_error(theirs + [[1.0, 0.0], [0.0, 0.3]], theirs) == pytest.approx(0.3)
+    assert relative_error(theirs + [[2.0, 0.0], [0.0, 0.3]], theirs) == pytest.approx(0.4)
+
+
+def test_relative_error_each_takes_every_element_by_its_own_size() -> None:
+    theirs = np.array([[1000.0, 2.0]])
+    assert relative_error_each(theirs + [[1.0, 0.1]], theirs) == pytest.approx(0.05)
+
+
+def test_another_shape_is_infinitely_far() -> None:
+    assert relative_error(np.zeros((2, 3)), np.zeros((2, 4))) == math.inf
+    assert relative_error_each(np.zeros((2, 3)), np.zeros((3, 2))) == math.inf
+
+
+def test_nothing_differs_from_nothing() -> None:
+    assert relative_error(np.zeros((0, 3)), np.zeros((0, 3))) == 0
+    assert relative_error_each(np.zeros((0, 3)), np.zeros((0, 3))) == 0
+
+
+def test_a_value_that_is_no_number_never_passes() -> None:
+    broken = np.array([[math.nan, 1.0]])
+    for error in (relative_error(broken, np.ones((1, 2))), relative_error_each(broken, np.ones((1, 2)))):
+        assert not Check("x", error, 1.0).passed
+
+
+def test_signs_are_counted_and_zero_is_a_sign_of_its_own() -> None:
+    assert sign_disagreement(np.array([1.0, -2.0, 0.0, 5.0]), np.array([1, -1, 1, -1])) == 0.5
+
+
+def test_a_check_passes_up_to_its_limit() -> None:
+    assert Check("at", 0.1, 0.1).passed
+    assert not Check("over", 0.11, 0.1).passed
+    assert str(Check("over", 0.11, 0.1)).startswith("FAIL over")
+    assert str(Check("at", 0.1, 0.1)).startswith("ok   at")
+    assert all_passed([Check("at", 0.1, 0.1)])
+    assert not all_passed([Check("at", 0.1, 0.1), Check("over", 0.11, 0.1)])
+
+
+def decisions(labels: list[int], rejected: list[bool], score: list[float], first: list[float]) -> Decisions:
+    return Decisions(
+        label=np.array(labels),
+        probabilities=np.array([[p, 1 - p] for p in first]),
+        confidences=np.zeros((len(labels), 1)),
+        score=np.array(score),
+        rejected=np.array(rejected),
+    )
+
+
+THEIRS = decisions([0, 0, 0, 1], [False] * 4, [2.004, 5.0, 5.0, 5.0], [0.9, 0.9, 0.501, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("labels", "rejected", "expected"),
+    [
+        pytest.param([0, 0, 0, 1], [False, False, False, False], (0, 0), id="the same"),
+        pytest.param([0, 0, 0, 1], [True, False, False, False], (0, 1), id="score at the threshold"),
+        pytest.param([0, 0, 0, 1], [False, True, False, False], (1, 0), id="score far from it"),
+        pytest.param([0, 0, 1, 1], [False, False, False, False], (0, 1), id="torn between classes"),
+        pytest.param([1, 0, 0, 1], [False, False, False, False], (1, 0), id="class, with a borderline score"),
+        pytest.param([0, 0, 0, 1], [False, False, True, False], (1, 0), id="rejection, with torn classes"),
+        pytest.param([1, 1, 1, 0], [True, True, True, True], (4, 0), id="all"),
+    ],
+)
+def test_only_a_borderline_cell_may_be_decided_otherwise(
+    labels: list[int], rejected: list[bool], expected: tuple[int, int]
+) -> None:
+    ours = decisions(labels, rejected, [0.0] * 4, [0.5] * 4)
+    assert decision_flips(ours, THEIRS, threshold=2.0, tolerance=0.005) == expected

@@ -1,0 +1,86 @@
+"""The model card: every figure in it is the manifest's."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.bundle import open_bundle
+from edge_runtime.manifest import Manifest
+from export.card import model_card
+
+
+@pytest.fixture(scope="module")
+def manifest(bundle_folder: Path) -> Manifest:
+    """With figures that can be told apart."""
+    sealed = open_bundle(bundle_folder).manifest
+    return replace(
+        sealed,
+        name="ward 3",
+        version="7",
+        detector=replace(
+            sealed.detector,
+            weights=(0.5, 0.25, 0.125, 0.0625, 0.03125),
+            bias=1.23456,
+            epsilon=0.005,
+            threshold=-0.98765,
+        ),
+        calibrated=replace(
+            sealed.calibrated, mode="none", anomaly="", alpha=0.07, fusion_cells=611, threshold_cells=612
+        ),
+        performance=replace(
+            sealed.performance,
+            sensitivity=0.9725,
+            parasitized=401,
+            false_positive_rate=0.0314,
+            uninfected=402,
+            rejected=0.055,
+            split="patient",
+        ),
+        parity={"logits": 1.5e-6, "confidences": 2.5e-4},
+    )
+
+
+def test_states_the_figures(manifest: Manifest) -> None:
+    card = model_card(manifest)
+    assert card.startswith("# ward 3 7\n")
+    for line in (
+        "| sensitivity | 97.25% | 401 parasitized |",
+        "| false positive rate | 3.14% | 402 uninfected |",
+        "| rejected | 5.50% | 803 |",
+        "| logits | 1.5e-06 |",
+        "| confidences | 2.5e-04 |",
+        "## What was measured on test cells, split by patient",
+        "- Network: edge, 125x125 RGB, black outside the cell.",
+    ):
+        assert f"\n{line}\n" in card
+
+
+def test_states_how_it_rejects(manifest: Manifest) -> None:
+    text = " ".join(model_card(manifest).split())
+    assert "stem 0.5, layer1 0.25, layer2 0.125, layer3 0.0625, layer4 0.0312" in text
+    assert "bias 1.235, epsilon 0.005, accepted at -0.9877 or above" in text
+    assert "Calibrated with no anomaly known on 611 cells; threshold on 612 others" in text
+    assert "set to reject 7% of cells like them" in text
+
+
+def test_names_the_known_anomaly(manifest: Manifest) -> None:
+    calibrated = replace(manifest.calibrated, mode="known", anomaly="white cells of ward 3")
+    assert "Calibrated with white cells of ward 3" in model_card(replace(manifest, calibrated=calibrated))
+
+
+def test_says_what_it_is_not_for(manifest: Manifest) -> None:
+    card = model_card(manifest)
+    assert "**Research use only. Not for use in diagnostic procedures.**" in card
+    assert "an acceptance is no diagnosis" in card
+
+
+def test_says_where_it_comes_from(manifest: Manifest) -> None:
+    card, made = model_card(manifest), manifest.provenance
+    for told in (made.git_commit, made.torch, made.cells_digest[:16], made.split_digest[:16]):
+        assert told in card
+
+
+def test_stands_in_the_bundle(bundle_folder: Path) -> None:
+    bundle = open_bundle(bundle_folder)
+    assert bundle.contents["MODEL_CARD.md"].decode() == model_card(bundle.manifest)

@@ -1,0 +1,228 @@
+"""The multi-output graph against the PyTorch reference, with and without the perturbation."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper
+from scipy.spatial.distance import mahalanobis
+
+from export import graph
+from export.forward import export_forward
+from export.graph import Perturbation, build_graph, output_names
+from training.gaussians import LayerGaussian
+from training.networks import VGG, ResNet
+from training.reference import Reference, score_images
+
+SIZE = 33
+EPSILON = 0.01
+LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4")
+PLAIN = [
+    "logits",
+    "features.stem",
+    "features.layer1",
+    "features.layer2",
+    "features.layer3",
+    "features.layer4",
+    "distances",
+    "confidences",
+]
+GRADIENTS = [
+    "gradient.stem",
+    "gradient.layer1",
+    "gradient.layer2",
+    "gradient.layer3",
+    "gradient.layer4",
+]
+
+Gaussians = Mapping[str, LayerGaussian]
+
+
+def images_of(batch: int, size: int = SIZE) -> np.ndarray:
+    return np.random.default_rng(batch).random((batch, 3, size, size), np.float32)
+
+
+def gaussians_of(network: ResNet | VGG, size: int) -> Gaussians:
+    """Means of two classes of images, one darker, and a whitening that is far from singular."""
+    images, rng = images_of(40, size), np.random.default_rng(0)
+    images[1::2] *= 0.5
+    with torch.no_grad():
+        _, features = network(torch.from_numpy(images))
+    gaussians = {}
+    for layer, tensor in zip(network.layers, features, strict=True):
+        f = tensor.numpy().astype(np.float64)
+        channels = f.shape[1]
+        triangle = np.tril(rng.normal(0, 1 / channels, (channels, channels))) + np.eye(channels)
+        means = np.stack([f[::2].mean(axis=0), f[1::2].mean(axis=0)])
+        gaussians[layer] = LayerGaussian(means, 10 * triangle / f.std(), np.full(2, 20.0), 0.0, 1.0)
+    return gaussians
+
+
+@pytest.fixture(scope="module")
+def network(random_network: Callable[[ResNet], ResNet]) -> ResNet:
+    torch.manual_seed(5)
+    return random_network(ResNet((4, 8, 12, 16), 2))
+
+
+@pytest.fixture(scope="module")
+def gaussians(network: ResNet) -> Gaussians:
+    return gaussians_of(network, SIZE)
+
+
+@pytest.fixture(scope="module")
+def models(network: ResNet, gaussians: Gaussians) -> Mapping[str, onnx.ModelProto]:
+    """Both graphs, on one forward graph: an export takes seconds."""
+    forward = export_forward(network, SIZE)
+    kinds: tuple[Perturbation, ...] = ("none", "per-layer")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph, "export_forward", lambda _network, _size: copied(forward))
+        return {kind: build_graph(network, gaussians, size=SIZE, perturbation=kind) for kind in kinds}
+
+
+def copied(model: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def run(
+    model: onnx.ModelProto, images: np.ndarray, epsilon: float | None = None, names: list[str] | None = None
+) -> dict[str, np.ndarray]:
+    feed = {"image": images} | ({} if epsilon is None else {"epsilon": np.array(epsilon, np.float32)})
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    names = names or [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, feed), strict=True))
+
+
+def test_inputs_and_outputs(models: Mapping[str, onnx.ModelProto], network: ResNet) -> None:
+    named = {kind: [output.name for output in model.graph.output] for kind, model in models.items()}
+    assert named == {"none": PLAIN, "per-layer": PLAIN + GRADIENTS}
+    assert [given.name for given in models["none"].graph.input] == ["image"]
+    assert [given.name for given in models["per-layer"].graph.input] == ["image", "epsilon"]
+    assert [list(output_names(network, kind)) for kind in ("none", "per-layer")] == list(named.values())
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_shapes_are_as_declared(models: Mapping[str, onnx.ModelProto], batch: int) -> None:
+    got = run(models["per-layer"], images_of(batch), EPSILON)
+    assert {value.dtype for value in got.values()} == {np.dtype(np.float32)}
+    channels = zip(LAYERS, (4, 4, 8, 12, 16), strict=True)
+    assert {name: value.shape for name, value in got.items()} == {
+        "logits": (batch, 2),
+        "distances": (batch, 5, 2),
+        "confidences": (batch, 5),
+        **{f"features.{layer}": (batch, c) for layer, c in channels},
+        **{f"gradient.{layer}": (batch, 3, SIZE, SIZE) for layer in LAYERS},
+    }
+    for output in models["per-layer"].graph.output:
+        first, *rest = output.type.tensor_type.shape.dim
+        assert first.dim_param == "N"
+        assert tuple(d.dim_value for d in rest) == got[output.name].shape[1:]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_perturbing_graph_against_the_reference(
+    models: Mapping[str, onnx.ModelProto], network: ResNet, gaussians: Gaussians, batch: int
+) -> None:
+    images = images_of(batch)
+    reference = score_images(network, gaussians, torch.from_numpy(images), EPSILON)
+    assert_agrees(run(models["per-layer"], images, EPSILON), reference, LAYERS)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_plain_graph_against_the_reference(
+    models: Mapping[str, onnx.ModelProto], network: ResNet, gaussians: Gaussians, batch: int
+) -> None:
+    images = images_of(batch)
+    reference = score_images(network, gaussians, torch.from_numpy(images), 0.0)
+    assert_agrees(run(models["none"], images), reference, LAYERS)
+
+
+def test_of_vgg(monkeypatch: pytest.MonkeyPatch, forward_of: Callable) -> None:
+    """Poolings without padding, no shortcuts, biases in the convolutions."""
+    network, forward = forward_of("vgg19")
+    monkeypatch.setattr(graph, "export_forward", lambda _network, _size: copied(forward))
+    statistics = gaussians_of(network, 41)
+    model = build_graph(network, statistics, size=41, perturbation="per-layer")
+    images = images_of(3, 41)
+    reference = score_images(network, statistics, torch.from_numpy(images), EPSILON)
+    assert_agrees(run(model, images, EPSILON), reference, network.layers)
+
+
+def assert_agrees(got: dict[str, np.ndarray], reference: Reference, layers: tuple[str, ...]) -> None:
+    close = {"logits": reference.logits, "distances": reference.distances}
+    close |= {f"features.{layer}": f for layer, f in zip(layers, reference.features, strict=True)}
+    for name, expected in close.items():
+        np.testing.assert_allclose(
+            got[name], expected.numpy(), rtol=5e-5, atol=1e-5 * float(expected.abs().max()), err_msg=name
+        )
+    # A gradient's sign that differs moves a pixel by two epsilon.
+    np.testing.assert_allclose(got["confidences"], reference.confidences.numpy(), rtol=1e-3, atol=1e-3)
+    for number, layer in enumerate(layers):
+        if f"gradient.{layer}" in got:
+            ours, theirs = got[f"gradient.{layer}"], reference.gradients[:, number].numpy()
+            assert (np.sign(ours) == np.sign(theirs)).mean() > 0.999, layer
+            assert np.median(np.abs(ours - theirs)) <= 1e-4 * np.abs(theirs).max(), layer
+
+
+def test_second_pass_on_the_references_own_perturbed_images(
+    models: Mapping[str, onnx.ModelProto], network: ResNet, gaussians: Gaussians
+) -> None:
+    reference = score_images(network, gaussians, torch.from_numpy(images_of(7)), EPSILON)
+    for number in range(len(LAYERS)):
+        forced = run(models["per-layer"], reference.perturbed[:, number].numpy(), 0.0, ["confidences"])
+        expected = reference.confidences[:, number].numpy()
+        np.testing.assert_allclose(forced["confidences"][:, number], expected, rtol=5e-5)
+
+
+def test_without_epsilon_the_second_pass_repeats_the_first(models: Mapping[str, onnx.ModelProto]) -> None:
+    got = run(models["per-layer"], images_of(3), 0.0)
+    np.testing.assert_allclose(got["confidences"], -got["distances"].min(axis=2), rtol=1e-5)
+
+
+def test_perturbed_images_stay_within_0_and_1(models: Mapping[str, onnx.ModelProto]) -> None:
+    """Eq. 3 from the graph's own gradients, on an image of pure black and white and a large step."""
+    model = copied(models["per-layer"])
+    names = [f"perturbed.{layer}" for layer in LAYERS]
+    for name in names:
+        model.graph.output.append(
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3, SIZE, SIZE])
+        )
+    images = images_of(2).round()
+    step = np.float32(0.3)
+    got = run(model, images, float(step), names + GRADIENTS)
+    for perturbed, gradient in zip(names, GRADIENTS, strict=True):
+        expected = np.clip(images - step * np.sign(got[gradient]), 0, 1)
+        np.testing.assert_array_equal(got[perturbed], expected)
+        assert {0.0, 1.0} < set(np.unique(got[perturbed]).tolist())
+
+
+def test_distances_are_those_of_scipy(models: Mapping[str, onnx.ModelProto], gaussians: Gaussians) -> None:
+    got = run(models["none"], images_of(7))
+    for number, layer in enumerate(LAYERS):
+        whitening = gaussians[layer].whitening
+        precision = whitening.T @ whitening
+        expected = [
+            [mahalanobis(feature, mean, precision) ** 2 for mean in gaussians[layer].means]
+            for feature in got[f"features.{layer}"].astype(np.float64)
+        ]
+        np.testing.assert_allclose(got["distances"][:, number], expected, rtol=1e-4)
+
+
+def test_weights_are_stored_once(models: Mapping[str, onnx.ModelProto]) -> None:
+    """Two passes and five sweeps share the constants of one; what they add are axes, sizes and bounds."""
+    plain, perturbing = (sum(len(t.raw_data) for t in m.graph.initializer) for m in models.values())
+    assert 0 < perturbing - plain < 8_000
+    tensors = [t.raw_data for t in models["per-layer"].graph.initializer if len(t.raw_data) > 64]
+    assert len(tensors) == len(set(tensors))
+
+
+def test_versions_are_pinned_and_all_is_in_one_file(models: Mapping[str, onnx.ModelProto]) -> None:
+    for model in models.values():
+        assert model.ir_version == 9
+        assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 18)]
+        assert all(t.data_location == TensorProto.DEFAULT for t in model.graph.initializer)
+        assert model.producer_name == "cellgate"

@@ -1,0 +1,237 @@
+"""What stands in a sealed bundle, and when none is made."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from onnx import numpy_helper
+
+from edge_runtime.bundle import open_bundle
+from edge_runtime.classifier import Classifier
+from edge_runtime.errors import BundleError, CheckFailedError
+from edge_runtime.parity import all_passed
+from edge_runtime.verification import replay
+from export import contents, sealing
+from export.__main__ import main
+from export.parity import verify_bundle
+from export.sealing import Trained, seal_bundle
+from training.run import load_run, load_split
+
+FILES = {"manifest.json", "model.onnx", "reference.npz", "MODEL_CARD.md"}
+LAYERS = ["stem", "layer1", "layer2", "layer3", "layer4"]
+
+
+@pytest.fixture(scope="module")
+def manifest(bundle_folder: Path) -> Mapping:
+    return json.loads((bundle_folder / "manifest.json").read_text())
+
+
+@pytest.fixture
+def own_run(run_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the run, to be changed."""
+    return Path(shutil.copytree(run_folder, tmp_path / "run"))
+
+
+def bundle_command(run: Path, out: Path, cache: Path, *more: str) -> Result:
+    options = ["--run", str(run), "--out", str(out), "--cache", str(cache), *more]
+    return CliRunner().invoke(main, ["bundle", *options])
+
+
+def test_holds_four_files_and_their_hashes(bundle_folder: Path, manifest: Mapping) -> None:
+    assert {file.name for file in bundle_folder.iterdir()} == FILES
+    assert manifest["files"] == {
+        name: hashlib.sha256((bundle_folder / name).read_bytes()).hexdigest()
+        for name in FILES - {"manifest.json"}
+    }
+
+
+def test_manifest_says_what_the_device_needs(manifest: Mapping) -> None:
+    assert (manifest["schema"], manifest["name"], manifest["version"]) == (1, "cellgate", "1")
+    assert manifest["classes"] == ["uninfected", "parasitized"]
+    assert manifest["input"]["size"] == 125
+    assert manifest["input"]["color_order"] == "RGB"
+    assert manifest["perturbation"] == "per-layer"
+    assert manifest["outputs"] == [
+        "logits",
+        *(f"features.{layer}" for layer in LAYERS),
+        "distances",
+        "confidences",
+        *(f"gradient.{layer}" for layer in LAYERS),
+    ]
+    assert manifest["orientation"] == "high-is-in-distribution"
+    assert manifest["requires"] == {"opset": 18, "ir_version": 9, "onnxruntime": "1.20"}
+    assert manifest["intended_use"].startswith("Research use only")
+
+
+def test_manifest_says_what_the_run_says(manifest: Mapping, run_folder: Path) -> None:
+    run = json.loads((run_folder / "run.json").read_text())
+    calibration = json.loads((run_folder / "calibration.json").read_text())
+    assert manifest["detector"] == calibration["detector"]
+    assert manifest["detector"]["epsilon"] == 0.002
+    assert manifest["calibrated"] == {
+        key: calibration[key]
+        for key in ("mode", "anomaly", "alpha", "fusion_cells", "threshold_cells", "how")
+    }
+    assert manifest["provenance"] == {
+        "network": "edge",
+        "seed": 0,
+        **{key: run[key] for key in ("cells_digest", "split_digest", "git_commit", "torch")},
+    }
+    tested = run["metrics"]["test"]
+    assert manifest["performance"] == {
+        "sensitivity": tested["sensitivity"],
+        "parasitized": tested["parasitized"],
+        "false_positive_rate": pytest.approx(1 - tested["specificity"]),
+        "uninfected": tested["uninfected"],
+        "rejected": tested["rejected"],
+        "split": "image",
+    }
+    assert tested["parasitized"] + tested["uninfected"] == run["counts"]["test"]
+
+
+def test_parity_was_measured_for_every_output(manifest: Mapping) -> None:
+    names = {name.removesuffix(", signs") for name in manifest["parity"]}
+    assert names == {*manifest["outputs"], "decisions that differ"}
+    assert all(value < 5e-3 for value in manifest["parity"].values())
+
+
+def test_weights_are_stored_once(bundle_folder: Path, trained: Trained) -> None:
+    """Convolutions and the last layer, a bias per channel for each batch norm, and the statistics."""
+    matrices = sum(p.numel() for p in trained.network.parameters() if p.dim() > 1)
+    statistics = sum(g.whitening.size + g.means.size for g in trained.gaussians.values())
+    size = (bundle_folder / "model.onnx").stat().st_size
+    assert (matrices + statistics) * 4 < size < (matrices + statistics) * 4 * 1.05
+
+
+def test_reference_inputs_are_test_cells_of_both_classes(
+    bundle_folder: Path, run_folder: Path, cell_cache: Path
+) -> None:
+    cells, split = load_split(load_run(run_folder), cache=cell_cache)
+    labels = {cells.images[i].tobytes(): int(cells.labels[i]) for i in split.test}
+    with np.load(bundle_folder / "reference.npz", allow_pickle=False) as stored:
+        images, signs = stored["images"], stored["signs.layer4"]
+        assert not any(name.startswith("gradient") for name in stored.files)
+    assert (images.shape, images.dtype) == ((4, 125, 125, 3), np.uint8)
+    assert (signs.shape, signs.dtype) == ((4, 3, 125, 125), np.int8)
+    assert set(np.unique(signs).tolist()) == {-1, 0, 1}
+    assert [labels[image.tobytes()] for image in images] == [0, 0, 1, 1]
+
+
+def test_a_device_can_replay_it(bundle_folder: Path) -> None:
+    assert all_passed(replay(Classifier.open(bundle_folder)))
+
+
+@pytest.mark.usefixtures("built_once")
+def test_command_seals_into_an_empty_folder(run_folder: Path, tmp_path: Path, cell_cache: Path) -> None:
+    out = tmp_path / "bundle"
+    out.mkdir()
+    result = bundle_command(run_folder, out, cell_cache, "--name", "ward 3", "--version", "2026-07")
+    assert result.exit_code == 0, result.output
+    assert open_bundle(out).title.startswith("ward 3 2026-07 (")
+    assert f"{out}: ward 3 2026-07 (" in result.stdout
+    assert "perturbation per-layer" in result.stdout
+
+
+def test_refuses_a_folder_that_is_not_empty(run_folder: Path, tmp_path: Path, cell_cache: Path) -> None:
+    (tmp_path / "note.txt").write_text("mine")
+    result = bundle_command(run_folder, tmp_path, cell_cache)
+    assert result.exit_code == 1
+    assert result.stderr == f"error: {tmp_path}: not empty; choose another folder for the bundle\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["note.txt"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "command"),
+    [
+        ("calibration.json", "python -m training calibrate --run"),
+        ("gaussians.npz", "run fit again with --resume"),
+        ("weights.pt", "fit --resume"),
+        ("run.json", "make one with fit"),
+    ],
+)
+def test_an_unfinished_run_names_the_command_that_is_missing(
+    own_run: Path, tmp_path: Path, cell_cache: Path, missing: str, command: str
+) -> None:
+    (own_run / missing).unlink()
+    result = bundle_command(own_run, tmp_path / "bundle", cell_cache)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {own_run}")
+    assert command in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_refuses_to_leave_out_a_perturbation_that_was_calibrated(
+    run_folder: Path, tmp_path: Path, cell_cache: Path
+) -> None:
+    result = bundle_command(run_folder, tmp_path / "bundle", cell_cache, "--perturbation", "none")
+    assert result.exit_code == 1
+    assert "calibrate with --epsilon 0" in result.stderr
+
+
+def test_without_epsilon_the_graph_does_not_perturb(
+    monkeypatch: pytest.MonkeyPatch, own_run: Path, tmp_path: Path, cell_cache: Path, cell_folder: Path
+) -> None:
+    calibration = json.loads((own_run / "calibration.json").read_text())
+    calibration["detector"]["epsilon"] = 0.0
+    (own_run / "calibration.json").write_text(json.dumps(calibration))
+    bundle = seal_bundle(own_run, tmp_path / "bundle", cache=cell_cache)
+    assert bundle.manifest.perturbation == "none"
+    model = onnx.load_from_string(bundle.contents["model.onnx"])
+    assert [given.name for given in model.graph.input] == ["image"]
+    assert "HardSigmoid" not in {node.op_type for node in model.graph.node}
+    monkeypatch.setattr(contents, "build_graph", lambda *_args, **_settings: model)  # an export takes seconds
+    found = verify_bundle(own_run, tmp_path / "bundle", str(cell_folder), limit=3, batches=(2,))
+    assert found.passed
+    assert not any("signs" in check.name for check in found.checks)
+
+
+def test_a_graph_that_disagrees_is_fatal(
+    monkeypatch: pytest.MonkeyPatch,
+    run_folder: Path,
+    run_graph: onnx.ModelProto,
+    tmp_path: Path,
+    cell_cache: Path,
+) -> None:
+    wrong = onnx.ModelProto()
+    wrong.CopyFrom(run_graph)
+    (bias,) = [t for t in wrong.graph.initializer if t.name == "network.fc.bias"]
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(0.01), bias.name))
+    monkeypatch.setattr(sealing, "build_graph", lambda *_args, **_settings: wrong)
+    with pytest.raises(CheckFailedError, match="FAIL logits"):
+        seal_bundle(run_folder, tmp_path / "bundle", cache=cell_cache)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_bundle_cut_off_by_a_full_disk_is_none(
+    monkeypatch: pytest.MonkeyPatch, bundle_folder: Path, tmp_path: Path
+) -> None:
+    bundle, write = open_bundle(bundle_folder), Path.write_bytes
+
+    def on_a_full_disk(file: Path, data: bytes) -> int:
+        if file.name == "reference.npz":
+            raise OSError(28, "No space left on device", str(file))
+        return write(file, data)
+
+    monkeypatch.setattr(Path, "write_bytes", on_a_full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        sealing.write_sealed(tmp_path / "bundle", bundle.manifest, bundle.contents)
+    with pytest.raises(BundleError, match=r"manifest\.json: missing"):
+        open_bundle(tmp_path / "bundle")
+
+
+def test_sealing_again_hashes_again(bundle_folder: Path, tmp_path: Path) -> None:
+    bundle = open_bundle(bundle_folder)
+    files = {**bundle.contents, "MODEL_CARD.md": b"another"}
+    sealing.write_sealed(tmp_path / "bundle", replace(bundle.manifest, name="other"), files)
+    again = open_bundle(tmp_path / "bundle")
+    assert again.contents["MODEL_CARD.md"] == b"another"
+    assert again.manifest.name == "other"
+    assert again.digest != bundle.digest

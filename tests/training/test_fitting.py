@@ -1,0 +1,213 @@
+"""The training loop: it learns, it can be killed and go on bit by bit the same, and it refuses early."""
+
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edge_runtime.errors import SourceError
+from training import fitting
+from training.fitting import fit, resume
+from training.networks import build_network
+from training.run import RunConfig, load_run, load_statistics, save_run
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+
+
+def weights_of(folder: Path) -> dict[str, Tensor]:
+    return torch.load(folder / "weights.pt", weights_only=True)
+
+
+def test_run_folder_is_complete(fitted: Path, config: RunConfig) -> None:
+    assert sorted(file.name for file in fitted.iterdir()) == ["gaussians.npz", "run.json", "weights.pt"]
+    info = load_run(fitted)
+    assert info.config == config
+    assert info.layers == ("stem", "layer1", "layer2", "layer3", "layer4")
+    assert set(info.metrics) == {
+        "training_seconds",
+        "processes",
+        "shrinkage",
+        "condition",
+        "validation_accuracy",
+    }
+    assert info.metrics["processes"] == 1
+    widths = [gaussian.means.shape for gaussian in load_statistics(fitted).values()]
+    assert widths == [(2, 16), (2, 16), (2, 32), (2, 64), (2, 128)]
+
+
+def test_statistics_count_every_training_cell_twice(fitted: Path) -> None:
+    # Two passes with different augmentation.
+    counts = load_statistics(fitted)["layer4"].counts
+    assert counts.sum() == 2 * load_run(fitted).counts["train"]
+
+
+def test_resuming_an_ended_run_changes_nothing(fitted: Path, cache: Path) -> None:
+    before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in fitted.iterdir()}
+    assert resume(fitted, cache=cache) == load_run(fitted)
+    assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in fitted.iterdir()} == before
+
+
+# Saves after every step and every epoch, and dies while it writes for the seventh time: after the sixth step.
+KILLED = """
+import io, os, signal, sys
+from pathlib import Path
+import torch
+from training import fitting
+from training.run import RunConfig
+
+torch.set_num_threads(1)
+fitting.CHECKPOINT_SECONDS = -1.0
+save, saved = torch.save, []
+
+def save_six(content, path):
+    saved.append(path)
+    if len(saved) == 7:
+        whole = io.BytesIO()
+        save(content, whole)
+        path.write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(content, path)
+
+torch.save = save_six
+config = RunConfig(**eval(sys.argv[1]))
+fitting.fit(config, Path(sys.argv[2]), cache=Path(sys.argv[3]))
+"""
+
+
+def test_killed_run_goes_on_to_exactly_the_same_weights(
+    fitted: Path, tmp_path: Path, config: RunConfig, cache: Path
+) -> None:
+    run = tmp_path / "killed"
+    arguments = [repr(asdict(config)), str(run), str(cache)]
+    died = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=ROOT, check=False)
+    assert died.returncode == -signal.SIGKILL
+    stored = torch.load(run / "checkpoint.pt", weights_only=True)
+    per_epoch = load_run(run).counts["train"] // config.batch_size
+    assert per_epoch == 4
+    assert stored["step"] == 5  # within the second epoch
+    assert not (run / "weights.pt").exists()
+    resume(run, cache=cache)
+    expected = weights_of(fitted)
+    for name, value in weights_of(run).items():
+        assert torch.equal(value, expected[name]), name
+    for layer, gaussian in load_statistics(fitted).items():
+        again = load_statistics(run)[layer]
+        assert np.array_equal(again.means, gaussian.means)
+        assert np.array_equal(again.whitening, gaussian.whitening)
+    assert load_run(run).metrics["validation_accuracy"] == load_run(fitted).metrics["validation_accuracy"]
+    assert not (run / "checkpoint.pt").exists()
+
+
+@pytest.fixture
+def unfinished(fitted: Path, tmp_path: Path) -> Path:
+    """A copy of the fitted run as it was before training."""
+    run = tmp_path / "unfinished"
+    shutil.copytree(fitted, run)
+    (run / "weights.pt").unlink()
+    (run / "gaussians.npz").unlink()
+    save_run(run, replace(load_run(run), metrics={}))
+    return run
+
+
+def test_damaged_checkpoint_is_named(unfinished: Path, cache: Path) -> None:
+    (unfinished / "checkpoint.pt").write_bytes(b"PK, but then the disk was full")
+    with pytest.raises(
+        SourceError, match=r"checkpoint\.pt: damaged; remove it and --resume trains from the st"
+    ):
+        resume(unfinished, cache=cache)
+
+
+def test_checkpoint_of_the_last_step_is_taken_without_the_weights_it_began_with(
+    unfinished: Path, cache: Path
+) -> None:
+    info = load_run(unfinished)
+    config = replace(info.config, pretrained=str(unfinished / "gone.pth"))
+    save_run(unfinished, replace(info, config=config))
+    steps = config.epochs * (info.counts["train"] // config.batch_size)
+    state = fitting._start(info.config, 2, steps)
+    state.step = steps
+    nn.init.normal_(state.average.fc.weight)
+    state.save(unfinished)
+    resume(unfinished, cache=cache)
+    found = weights_of(unfinished)
+    assert torch.equal(found["fc.weight"], state.average.fc.weight)
+    assert torch.equal(found["conv1.weight"], state.network.conv1.weight)
+
+
+@pytest.mark.parametrize(("step", "kept"), [(1, 2 / 11), (80, 81 / 90), (5000, 0.99)])
+def test_average_forgets_its_start_and_then_follows_slowly(step: int, kept: float) -> None:
+    network, average = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
+    nn.init.constant_(network.weight, 3.0)
+    nn.init.constant_(average.weight, 1.0)
+    assert network.num_batches_tracked is not None
+    network.num_batches_tracked.fill_(step)
+    state = fitting._State(network, average, None, None, step)  # type: ignore[arg-type]
+    fitting._follow(state)
+    assert average.weight.item() == pytest.approx(kept * 1 + (1 - kept) * 3)
+    assert average.num_batches_tracked == step
+
+
+@pytest.fixture
+def discs(tmp_path: Path) -> Path:
+    """An archive in which anybody can tell the classes: violet discs and orange ones."""
+    for number in range(96):
+        folder = tmp_path / "discs" / ("Parasitized", "Uninfected")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        crop = np.zeros((40, 40, 3), np.uint8)
+        cv2.circle(crop, (20, 20), 15 + number % 5, ((200, 60, 120), (60, 130, 220))[number % 2], -1)
+        cv2.imwrite(str(folder / f"C{number % 7}P{number % 7}_IMG_cell_{number}.png"), crop)
+    return tmp_path / "discs"
+
+
+def test_network_learns(discs: Path, tmp_path: Path) -> None:
+    config = RunConfig(str(discs), "edge", "image", seed=0, epochs=5, batch_size=16, learning_rate=0.05)
+    info = fit(config, tmp_path / "run", cache=tmp_path / "cache")
+    assert info.metrics["validation_accuracy"] == 1.0
+
+
+def test_same_seed_same_start() -> None:
+    config = RunConfig("", "edge", "image", seed=4, epochs=1, batch_size=2, learning_rate=0.1)
+    one, same, other = (
+        fitting._start(replace(config, seed=seed), 2, 10).network.fc.weight for seed in (4, 4, 5)
+    )
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_folder_that_holds_a_run_is_not_overwritten(fitted: Path, config: RunConfig, cache: Path) -> None:
+    before = (fitted / "weights.pt").read_bytes()
+    with pytest.raises(
+        SourceError, match="holds a run already; go on with --resume or choose another folder"
+    ):
+        fit(config, fitted, cache=cache)
+    assert (fitted / "weights.pt").read_bytes() == before
+
+
+def test_too_few_cells(config: RunConfig, tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(SourceError, match="cells are too few to train on"):
+        fit(replace(config, batch_size=300), tmp_path / "run", cache=cache)
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_cannot_be_used_leave_no_run_behind(
+    config: RunConfig, tmp_path: Path, cache: Path
+) -> None:
+    torch.save(build_network("vgg19", 2).state_dict(), tmp_path / "vgg19.pth")
+    with pytest.raises(SourceError, match=r"vgg19\.pth: weights of another network"):
+        fit(replace(config, pretrained=str(tmp_path / "vgg19.pth")), tmp_path / "run", cache=cache)
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_to_resume(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(SourceError, match="no run folder"):
+        resume(tmp_path, cache=cache)
