@@ -10,13 +10,11 @@ from typing import get_args
 import click
 
 import edge_runtime
-from edge_runtime import doctor as device
 from edge_runtime.bundle import MODEL_CARD, open_bundle
 from edge_runtime.classifier import Classifier, Provider
 from edge_runtime.console import Commands
+from edge_runtime.errors import SourceError
 from edge_runtime.parity import all_passed
-from edge_runtime.reading import RECORD, REPORT, read_slide
-from edge_runtime.report import write_report
 from edge_runtime.scoring import CellScore, score_images
 from edge_runtime.slide import FieldReading, SkippedFrame, SlideRecord
 from edge_runtime.sources import EVERY_SECONDS
@@ -65,7 +63,8 @@ def score(images: Path, bundle: Path, provider: Provider, threads: int | None, a
         f"{skipped} skipped, by {classifier.bundle.title}",
         err=True,
     )
-    sys.exit(0 if cells else 1)
+    if not cells:
+        raise SourceError(f"{click.format_filename(images)}: none of its {skipped} images could be read")
 
 
 def _line(cell: CellScore) -> str:
@@ -102,6 +101,8 @@ def read(
     threads: int | None,
 ) -> None:
     """Read a slide: a folder, zip, video, camera number, stream or simulated:fields=12,seed=5."""
+    from edge_runtime.reading import REPORT, read_slide
+
     classifier = Classifier.open(bundle, provider=provider, threads=threads)
     counts = read_slide(
         source,
@@ -133,6 +134,9 @@ def _told(field: FieldReading | SkippedFrame) -> str:
 @click.argument("out", type=click.Path(path_type=Path))
 def report(out: Path) -> None:
     """Write the report of a slide again, from the record that 'read' left in a folder."""
+    from edge_runtime.reading import RECORD, REPORT
+    from edge_runtime.report import write_report
+
     with SlideRecord.open(out / RECORD) as record:
         write_report(record, out / REPORT)
     click.echo(f"report {click.format_filename(out / REPORT)}")
@@ -174,7 +178,9 @@ def inspect(bundle: Path, as_json: bool) -> None:
 @json_option
 def doctor(as_json: bool) -> None:
     """Check this device; exit code 1 if something is wrong."""
-    findings = device.examine()
+    from edge_runtime.doctor import examine
+
+    findings = examine()
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

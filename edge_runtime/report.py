@@ -5,7 +5,6 @@ It depends on the record alone, so the same record gives the same report, byte f
 
 import os
 from html import escape
-from importlib import resources
 from pathlib import Path
 from string import Template
 
@@ -67,7 +66,7 @@ def render_report(record: SlideRecord) -> str:
         _skipped(record.skipped()),
         _how_read(header),
     )
-    template = resources.files("edge_runtime").joinpath("report.html").read_text(encoding="utf-8")
+    template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
     state = "" if header.finished else "INCOMPLETE: "
     title = escape(f"{state}slide {header.slide} - cellgate")
     return Template(template).substitute(title=title, body="\n".join(sections))

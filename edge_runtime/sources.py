@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from edge_runtime.errors import ImageError, SourceError
 from edge_runtime.images import SUFFIXES, decode_image, list_images, printable
-from edge_runtime.simulator import simulate_field
 from edge_runtime.slide import SkippedFrame
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mjpg", ".mjpeg", ".ts")
@@ -21,6 +20,7 @@ VIDEO_SUFFIXES = (".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mjpg", ".mj
 _EXACT_LENGTH = (".avi", ".mp4", ".m4v", ".mov")
 
 SIMULATED_FIELDS, SIMULATED_SEED = 12, 5
+MIN_FRAME = 64  # pixels; a smaller image was not meant to be a field of view
 EVERY_SECONDS = 1.0  # between two fields of a video or a camera
 CAMERA_TIMEOUT = 10.0  # seconds without a frame before a camera counts as gone
 
@@ -122,6 +122,9 @@ def parse_simulated(source: str) -> SimulatedSource:
 
 
 def _simulated(settings: SimulatedSource) -> Iterator[Frame]:
+    # A fifth of the start of every command, and only this source needs it.
+    from edge_runtime.simulator import simulate_field  # noqa: PLC0415
+
     for index in range(settings.fields):
         yield Frame(f"field {index + 1}", simulate_field(settings.seed, index).frame)
 
@@ -134,11 +137,18 @@ def _images(source: str) -> Iterator[Frame | SkippedFrame]:
         raise SourceError(f"{source}: not a kind of source; expected a folder, {kinds}")
     for file in files:
         try:
-            yield Frame(file.name, decode_image(file.read(), file.name))
+            yield Frame(file.name, _large_enough(decode_image(file.read(), file.name), file.name))
         except ImageError as error:
             if alone:
                 raise
             yield SkippedFrame(file.name, str(error).removeprefix(f"{file.name}: "))
+
+
+def _large_enough(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    if min(height, width) < MIN_FRAME:
+        raise ImageError(f"{name}: {width}x{height} pixels; a field of view needs at least {MIN_FRAME}")
+    return image
 
 
 def _video(path: Path, every: float) -> Iterator[Frame]:
@@ -236,6 +246,8 @@ def _agreement(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
     (shift_x, shift_y), _ = cv2.phaseCorrelate(one, other, window)
     x, y = round(shift_x), round(shift_y)
+    if abs(x) > width / 2 or abs(y) > height / 2:
+        return 0.0  # where nothing lines up, the shift is arbitrary
     first = one[max(0, -y) : height - max(0, y), max(0, -x) : width - max(0, x)]
     second = other[max(0, y) : height + min(0, y), max(0, x) : width + min(0, x)]
     first, second = first - first.mean(), second - second.mean()

@@ -105,6 +105,7 @@ def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInf
     if (folder / RUN_FILE).exists():
         raise SourceError(f"{folder}: holds a run already; go on with --resume or choose another folder")
     cells = _load_once(config.cells, cache)
+    config = replace(config, cells=cells.source)  # in full: the run may be read from another folder
     split = make_split(config, cells)
     if not (len(split.train) >= config.batch_size and len(split.validation) and len(split.test)):
         raise SourceError(f"{cells.source}: {len(cells)} cells are too few to train on")

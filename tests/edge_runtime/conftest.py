@@ -139,6 +139,16 @@ def refusal_of_process(
     return run
 
 
+@pytest.fixture
+def read_arguments(tiny_bundle: Path, tmp_path: Path) -> Callable[..., list[object]]:
+    """Make the arguments that read a source into the folder `out`."""
+
+    def arguments(source: object, *more: object) -> list[object]:
+        return ["read", source, "--bundle", tiny_bundle, "--slide", "S", "--out", tmp_path / "out", *more]
+
+    return arguments
+
+
 def only_error(stderr: str) -> str:
     lines = stderr.splitlines()
     assert len(lines) == 1, stderr

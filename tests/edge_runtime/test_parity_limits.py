@@ -19,13 +19,13 @@ from edge_runtime.parity import (
 def test_relative_error_is_the_worst_examples_distance_over_its_length() -> None:
     theirs = np.array([[3.0, 4.0], [0.1, 0.0]])
     # Lengths 5 and 0.1, the latter counted as 1; differences 1 and 0.3.
-    assert relative_error(theirs + [[1.0, 0.0], [0.0, 0.3]], theirs) == pytest.approx(0.3)
-    assert relative_error(theirs + [[2.0, 0.0], [0.0, 0.3]], theirs) == pytest.approx(0.4)
+    assert relative_error(theirs + np.array([[1.0, 0.0], [0.0, 0.3]]), theirs) == pytest.approx(0.3)
+    assert relative_error(theirs + np.array([[2.0, 0.0], [0.0, 0.3]]), theirs) == pytest.approx(0.4)
 
 
 def test_relative_error_each_takes_every_element_by_its_own_size() -> None:
     theirs = np.array([[1000.0, 2.0]])
-    assert relative_error_each(theirs + [[1.0, 0.1]], theirs) == pytest.approx(0.05)
+    assert relative_error_each(theirs + np.array([[1.0, 0.1]]), theirs) == pytest.approx(0.05)
 
 
 def test_another_shape_is_infinitely_far() -> None:

@@ -1,0 +1,160 @@
+"""The commands of the device that are not tested elsewhere, and how they refuse to be used wrongly."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+import edge_runtime
+from edge_runtime.bundle import open_bundle
+
+Run = Callable[..., Result]
+
+
+def test_help_lists_every_command(cellgate: Run) -> None:
+    result = cellgate("--help")
+    assert result.exit_code == 0
+    assert "Research use only" in result.stdout
+    for command in ("score", "read", "report", "verify", "inspect", "doctor"):
+        assert f"\n  {command} " in result.stdout
+        assert cellgate(command, "--help").exit_code == 0
+
+
+def test_version(cellgate: Run) -> None:
+    assert cellgate("--version").stdout == f"cellgate, version {edge_runtime.__version__}\n"
+
+
+def test_the_installed_command_is_the_same() -> None:
+    script = Path(sys.executable).with_name("cellgate")
+    if not script.exists():
+        pytest.skip("cellgate is not installed beside this Python")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"cellgate, version {edge_runtime.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["diagnose"], "No such command 'diagnose'"),
+        (["score", "x.png"], "Missing option '--bundle'"),
+        (["score", "--bundle", "b"], "Missing argument 'IMAGES'"),
+        (["score", "x.png", "--bundle", "b", "--provider", "tpu"], "'tpu' is not one of 'cpu', 'cuda'"),
+        (["score", "x.png", "--bundle", "b", "--threads", "0"], "0 is not in the range x>=1"),
+        (["score", "x.png", "--bundle", "b", "--fast"], "No such option"),
+        (["read", "x", "--bundle", "b", "--out", "o"], "Missing option '--slide'"),
+        (["read", "x", "--bundle", "b", "--slide", "s"], "Missing option '--out'"),
+        (
+            ["read", "x", "--bundle", "b", "--slide", "s", "--out", "o", "--fields", "0"],
+            "0 is not in the range",
+        ),
+        (
+            ["read", "x", "--bundle", "b", "--slide", "s", "--out", "o", "--every", "-1"],
+            "-1.0 is not in the range",
+        ),
+        (
+            ["read", "x", "--bundle", "b", "--slide", "s", "--out", "o", "--every", "soon"],
+            "not a valid float",
+        ),
+        (["verify"], "Missing argument 'BUNDLE'"),
+        (["inspect"], "Missing argument 'BUNDLE'"),
+    ],
+)
+def test_wrong_use_is_told_with_exit_code_2(cellgate: Run, arguments: list[str], told: str) -> None:
+    result = cellgate(*arguments)
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+def test_verify_prints_every_check_and_passes(cellgate: Run, tiny_bundle: Path) -> None:
+    result = cellgate("verify", tiny_bundle)
+    assert result.exit_code == 0
+    *checks, verdict = result.stdout.splitlines()
+    assert len(checks) == 14
+    assert all(line.startswith("ok   ") for line in checks)
+    assert verdict == (
+        f"{open_bundle(tiny_bundle).title} decides here as its PyTorch reference did, on CPUExecutionProvider"
+    )
+
+
+def test_verify_fails_with_exit_code_1_where_the_device_decides_otherwise(
+    cellgate: Run, edited_bundle: Callable[..., Path], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    with np.load(tiny_bundle / "reference.npz") as stored:
+        vectors = {name: stored[name] for name in stored.files}
+    vectors["logits"] = vectors["logits"][:, ::-1]
+    np.savez(tmp_path / "other.npz", **vectors)
+    bundle = edited_bundle(files={"reference.npz": (tmp_path / "other.npz").read_bytes()})
+    result = cellgate("verify", bundle)
+    assert result.exit_code == 1
+    failed = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("FAIL")]
+    assert failed == ["logits", "decisions"]
+    assert "does NOT decide as its reference did, on CPUExecutionProvider" in result.stdout
+
+
+def test_inspect_shows_the_card(cellgate: Run, tiny_bundle: Path) -> None:
+    result = cellgate("inspect", tiny_bundle)
+    assert result.exit_code == 0
+    assert f"{tiny_bundle}: tiny 1 (" in result.stdout
+    assert open_bundle(tiny_bundle).digest in result.stdout
+    assert (tiny_bundle / "MODEL_CARD.md").read_text() in result.stdout
+    assert "Research use only" in result.stdout
+
+
+def test_inspect_as_json_is_the_manifest_with_its_digest(cellgate: Run, tiny_bundle: Path) -> None:
+    shown = json.loads(cellgate("inspect", tiny_bundle, "--json").stdout)
+    assert shown.pop("digest") == open_bundle(tiny_bundle).digest
+    assert shown == json.loads((tiny_bundle / "manifest.json").read_text())
+
+
+def test_report_is_written_again_byte_for_byte(
+    cellgate: Run, slide_folder: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    read = cellgate(
+        "read", slide_folder, "--bundle", tiny_bundle, "--slide", "<b>&", "--out", out, "--fields", "1"
+    )
+    assert read.exit_code == 0
+    first = (out / "report.html").read_bytes()
+    assert b"&lt;b&gt;&amp;" in first
+    (out / "report.html").unlink()
+    assert cellgate("report", out).exit_code == 0
+    assert (out / "report.html").read_bytes() == first
+
+
+def test_the_simulated_camera_is_read_end_to_end(cellgate: Run, tiny_bundle: Path, tmp_path: Path) -> None:
+    result = cellgate(
+        "read",
+        "simulated:fields=1,seed=3",
+        "--bundle",
+        tiny_bundle,
+        "--slide",
+        "S",
+        "--out",
+        tmp_path / "out",
+    )
+    assert result.exit_code == 0
+    table = dict(line.rsplit(maxsplit=1) for line in result.stdout.splitlines()[:6])
+    assert int(table["uninfected"]) > 50
+    assert int(table["parasitized"]) >= 1
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="no shell")
+def test_a_reader_that_leaves_early_is_no_traceback(
+    crops_folder: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    command = (
+        f"{sys.executable} -m edge_runtime.cli score {crops_folder} --bundle {tiny_bundle} --json | head -n 1"
+    )
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["path"].endswith("cell-00.png")
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr

@@ -1,0 +1,150 @@
+"""Crops in, one decision each out: from Python and from the command line."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+from edge_runtime.classifier import BATCH, Classifier
+from edge_runtime.scoring import CellScore, score_images
+from edge_runtime.slide import SkippedFrame
+
+KEYS = [
+    "path",
+    "label",
+    "probabilities",
+    "confidences",
+    "score",
+    "threshold",
+    "rejected",
+    "reason",
+    "provider",
+    "bundle",
+]
+LAYERS = ["stem", "layer1", "layer2", "layer3", "layer4"]
+
+
+def lines(result: Result) -> list[dict[str, Any]]:
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def scored(cellgate: Callable[..., Result], tiny_bundle: Path) -> Callable[[object], list[dict[str, Any]]]:
+    return lambda images: lines(cellgate("score", images, "--bundle", tiny_bundle, "--json"))
+
+
+def test_json_has_exactly_the_promised_keys(
+    scored: Callable[[object], list[dict[str, Any]]], crops_folder: Path, classifier: Classifier
+) -> None:
+    found = scored(crops_folder)
+    assert [row["path"] for row in found] == [str(file) for file in sorted(crops_folder.iterdir())]
+    for row in found:
+        assert list(row) == KEYS
+        assert list(row["probabilities"]) == ["uninfected", "parasitized"]
+        assert sum(row["probabilities"].values()) == pytest.approx(1)
+        assert row["label"] == max(row["probabilities"], key=row["probabilities"].get)
+        assert list(row["confidences"]) == LAYERS
+        assert row["threshold"] == classifier.bundle.manifest.detector.threshold
+        assert row["rejected"] is (row["score"] < row["threshold"])
+        assert row["reason"] == ("far-from-training" if row["rejected"] else "")
+        assert row["provider"] == "CPUExecutionProvider"
+        assert row["bundle"] == classifier.bundle.title
+
+
+def test_the_score_can_be_recomputed_from_what_is_printed(
+    scored: Callable[[object], list[dict[str, Any]]], crops_folder: Path, tiny_bundle: Path
+) -> None:
+    detector = json.loads((tiny_bundle / "manifest.json").read_text())["detector"]
+    for row in scored(crops_folder):
+        total = sum(w * c for w, c in zip(detector["weights"], row["confidences"].values(), strict=True))
+        assert row["score"] == pytest.approx(total + detector["bias"])
+
+
+def test_folder_zip_and_single_file_agree(
+    scored: Callable[[object], list[dict[str, Any]]], crops_folder: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "cells.zip", "w") as archive:
+        for file in crops_folder.iterdir():
+            archive.write(file, file.name)
+    by_folder = {Path(row["path"]).name: row for row in scored(crops_folder)}
+    by_zip = {row["path"]: row for row in scored(tmp_path / "cells.zip")}
+    assert list(by_folder) == list(by_zip)
+    for name, zipped in by_zip.items():
+        (alone,) = scored(crops_folder / name)
+        for row in (by_folder[name], zipped):
+            assert {**row, "path": "", **numbers(alone)} == {**alone, "path": ""}
+            np.testing.assert_allclose(flat(row), flat(alone), rtol=1e-3, atol=1e-3)
+
+
+def numbers(row: dict[str, Any]) -> dict[str, Any]:
+    """What may differ in the last digits with the size of the batch."""
+    return {key: row[key] for key in ("probabilities", "confidences", "score")}
+
+
+def flat(row: dict[str, Any]) -> list[float]:
+    return [*row["probabilities"].values(), *row["confidences"].values(), row["score"]]
+
+
+def test_python_says_what_the_command_line_says(
+    scored: Callable[[object], list[dict[str, Any]]], crops_folder: Path, classifier: Classifier
+) -> None:
+    found = list(score_images(crops_folder, classifier))
+    assert all(isinstance(item, CellScore) for item in found)
+    for item, row in zip(found, scored(crops_folder), strict=True):
+        assert isinstance(item, CellScore)
+        assert {**asdict(item), **numbers(row)} == row
+
+
+def test_lines_for_people_name_the_answer_and_the_rejection(
+    cellgate: Callable[..., Result], crops_folder: Path, tiny_bundle: Path
+) -> None:
+    result = cellgate("score", crops_folder, "--bundle", tiny_bundle)
+    rows = result.stdout.splitlines()
+    assert len(rows) == len(list(crops_folder.iterdir()))
+    assert any(": uninfected, uninfected 0.9" in row for row in rows)
+    summary = result.stderr.splitlines()[-1]
+    assert summary.startswith(f"{len(rows)} cells, ")
+    assert "cells per second on CPUExecutionProvider, 0 skipped, by tiny 1 (" in summary
+
+
+def test_a_rejected_cell_says_so_before_its_label(
+    cellgate: Callable[..., Result], crops_folder: Path, edited_bundle: Callable[..., Path]
+) -> None:
+    strict = edited_bundle(lambda manifest: manifest["detector"].update(threshold=1e6))
+    result = cellgate("score", crops_folder, "--bundle", strict)
+    assert result.exit_code == 0
+    assert all(": rejected (far-from-training), " in row for row in result.stdout.splitlines())
+
+
+def test_cells_keep_their_order_over_many_batches(
+    tmp_path: Path, crops_folder: Path, classifier: Classifier
+) -> None:
+    crop = next(crops_folder.iterdir()).read_bytes()
+    for number in range(2 * BATCH + 3):
+        (tmp_path / f"{number:03}.png").write_bytes(b"" if number in {5, 40} else crop)
+    found = list(score_images(tmp_path, classifier))
+    kept = [Path(item.path).stem for item in found if isinstance(item, CellScore)]
+    skipped = [Path(item.name).stem for item in found if isinstance(item, SkippedFrame)]
+    assert skipped == ["005", "040"]
+    assert kept == [f"{n:03}" for n in range(2 * BATCH + 3) if n not in {5, 40}]
+
+
+def test_a_confidence_that_is_no_number_is_rejected(
+    classifier: Classifier, crops_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_self: Classifier, images: np.ndarray, _outputs: object) -> dict[str, np.ndarray]:
+        n = len(images)
+        return {"logits": np.zeros((n, 2), np.float32), "confidences": np.full((n, 5), np.nan, np.float32)}
+
+    monkeypatch.setattr(Classifier, "run", broken)
+    for item in score_images(crops_folder, classifier):
+        assert isinstance(item, CellScore)
+        assert item.rejected
+        assert item.reason == "far-from-training"
