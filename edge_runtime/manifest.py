@@ -19,23 +19,45 @@ INTENDED_USE = "Research use only. Not for use in diagnostic procedures."
 
 @dataclass(frozen=True)
 class Performance:
-    """Per-cell figures on test cells, rejected cells included, with their counts.
+    """Figures on test cells that nothing else has used. Shares are of all cells, rejected or not.
+
+    Intervals are 95 % bounds, low and high, that count patients as drawn at random, not cells.
 
     Attributes:
-        sensitivity: share of parasitized cells called parasitized.
-        parasitized: number of parasitized test cells.
-        false_positive_rate: share of uninfected cells called parasitized.
-        uninfected: number of uninfected test cells.
-        rejected: share of all test cells that were rejected.
         split: how the test cells were set apart, "image" or "patient".
+        patients: number of test patients.
+        parasitized: number of parasitized test cells.
+        uninfected: number of uninfected test cells.
+        accuracy: share of cells with the right class.
+        accuracy_interval: its bounds.
+        sensitivity: share of parasitized cells called parasitized.
+        sensitivity_interval: its bounds.
+        false_positive_rate: share of uninfected cells called parasitized.
+        false_positive_rate_interval: its bounds.
+        rejected: share of cells rejected.
+        rejected_interval: its bounds.
+        accuracy_of_accepted: share of the accepted cells with the right class.
+        strangers_rejected: share rejected of images that are no red cells, by kind and number.
+        changes_accepted: share accepted of test cells under a changed light, by change.
+        changes_accuracy: share of those accepted with the right class, by change.
     """
 
-    sensitivity: float
-    parasitized: int
-    false_positive_rate: float
-    uninfected: int
-    rejected: float
     split: str
+    patients: int
+    parasitized: int
+    uninfected: int
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    sensitivity: float
+    sensitivity_interval: tuple[float, float]
+    false_positive_rate: float
+    false_positive_rate_interval: tuple[float, float]
+    rejected: float
+    rejected_interval: tuple[float, float]
+    accuracy_of_accepted: float
+    strangers_rejected: Mapping[str, float]
+    changes_accepted: Mapping[str, float]
+    changes_accuracy: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -195,7 +217,10 @@ def _strict(kind: type[Any], raw: object, where: str) -> Any:  # noqa: ANN401 - 
 def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - the type of any of the fields above
     """Whether a JSON value is of a field's type; a whole number may stand for a float."""
     if get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(_fits(item, get_args(kind)[0]) for item in value)
+        of = get_args(kind)
+        if not isinstance(value, tuple) or (of[-1] is not ... and len(value) != len(of)):
+            return False
+        return all(_fits(item, of[0]) for item in value)
     if get_origin(kind) is Mapping:
         return isinstance(value, dict) and all(_fits(item, get_args(kind)[1]) for item in value.values())
     if isinstance(value, bool):

@@ -1,6 +1,6 @@
 """The model card: what a person should know before trusting a bundle, from the manifest alone."""
 
-from edge_runtime.manifest import Manifest
+from edge_runtime.manifest import Manifest, Performance
 
 
 def model_card(manifest: Manifest) -> str:
@@ -9,6 +9,7 @@ def model_card(manifest: Manifest) -> str:
     weights = ", ".join(
         f"{layer} {w:.3g}" for layer, w in zip(detector.layers, detector.weights, strict=True)
     )
+    cells = tested.parasitized + tested.uninfected
     parity = "\n".join(f"| {name} | {value:.1e} |" for name, value in manifest.parity.items())
     return f"""# {manifest.name} {manifest.version}
 
@@ -25,12 +26,19 @@ Says of a cell from a Giemsa-stained thin blood film: {", ".join(manifest.classe
   set to reject {manifest.calibrated.alpha:.0%} of cells like them. {manifest.calibrated.how}.
 
 ## What was measured on test cells, split by {tested.split}
-| figure | value | cells |
-|---|---|---|
-| sensitivity | {tested.sensitivity:.2%} | {tested.parasitized} parasitized |
-| false positive rate | {tested.false_positive_rate:.2%} | {tested.uninfected} uninfected |
-| rejected | {tested.rejected:.2%} | {tested.parasitized + tested.uninfected} |
+| figure | value | 95 % interval | cells |
+|---|---|---|---|
+| accuracy | {tested.accuracy:.2%} | {_bounds(tested.accuracy_interval)} | {cells} |
+| sensitivity | {tested.sensitivity:.2%} | {_bounds(tested.sensitivity_interval)} | \
+{tested.parasitized} parasitized |
+| false positive rate | {tested.false_positive_rate:.2%} | {_bounds(tested.false_positive_rate_interval)} | \
+{tested.uninfected} uninfected |
+| rejected | {tested.rejected:.2%} | {_bounds(tested.rejected_interval)} | {cells} |
+| accuracy of the accepted | {tested.accuracy_of_accepted:.2%} | | |
 
+Classes are judged on every cell, rejected or not. The cells are of {tested.patients} patients, who took no
+part in training or calibration if the split is by patient; the intervals draw patients, not cells.
+{_strangers(tested)}{_changes(tested)}
 ## Largest differences from PyTorch on the reference inputs
 | output | difference |
 |---|---|
@@ -43,4 +51,38 @@ split {made.split_digest[:16]}.
 ## What it has not seen
 Other stains, microscopes, species and stages than those of its training cells. A rejection says "unlike the
 training cells", no more; an acceptance is no diagnosis.
+"""
+
+
+def _bounds(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.2%} to {interval[1]:.2%}"
+
+
+def _strangers(tested: Performance) -> str:
+    """What is no red cell: how much of it is rejected, and so how much is let through."""
+    if not tested.strangers_rejected:
+        return ""
+    rows = "\n".join(
+        f"| {kind} | {share:.1%} | {1 - share:.1%} |" for kind, share in tested.strangers_rejected.items()
+    )
+    return f"""
+## What it rejects and what it lets through
+| images (number) | rejected | let through |
+|---|---|---|
+{rows}
+"""
+
+
+def _changes(tested: Performance) -> str:
+    if not tested.changes_accepted:
+        return ""
+    rows = "\n".join(
+        f"| {name} | {share:.1%} | {tested.changes_accuracy[name]:.1%} |"
+        for name, share in tested.changes_accepted.items()
+    )
+    return f"""
+## Test cells under a change of light or focus
+| change | accepted | accuracy of the accepted |
+|---|---|---|
+{rows}
 """

@@ -107,7 +107,7 @@ def verify_bundle(
     if not comparable(trained, classifier.bundle.manifest):
         return Verification(tuple(checks), 0, 0, classifier.provider)
     checks += check_graph(trained, classifier.bundle)
-    checks += [replace(check, name=f"reference inputs: {check.name}") for check in replay(classifier)]
+    checks += [replace(check, name=f"reference: {check.name}") for check in replay(classifier)]
     files = _spread(list(cell_files(cells)[1]), limit)
     tallies = {batch: _Tally() for batch in batches}
     blocks = [files[start : start + BLOCK] for start in range(0, len(files), BLOCK)]

@@ -188,14 +188,7 @@ def _manifest(
             threshold_cells=calibration.threshold_cells,
             how=calibration.how,
         ),
-        performance=Performance(
-            sensitivity=tested.sensitivity,
-            parasitized=tested.parasitized,
-            false_positive_rate=1 - tested.specificity,
-            uninfected=tested.uninfected,
-            rejected=tested.rejected,
-            split=info.config.split,
-        ),
+        performance=_performance(info, tested),
         requires=Requires(opset=OPSET, ir_version=IR_VERSION, onnxruntime=ONNXRUNTIME_LOWEST),
         parity={},
         provenance=Provenance(
@@ -208,4 +201,27 @@ def _manifest(
         ),
         intended_use=INTENDED_USE,
         files={},
+    )
+
+
+def _performance(info: RunInfo, tested: CellFigures) -> Performance:
+    low, high = tested.intervals["specificity"]
+    changes, strangers = info.metrics.get("changes", {}), info.metrics.get("strangers", {})
+    return Performance(
+        split=info.config.split,
+        patients=len(tested.patients),
+        parasitized=tested.parasitized,
+        uninfected=tested.uninfected,
+        accuracy=tested.accuracy,
+        accuracy_interval=tested.intervals["accuracy"],
+        sensitivity=tested.sensitivity,
+        sensitivity_interval=tested.intervals["sensitivity"],
+        false_positive_rate=1 - tested.specificity,
+        false_positive_rate_interval=(1 - high, 1 - low),
+        rejected=tested.rejected,
+        rejected_interval=tested.intervals["rejected"],
+        accuracy_of_accepted=tested.accuracy_of_accepted,
+        strangers_rejected={f"{kind} ({of['images']})": of["rejected"] for kind, of in strangers.items()},
+        changes_accepted={name: change["accepted"] for name, change in changes.items()},
+        changes_accuracy={name: change["accuracy_of_accepted"] for name, change in changes.items()},
     )

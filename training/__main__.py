@@ -13,6 +13,7 @@ from training import distributed, fitting
 from training.calibration import REJECTED, calibrate_run
 from training.download import NIH, download_archive
 from training.networks import NETWORKS
+from training.robustness import measure_changes, measure_strangers
 from training.run import RunConfig
 from training.splits import SplitBy
 from training.testing import measure_run
@@ -134,12 +135,26 @@ def calibrate(
 @run_option
 @cells_option
 @cache_option
+@click.option("--changes", is_flag=True, help="Also judge test cells under changed light and focus.")
+@click.option("--strangers", help="Also judge what is no red cell: images, a kind per folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def test(folder: Path, source: str | None, cache: Path | None, as_json: bool) -> None:
+def test(
+    folder: Path,
+    source: str | None,
+    cache: Path | None,
+    changes: bool,
+    strangers: str | None,
+    as_json: bool,
+) -> None:
     """Accuracy, sensitivity and specificity on the test cells, per patient too."""
     result = measure_run(folder, source=source, cache=cache)
+    changed = measure_changes(folder, source=source, cache=cache) if changes else {}
+    strange = measure_strangers(folder, strangers) if strangers else {}
     if as_json:
-        click.echo(json.dumps(asdict(result), indent=2))
+        told = asdict(result)
+        told["changes"] = {name: asdict(change) for name, change in changed.items()}
+        told["strangers"] = {name: asdict(kind) for name, kind in strange.items()}
+        click.echo(json.dumps(told, indent=2))
         return
     click.echo(f"{'patient':<12}{'cells':>7}{'parasitized':>13}{'accuracy':>10}{'rejected':>10}")
     for row in result.patients:
@@ -150,10 +165,21 @@ def test(folder: Path, source: str | None, cache: Path | None, as_json: bool) ->
     click.echo(
         f"{'all':<12}{cells:>7}{result.parasitized:>13}{result.accuracy:>10.2%}{result.rejected:>10.2%}"
     )
-    click.echo(
-        f"sensitivity {result.sensitivity:.2%}, specificity {result.specificity:.2%}, "
-        f"accuracy of the accepted {result.accuracy_of_accepted:.2%}"
-    )
+    for name, (low, high) in result.intervals.items():
+        value = getattr(result, name)
+        click.echo(
+            f"{name.replace('_', ' '):<22}{value:>8.2%}  (95 % over patients: {low:.2%} to {high:.2%})"
+        )
+    for name, change in changed.items():
+        click.echo(
+            f"{name:<40}{change.accepted:>8.2%} of {change.cells} accepted, "
+            f"{change.accuracy_of_accepted:.2%} of these right"
+        )
+    for name, kind in strange.items():
+        click.echo(
+            f"{name:<40}{kind.rejected:>8.2%} of {kind.images} rejected, {kind.refused} not judged, "
+            f"{kind.parasitized:.0%} called parasitized"
+        )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Figures of a finished run on its test cells, which nothing else has touched."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.decision import Decisions
 from training.calibration import load_calibration
+from training.intervals import over_patients
 from training.reference import reference_decisions
 from training.run import add_metrics, load_network, load_run, load_split, load_statistics
 
@@ -43,6 +45,7 @@ class CellFigures:
         uninfected: number of uninfected cells.
         rejected: share of cells rejected.
         accuracy_of_accepted: share of the accepted cells with the right class.
+        intervals: 95 % intervals of the shares above, by name, drawing patients (see `intervals`).
         patients: the same per patient.
     """
 
@@ -53,6 +56,7 @@ class CellFigures:
     uninfected: int
     rejected: float
     accuracy_of_accepted: float
+    intervals: Mapping[str, tuple[float, float]]
     patients: tuple[PatientFigures, ...]
 
 
@@ -78,14 +82,22 @@ def summarise(decisions: Decisions, labels: NDArray[np.int64], patients: list[st
     right = decisions.label == labels
     accepted = ~decisions.rejected
     infected = labels == 1
+    whole = np.ones(len(labels), bool)
+    shares = {  # by name: what is counted, and among which cells
+        "accuracy": (right, whole),
+        "sensitivity": (right, infected),
+        "specificity": (right, ~infected),
+        "rejected": (decisions.rejected, whole),
+        "accuracy_of_accepted": (right, accepted),
+    }
+    of_cell = np.array(patients)
     return CellFigures(
-        accuracy=_share(right),
-        sensitivity=_share(right[infected]),
-        specificity=_share(right[~infected]),
+        **{name: _share(hits[among]) for name, (hits, among) in shares.items()},
         parasitized=int(infected.sum()),
         uninfected=int((~infected).sum()),
-        rejected=_share(decisions.rejected),
-        accuracy_of_accepted=_share(right[accepted]),
+        intervals={
+            name: over_patients(hits[among], of_cell[among]) for name, (hits, among) in shares.items()
+        },
         patients=tuple(
             PatientFigures(
                 patient=patient,
@@ -95,7 +107,7 @@ def summarise(decisions: Decisions, labels: NDArray[np.int64], patients: list[st
                 rejected=_share(decisions.rejected[of]),
             )
             for patient in sorted(set(patients))
-            for of in [np.array(patients) == patient]
+            for of in [of_cell == patient]
         ),
     )
 

@@ -123,6 +123,12 @@ def test_a_value_of_another_type_is_refused_wherever_it_stands(raw: dict[str, An
                 refused(replaced(raw, path, wrong))
 
 
+@pytest.mark.parametrize("value", [[], [0.1], [0.1, 0.2, 0.3], {}, 0.1])
+def test_an_interval_has_two_ends(raw: dict[str, Any], value: object) -> None:
+    raw["performance"]["accuracy_interval"] = value
+    assert "accuracy_interval cannot be" in refused(raw)
+
+
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("value", [None, [], 1, "text"])
 def test_a_part_that_is_no_object_is_refused(raw: dict[str, Any], part: str, value: object) -> None:

@@ -9,6 +9,8 @@ from edge_runtime.bundle import open_bundle
 from edge_runtime.manifest import Manifest
 from export.card import model_card
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def manifest(bundle_folder: Path) -> Manifest:
@@ -31,11 +33,18 @@ def manifest(bundle_folder: Path) -> Manifest:
         performance=replace(
             sealed.performance,
             sensitivity=0.9725,
+            sensitivity_interval=(0.95, 0.99),
             parasitized=401,
             false_positive_rate=0.0314,
+            false_positive_rate_interval=(0.01, 0.05),
             uninfected=402,
             rejected=0.055,
+            rejected_interval=(0.03, 0.08),
             split="patient",
+            patients=24,
+            strangers_rejected={"wbc (12)": 0.75},
+            changes_accepted={"warm cast": 0.95},
+            changes_accuracy={"warm cast": 0.965},
         ),
         parity={"logits": 1.5e-6, "confidences": 2.5e-4},
     )
@@ -45,9 +54,11 @@ def test_states_the_figures(manifest: Manifest) -> None:
     card = model_card(manifest)
     assert card.startswith("# ward 3 7\n")
     for line in (
-        "| sensitivity | 97.25% | 401 parasitized |",
-        "| false positive rate | 3.14% | 402 uninfected |",
-        "| rejected | 5.50% | 803 |",
+        "| sensitivity | 97.25% | 95.00% to 99.00% | 401 parasitized |",
+        "| false positive rate | 3.14% | 1.00% to 5.00% | 402 uninfected |",
+        "| rejected | 5.50% | 3.00% to 8.00% | 803 |",
+        "| wbc (12) | 75.0% | 25.0% |",
+        "| warm cast | 95.0% | 96.5% |",
         "| logits | 1.5e-06 |",
         "| confidences | 2.5e-04 |",
         "## What was measured on test cells, split by patient",

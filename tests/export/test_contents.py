@@ -20,7 +20,7 @@ from export.sealing import Trained
 
 Edit = Callable[[onnx.GraphProto], None]
 
-pytestmark = pytest.mark.usefixtures("built_once")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("built_once")]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from export.differentiation import append_gradient, clone_subgraph
 from export.tape import UnsupportedOperatorError
 
+pytestmark = pytest.mark.slow
+
 BATCHES = (1, 2, 7)
 SIZE = 25  # odd, so that no stride divides it
 FEATURES = ("early", "late")

@@ -12,6 +12,8 @@ import torch
 from export.gradient_rules import RULES
 from training.networks import VGG, ResNet
 
+pytestmark = pytest.mark.slow
+
 Forward = tuple[ResNet | VGG, onnx.ModelProto]
 
 RESNET_FEATURES = [

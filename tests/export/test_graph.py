@@ -17,6 +17,8 @@ from training.gaussians import LayerGaussian
 from training.networks import VGG, ResNet
 from training.reference import Reference, score_images
 
+pytestmark = pytest.mark.slow
+
 SIZE = 33
 EPSILON = 0.01
 LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4")

@@ -19,6 +19,8 @@ from training.archive import CellFile, list_cells
 from training.cells import load_cells
 from training.reference import reference_decisions
 
+pytestmark = pytest.mark.slow
+
 NIH = Path(__file__).parents[2].parent / "shared" / "data" / "nih-cells.zip"
 BORDER = 5e-3  # of the score: two float32 implementations may fall on either side of the threshold
 

@@ -1,0 +1,159 @@
+"""What a finished run does outside its test cells: under a changed light, and with what is no red cell."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.decision import Decisions
+from edge_runtime.errors import ImageError
+from edge_runtime.images import decode_image, list_images
+from edge_runtime.preprocessing import resize_crop
+from training.calibration import load_calibration
+from training.reference import reference_decisions
+from training.run import RunInfo, add_metrics, load_network, load_run, load_split, load_statistics
+
+Crops = NDArray[np.uint8]
+
+MOST_CELLS = (
+    1000  # test cells per change: a share is then known to 3 points, and VGG-19 still ends in an hour
+)
+
+# Factors on red, green and blue: what a weaker lamp, another white balance or a longer exposure do.
+_LIGHTS = {
+    "30 % dimmer light": (0.7, 0.7, 0.7),
+    "10 % brighter light": (1.1, 1.1, 1.1),
+    "warm cast": (1.0, 0.93, 0.8),
+    "cool cast": (0.85, 0.95, 1.0),
+}
+_DEFOCUS = "slight defocus"
+_DEFOCUS_SIGMA = 1.0  # pixels of the network's input
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of cells under a change.
+
+    Attributes:
+        cells: number of test cells.
+        accepted: share accepted.
+        accuracy: share with the right class, rejected or not.
+        accuracy_of_accepted: share of the accepted with the right class.
+    """
+
+    cells: int
+    accepted: float
+    accuracy: float
+    accuracy_of_accepted: float
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """What became of images of one kind that are no red cells.
+
+    Attributes:
+        images: number judged.
+        refused: number that the runtime does not judge at all (grey, broken or too small).
+        rejected: share rejected.
+        parasitized: share that the classifier called parasitized, rejected or not.
+    """
+
+    images: int
+    refused: int
+    rejected: float
+    parasitized: float
+
+
+def changed(crops: Crops) -> Mapping[str, Crops]:
+    """The same crops under each change, black outside the cell as before: uint8 [N, size, size, 3] RGB."""
+    lit = {
+        name: np.clip(np.rint(crops * np.array(factors, np.float32)), 0, 255).astype(np.uint8)
+        for name, factors in _LIGHTS.items()
+    }
+    blurred = [
+        np.where(crop.any(axis=2, keepdims=True), cv2.GaussianBlur(crop, (0, 0), _DEFOCUS_SIGMA), np.uint8(0))
+        for crop in crops
+    ]
+    return {**lit, _DEFOCUS: np.stack(blurred)}
+
+
+def measure_changes(
+    folder: Path, *, source: str | None = None, cache: Path | None = None
+) -> dict[str, Change]:
+    """Judge test cells under every change, and note the figures in run.json.
+
+    Raises:
+        SourceError: the run is not fitted or calibrated, or its cells have changed.
+    """
+    info = load_run(folder)
+    cells, split = load_split(info, source=source, cache=cache)
+    chosen = np.random.default_rng(info.config.seed).permutation(split.test)[:MOST_CELLS]
+    labels = cells.labels[chosen]
+    found = {
+        name: _change(_decide(folder, info, crops), labels)
+        for name, crops in changed(np.ascontiguousarray(cells.images[chosen])).items()
+    }
+    add_metrics(folder, changes={name: vars(change) for name, change in found.items()})
+    return found
+
+
+def measure_strangers(folder: Path, strangers: str) -> dict[str, Strangers]:
+    """Judge images that are no red cells, and note the figures in run.json.
+
+    Args:
+        folder: the run folder.
+        strangers: a folder or zip of images; the folder an image lies in names its kind.
+
+    Raises:
+        SourceError: there is nothing to judge, or the run is not fitted or calibrated.
+    """
+    info = load_run(folder)
+    crops: defaultdict[str, list[Crops]] = defaultdict(list)
+    refused: Counter[str] = Counter()
+    for file in list_images(strangers):
+        kind = _kind(file.name, strangers)
+        try:
+            crop = decode_image(file.read(), file.name)
+            crops[kind].append(resize_crop(crop, info.input.size, file.name))
+        except ImageError:
+            refused[kind] += 1
+    found = {
+        kind: _strangers(_decide(folder, info, np.stack(of_kind)), refused[kind])
+        for kind, of_kind in sorted(crops.items())
+    }
+    add_metrics(folder, strangers={kind: vars(figures) for kind, figures in found.items()})
+    return found
+
+
+def _kind(name: str, source: str) -> str:
+    path = PurePosixPath(name)
+    inside = path.relative_to(source) if path.is_relative_to(source) else path
+    return "/".join(inside.parts[:-1]) or "images"
+
+
+def _decide(folder: Path, info: RunInfo, crops: Crops) -> Decisions:
+    detector = load_calibration(folder).detector
+    return reference_decisions(load_network(folder, info), load_statistics(folder), detector, crops)
+
+
+def _change(decisions: Decisions, labels: NDArray[np.int64]) -> Change:
+    right, accepted = decisions.label == labels, ~decisions.rejected
+    return Change(
+        cells=len(labels),
+        accepted=float(accepted.mean()),
+        accuracy=float(right.mean()),
+        accuracy_of_accepted=float(right[accepted].mean()) if accepted.any() else float("nan"),
+    )
+
+
+def _strangers(decisions: Decisions, refused: int) -> Strangers:
+    return Strangers(
+        images=len(decisions.label),
+        refused=refused,
+        rejected=float(decisions.rejected.mean()),
+        parasitized=float((decisions.label == 1).mean()),
+    )
