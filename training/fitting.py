@@ -249,7 +249,6 @@ def _train_epoch(
     """Go on with one epoch from wherever it stands; returns the mean loss of what was left of it."""
     config = info.config
     order = np.random.default_rng([config.seed, epoch]).permutation(split.train)
-    side = _side(info, epoch)
     uniform = draw(len(cells), seed=config.seed, epoch=epoch)
     first = state.step - epoch * per_epoch
     share = slice(distributed.rank(), None, distributed.world_size())
@@ -260,7 +259,7 @@ def _train_epoch(
     with click.progressbar(numbers, label=f"epoch {epoch + 1}", hidden=hidden, file=sys.stderr) as bar:
         for number in bar:
             chosen = order[number * config.batch_size : (number + 1) * config.batch_size][share]
-            losses.append(_step(model, state, cells, chosen, uniform, side))
+            losses.append(_step(model, state, cells, chosen, uniform))
             now = time.monotonic()
             state.seconds, clock = state.seconds + now - clock, now
             if distributed.rank() == 0 and now - saved > CHECKPOINT_SECONDS:
@@ -269,25 +268,13 @@ def _train_epoch(
     return float(np.mean(losses))
 
 
-def _side(info: RunInfo, epoch: int) -> int:
-    """Side of the images in an epoch: most of what there is to learn shows at a quarter of the cost."""
-    return info.input.size // 2 if epoch < info.config.half_size * info.config.epochs else info.input.size
-
-
 def _step(
-    model: nn.Module,
-    state: _State,
-    cells: CellSet,
-    chosen: NDArray[np.int64],
-    uniform: Tensor,
-    side: int,
+    model: nn.Module, state: _State, cells: CellSet, chosen: NDArray[np.int64], uniform: Tensor
 ) -> float:
     device = distributed.device()
     images = as_images(cells, chosen).to(device)
-    images = augment(images, uniform[chosen], Strength())
-    if side != images.shape[-1]:
-        images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
-    logits, _ = model(images.contiguous(memory_format=torch.channels_last))
+    images = augment(images, uniform[chosen], Strength()).contiguous(memory_format=torch.channels_last)
+    logits, _ = model(images)
     loss = F.cross_entropy(
         logits, torch.from_numpy(cells.labels[chosen]).to(device), label_smoothing=LABEL_SMOOTHING
     )

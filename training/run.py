@@ -46,7 +46,6 @@ class RunConfig:
         batch_size: cells per step, over all processes.
         learning_rate: the peak of the one-cycle schedule.
         pretrained: file of weights to start from, or None.
-        half_size: share of the epochs, the first ones, that see images of half the side.
     """
 
     cells: str
@@ -57,7 +56,6 @@ class RunConfig:
     batch_size: int
     learning_rate: float
     pretrained: str | None = None
-    half_size: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -111,9 +111,10 @@ WHOLE = {suffix: encode(suffix, NOISE) for suffix in (".png", ".jpg", ".bmp", ".
 
 @given(st.sampled_from(sorted(WHOLE)), st.floats(0, 0.99))
 def test_a_file_that_is_cut_off_anywhere_is_refused(suffix: str, kept: float) -> None:
-    data = WHOLE[suffix]
-    with pytest.raises(ImageError, match=r"^cut: "):
-        decode_image(data[: int(kept * (len(data) - 3))], "cut")
+    data = WHOLE[suffix][: int(kept * (len(WHOLE[suffix]) - 3))]
+    known = suffix in {".png", ".jpg"} and len(data) >= 8
+    with pytest.raises(ImageError, match="^cut: the file is cut off; copy it again" if known else "^cut: "):
+        decode_image(data, "cut")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])

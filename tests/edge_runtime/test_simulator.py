@@ -153,6 +153,24 @@ def test_free_is_what_has_three_pixels_of_nothing_around_it(monkeypatch: pytest.
     assert seen == {(True, True), (False, True), (False, False)}
 
 
+@pytest.mark.parametrize(("gap", "free"), [(1, False), (3, False), (4, True)])
+@pytest.mark.parametrize("direction", [(1, 0), (0, 1), (1, 1), (-1, 1)])
+def test_three_pixels_are_the_limit(gap: int, free: bool, direction: tuple[int, int]) -> None:
+    """Two squares of ten pixels, the second so far beyond the first in a direction."""
+    square = np.ones((10, 10), bool)
+    x, y = (50 + side * (9 + gap) for side in direction)
+    laid = [field_module._Laid("platelet", square, 50, 50), field_module._Laid("debris", square, x, y)]
+    assert [item.free for item in field_module._truth(laid, 200, 160)] == [free, free]
+
+
+@pytest.mark.parametrize(("place", "free"), [((0, 40), False), ((1, 40), True), ((40, 0), False)])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_what_reaches_the_frames_edge_is_not_free(place: tuple[int, int], free: bool, mirrored: bool) -> None:
+    x, y = (190 - place[0], 150 - place[1]) if mirrored else place
+    laid = [field_module._Laid("platelet", np.ones((10, 10), bool), x, y)]
+    assert [item.free for item in field_module._truth(laid, 200, 160)] == [free]
+
+
 def test_gain_defocus_and_cast_do_what_they_say() -> None:
     plain = simulate_field(6, 0, **SMALL).frame.astype(float)
     dim = simulate_field(6, 0, gain=0.5, **SMALL).frame.astype(float)

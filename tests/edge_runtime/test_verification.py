@@ -72,6 +72,16 @@ def test_a_number_that_differs_is_told_by_its_outputs_name(
     assert failed(with_reference(vectors)) == {check}
 
 
+def test_a_small_distance_beside_large_ones_counts_by_its_own_size(
+    vectors: Vectors, with_reference: Callable[[Vectors], Classifier]
+) -> None:
+    distances = vectors["distances"]
+    cell = np.linalg.norm(distances.reshape(len(distances), -1), axis=1).argmax()
+    smallest = np.unravel_index(distances[cell].argmin(), distances[cell].shape)
+    distances[cell][smallest] += 2e-4 * max(1.0, distances[cell][smallest])
+    assert failed(with_reference(vectors)) == {"distances"}
+
+
 def test_a_gradient_that_points_elsewhere_is_seen(
     vectors: Vectors, with_reference: Callable[[Vectors], Classifier]
 ) -> None:

@@ -139,8 +139,17 @@ def test_test_prints_a_line_per_patient(run: Path, cache: Path) -> None:
     assert figures == load_run(run).metrics["test"]
     table = command("test", "--run", run, "--cache", cache)
     assert table.exit_code == 0
-    head, *rows, last = table.stdout.splitlines()
+    head, *lines = table.stdout.splitlines()
+    rows, shares = lines[:7], lines[7:]
     assert head.split() == ["patient", "cells", "parasitized", "accuracy", "rejected"]
     assert [row.split()[0] for row in rows] == [f"S{number}" for number in range(1000, 1006)] + ["all"]
     assert sum(int(row.split()[1]) for row in rows[:-1]) == int(rows[-1].split()[1])
-    assert f"sensitivity {figures['sensitivity']:.2%}" in last
+    assert [share.split("  ")[0] for share in shares] == [
+        "accuracy",
+        "sensitivity",
+        "specificity",
+        "rejected",
+        "accuracy of accepted",
+    ]
+    low, high = figures["intervals"]["sensitivity"]
+    assert f"{figures['sensitivity']:.2%}  (95 % over patients: {low:.2%} to {high:.2%})" in shares[1]
