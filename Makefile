@@ -15,7 +15,7 @@ install: $(WORKSTATION)/installed  ## the workstation's environment, .venv (torc
 
 install-field: $(FIELD)/installed  ## the device's environment, .venv-field: the built wheel, no torch
 
-demo: install  ## simulate cells, train, export, verify, read a slide; the result is in demo/ (4 min)
+demo: install  ## simulate cells, train, export, verify, read a slide; the result is in demo/ (5 min)
 	$(WORKSTATION)/bin/python -m scripts.demo demo
 
 test: test-workstation test-field  ## all tests: in .venv, and those of the runtime in .venv-field
