@@ -74,7 +74,7 @@ def _decide(trained: Trained, files: list[CellFile]) -> Decisions:
     size, detector = trained.info.input.size, trained.calibration.detector
     parts = []
     starts = range(0, len(files), BLOCK)
-    with click.progressbar(starts, label="PyTorch", file=click.get_text_stream("stderr")) as bar:
+    with click.progressbar(starts, label="PyTorch", file=sys.stderr) as bar:
         for start in bar:
             crops = [
                 resize_crop(decode_image(file.read(), file.name), size, file.name)
