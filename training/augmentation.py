@@ -33,7 +33,7 @@ class Strength:
     shear: float = 0.15
     shift: float = 0.06
     zoom: tuple[float, float] = (0.85, 1.1)
-    gain: tuple[float, float] = (0.6, 1.15)
+    gain: tuple[float, float] = (0.6, 1.25)
     cast: float = 0.15
     contrast: float = 0.2
     saturation: float = 0.3
