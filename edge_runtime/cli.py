@@ -71,7 +71,8 @@ def _line(cell: CellScore) -> str:
     answer = f"rejected ({cell.reason})" if cell.rejected else cell.label
     return (
         f"{cell.path}: {answer}, {cell.label} {cell.probabilities[cell.label]:.3f}, "
-        f"score {cell.score:.3f} (threshold {cell.threshold:.3f})"
+        f"score {cell.score:.3f} (threshold {cell.threshold:.3f}), "
+        f"margin {cell.margin:.3f} (least {cell.least_margin:.3f})"
     )
 
 

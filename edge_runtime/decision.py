@@ -1,4 +1,8 @@
-"""The only decision: confidences per layer to a score, and the score to an answer or a rejection."""
+"""The only decision: is the cell like the training cells, is the classifier sure, and which class is it?
+
+Both questions are needed. Features see what is no red cell, which the classifier is often sure of; the
+margin sees what lies between the classes, whose features are ordinary.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Reason = Literal["", "far-from-training"]
+Reason = Literal["", "far-from-training", "unsure"]
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,8 @@ class Detector:
     """What calibration fitted; it stands in the manifest as data.
 
     The overall confidence is M* = sum_l weight_l M_l + bias, and a cell is in-distribution when
-    M* >= threshold (the paper, section 2; high = in-distribution).
+    M* >= threshold (the paper, section 2; high = in-distribution). It is accepted when, besides, its two
+    largest logits are at least `least_margin` apart.
 
     Attributes:
         layers: names of the feature layers, in the order of the graph's outputs.
@@ -22,6 +27,7 @@ class Detector:
         weights: one per layer, alpha_l.
         bias: added to the weighted sum.
         threshold: rho.
+        least_margin: smallest difference of the two largest logits that is accepted.
     """
 
     layers: tuple[str, ...]
@@ -29,6 +35,7 @@ class Detector:
     weights: tuple[float, ...]
     bias: float
     threshold: float
+    least_margin: float
 
 
 @dataclass(frozen=True)
@@ -40,38 +47,61 @@ class Decisions:
         probabilities: float64 [N, K], softmax of the logits.
         confidences: float64 [N, L], M_l per layer.
         score: float64 [N], M*.
-        rejected: bool [N].
+        margin: float64 [N], difference of the two largest logits.
+        far: bool [N], rejected for its features: M* below the threshold.
+        unsure: bool [N], rejected for its margin.
     """
 
     label: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     confidences: NDArray[np.float64]
     score: NDArray[np.float64]
-    rejected: NDArray[np.bool_]
+    margin: NDArray[np.float64]
+    far: NDArray[np.bool_]
+    unsure: NDArray[np.bool_]
+
+    @property
+    def rejected(self) -> NDArray[np.bool_]:
+        """Whether the label must not be relied on: bool [N]."""
+        return self.far | self.unsure
 
     def reason(self, index: int) -> Reason:
-        """Why one cell was rejected; empty if it was not."""
-        return "far-from-training" if self.rejected[index] else ""
+        """Why one cell was rejected, the graver reason first; empty if it was not."""
+        if self.far[index]:
+            return "far-from-training"
+        return "unsure" if self.unsure[index] else ""
 
 
 def decide(detector: Detector, logits: NDArray[np.float32], confidences: NDArray[np.float32]) -> Decisions:
     """Decide for a batch of cells, in float64.
 
     Args:
-        detector: layer weights and threshold.
+        detector: layer weights and thresholds.
         logits: float32 [N, K].
         confidences: float32 [N, L], the confidence scores M_l of eq. 4.
     """
     confidences64 = confidences.astype(np.float64)
     score = confidences64 @ np.array(detector.weights) + detector.bias
+    margin = margins(logits)
     return Decisions(
         label=logits.argmax(axis=1).astype(np.int64),
         probabilities=_softmax(logits.astype(np.float64)),
         confidences=confidences64,
         score=score,
+        margin=margin,
         # Not "score < threshold": a score that is no number must never be accepted.
-        rejected=~(score >= detector.threshold),
+        far=~(score >= detector.threshold),
+        unsure=~(margin >= detector.least_margin),
     )
+
+
+def margins(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Difference of the two largest logits, [N, K] -> float64 [N].
+
+    It ranks cells as the largest probability does with two classes, but does not saturate at 1.
+    """
+    largest = np.sort(logits.astype(np.float64), axis=1)
+    return np.asarray(largest[:, -1] - largest[:, -2])
 
 
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

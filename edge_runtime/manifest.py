@@ -11,7 +11,7 @@ from edge_runtime.decision import Detector
 from edge_runtime.errors import BundleError
 from edge_runtime.preprocessing import InputSpec
 
-SCHEMA = 1
+SCHEMA = 2
 CLASSES = {"uninfected", "parasitized"}  # what a slide's counts are made of
 PERTURBATIONS = {"per-layer", "none"}
 INTENDED_USE = "Research use only. Not for use in diagnostic procedures."
@@ -67,9 +67,9 @@ class Calibrated:
     Attributes:
         mode: "none" (no anomaly known) or "known".
         anomaly: the known anomaly, or "".
-        alpha: share of in-distribution cells that the threshold was set to reject.
+        alpha: share of in-distribution cells that both tests together were set to reject.
         fusion_cells: cells that fitted the layer weights.
-        threshold_cells: cells that set the threshold.
+        threshold_cells: cells that set the thresholds.
         how: the choices in words.
     """
 
@@ -129,7 +129,7 @@ class Manifest:
         input: what the graph is fed.
         perturbation: "per-layer" (the graph holds eq. 3) or "none".
         outputs: names of the graph's outputs.
-        detector: layer weights, epsilon and threshold.
+        detector: layer weights, epsilon and thresholds.
         orientation: which side of the threshold is in-distribution.
         calibrated: what the detector was calibrated on.
         performance: per-cell figures.
@@ -233,7 +233,7 @@ def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - the type of any o
 def _check_supported(manifest: Manifest) -> None:
     """Refuse what is well-formed, but would make this runtime guess."""
     detector, expected = manifest.detector, InputSpec(size=manifest.input.size)
-    numbers = (detector.epsilon, *detector.weights, detector.bias, detector.threshold)
+    numbers = (detector.epsilon, *detector.weights, detector.bias, detector.threshold, detector.least_margin)
     for right, wrong in (
         (manifest.input == expected, f"input {manifest.input}; this cellgate only makes {expected}"),
         (manifest.input.size > 0, f"input of {manifest.input.size} pixels"),

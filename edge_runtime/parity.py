@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.decision import Decisions
+from edge_runtime.decision import Decisions, Detector
 
 # Limits on relative differences between float32 implementations. Both compute the same sums in another order;
 # what they disagree on by more than this is a defect.
@@ -68,18 +68,27 @@ def sign_disagreement(ours: Array, theirs: Array) -> float:
     return float((np.sign(ours) != np.sign(theirs)).mean())
 
 
-def decision_flips(ours: Decisions, theirs: Decisions, threshold: float, tolerance: float) -> tuple[int, int]:
-    """Decisions that differ: (beyond the tolerance, borderline ones within it).
+def decision_flips(
+    ours: Decisions, theirs: Decisions, detector: Detector, tolerance: float
+) -> tuple[int, int]:
+    """Decisions that differ in class, or in either test: (beyond the tolerance, borderline ones within it).
 
-    A cell is borderline if its reference score lies within `tolerance` (relative to the score's size, at
-    least 1) of the threshold, or its two largest logits are as close.
+    A difference is borderline if what decided it in the reference lies within `tolerance` (relative to its
+    size, at least 1) of where the decision changes: the score near its threshold, the margin near the
+    least one, or near 0 for the class.
     """
-    differs = (ours.label != theirs.label) | (ours.rejected != theirs.rejected)
-    near = np.abs(theirs.score - threshold) <= tolerance * np.maximum(np.abs(theirs.score), 1)
-    top = np.sort(theirs.probabilities, axis=1)
-    torn = top[:, -1] - top[:, -2] <= tolerance
-    excused = differs & ((near & (ours.label == theirs.label)) | (torn & (ours.rejected == theirs.rejected)))
-    return int((differs & ~excused).sum()), int(excused.sum())
+    differences = (
+        (ours.label != theirs.label, theirs.margin, 0.0),
+        (ours.far != theirs.far, theirs.score, detector.threshold),
+        (ours.unsure != theirs.unsure, theirs.margin, detector.least_margin),
+    )
+    differs = np.zeros(len(theirs.label), bool)
+    beyond = np.zeros(len(theirs.label), bool)
+    for differing, value, limit in differences:
+        near = np.abs(value - limit) <= tolerance * np.maximum(np.abs(value), 1)
+        differs |= differing
+        beyond |= differing & ~near
+    return int(beyond.sum()), int((differs & ~beyond).sum())
 
 
 def all_passed(checks: Iterable[Check]) -> bool:

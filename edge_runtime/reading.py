@@ -176,6 +176,7 @@ def _header(source: str, classifier: Classifier, slide: str) -> SlideHeader:
         bundle=classifier.bundle.title,
         bundle_digest=classifier.bundle.digest,
         threshold=classifier.bundle.manifest.detector.threshold,
+        least_margin=classifier.bundle.manifest.detector.least_margin,
         provider=classifier.provider,
         software=f"cellgate {edge_runtime.__version__}",
         started=_now(),

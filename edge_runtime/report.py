@@ -174,6 +174,7 @@ def _how_read(header: SlideHeader) -> str:
         ("Bundle", escape(header.bundle)),
         ("Bundle sha256", f"<code>{escape(header.bundle_digest)}</code>"),
         ("Threshold", f"{header.threshold:.6g}; cells that score below it were rejected"),
+        ("Least margin", f"{header.least_margin:.6g}; cells whose classes are closer were rejected"),
         ("Execution provider", escape(header.provider)),
         ("Source", escape(header.source)),
         ("Software", escape(header.software)),

@@ -31,6 +31,7 @@ _LEGEND: dict[Status, str] = {
 }
 _REASONS = {
     "far-from-training": "unlike the training cells",
+    "unsure": "between the classes",
     "edge": "cut by the edge",
     "clump": "clumped",
     "too-small": "too small",

@@ -25,6 +25,8 @@ class CellScore:
         confidences: M_l per layer.
         score: overall confidence M*, high = in-distribution.
         threshold: accepted at this score or above.
+        margin: difference of the two largest logits.
+        least_margin: accepted at this margin or above.
         rejected: whether the label must not be relied on.
         reason: why it was rejected, else empty.
         provider: execution provider that computed it.
@@ -37,6 +39,8 @@ class CellScore:
     confidences: dict[str, float]
     score: float
     threshold: float
+    margin: float
+    least_margin: float
     rejected: bool
     reason: str
     provider: str
@@ -82,6 +86,8 @@ def _scores(
             ),
             score=float(decisions.score[index]),
             threshold=manifest.detector.threshold,
+            margin=float(decisions.margin[index]),
+            least_margin=manifest.detector.least_margin,
             rejected=bool(decisions.rejected[index]),
             reason=decisions.reason(index),
             provider=classifier.provider,

@@ -13,11 +13,11 @@ from edge_runtime.preprocessing import Box
 
 Status = Literal["uninfected", "parasitized", "rejected", "not-judged"]
 
-_SCHEMA = 1
+_SCHEMA = 2
 _TABLES = """
 CREATE TABLE slide (
     schema INTEGER, slide TEXT, source TEXT, bundle TEXT, bundle_digest TEXT, threshold REAL,
-    provider TEXT, software TEXT, started TEXT, finished TEXT
+    least_margin REAL, provider TEXT, software TEXT, started TEXT, finished TEXT
 );
 CREATE TABLE field (
     number INTEGER PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, overview BLOB, read_at TEXT
@@ -42,6 +42,7 @@ class SlideHeader:
         bundle: title of the bundle that decided.
         bundle_digest: its sha256.
         threshold: cells that score below it were rejected.
+        least_margin: cells whose two largest logits are closer were rejected, too.
         provider: execution provider that was really used.
         software: cellgate's version.
         started: UTC, ISO 8601.
@@ -53,6 +54,7 @@ class SlideHeader:
     bundle: str
     bundle_digest: str
     threshold: float
+    least_margin: float
     provider: str
     software: str
     started: str
@@ -266,7 +268,7 @@ def _start(connection: sqlite3.Connection, header: SlideHeader) -> None:
         for statement in filter(str.strip, _TABLES.split(";")):
             connection.execute(statement)
         connection.execute(
-            "INSERT INTO slide VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO slide VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 _SCHEMA,
                 header.slide,
@@ -274,6 +276,7 @@ def _start(connection: sqlite3.Connection, header: SlideHeader) -> None:
                 header.bundle,
                 header.bundle_digest,
                 header.threshold,
+                header.least_margin,
                 header.provider,
                 header.software,
                 header.started,

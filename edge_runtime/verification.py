@@ -65,7 +65,7 @@ def replay(classifier: Classifier) -> list[Check]:
     beyond, _ = decision_flips(
         decide(manifest.detector, ours["logits"], ours["confidences"]),
         decide(manifest.detector, theirs["logits"], theirs["confidences"]),
-        manifest.detector.threshold,
+        manifest.detector,
         SCORE_LIMIT,
     )
     return [*checks, Check("decisions that differ", beyond, 0)]

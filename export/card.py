@@ -20,10 +20,11 @@ Says of a cell from a Giemsa-stained thin blood film: {", ".join(manifest.classe
 ## What it is
 - Network: {made.network}, {manifest.input.size}x{manifest.input.size} RGB, black outside the cell.
 - Rejection: Mahalanobis confidence over {len(detector.layers)} layers ({weights}), bias {detector.bias:.4g},
-  epsilon {detector.epsilon:g}, accepted at {detector.threshold:.4g} or above.
+  epsilon {detector.epsilon:g}, accepted at {detector.threshold:.4g} or above, if the two largest logits
+  are at least {detector.least_margin:.4g} apart.
 - Calibrated with {"no anomaly known" if manifest.calibrated.mode == "none" else manifest.calibrated.anomaly}
-  on {manifest.calibrated.fusion_cells} cells; threshold on {manifest.calibrated.threshold_cells} others,
-  set to reject {manifest.calibrated.alpha:.0%} of cells like them. {manifest.calibrated.how}.
+  on {manifest.calibrated.fusion_cells} cells; thresholds on {manifest.calibrated.threshold_cells} others,
+  together set to reject {manifest.calibrated.alpha:.0%} of cells like them. {manifest.calibrated.how}.
 
 ## What was measured on test cells, split by {tested.split}
 | figure | value | 95 % interval | cells |

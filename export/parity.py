@@ -184,7 +184,8 @@ class _Tally:
         decided = decide(classifier.bundle.manifest.detector, ours["logits"], ours["confidences"])
         reference = decide(detector, theirs["logits"], theirs["confidences"])
         self._note("scores", relative_error_each(decided.score, reference.score))
-        beyond, borderline = decision_flips(decided, reference, detector.threshold, SCORE_LIMIT)
+        self._note("margins", relative_error_each(decided.margin, reference.margin))
+        beyond, borderline = decision_flips(decided, reference, detector, SCORE_LIMIT)
         self.beyond, self.borderline = self.beyond + beyond, self.borderline + borderline
         self.cells += len(reference.label)
 

@@ -39,11 +39,11 @@ def main(run: Path, cells: Path, scores: Path) -> None:
     files = [file for file in archive if _key(file.name) in told]
     theirs = _decide(trained, files)
     ours = _as_decisions([told[_key(file.name)] for file in files], trained.info.classes)
-    threshold = trained.calibration.detector.threshold
-    beyond, borderline = decision_flips(ours, theirs, threshold, SCORE_LIMIT)
+    beyond, borderline = decision_flips(ours, theirs, trained.calibration.detector, SCORE_LIMIT)
     checks = [
         Check("cells that only one side has", len({_key(file.name) for file in archive} ^ set(told)), 0),
         Check("scores", relative_error_each(ours.score, theirs.score), SCORE_LIMIT),
+        Check("margins", relative_error_each(ours.margin, theirs.margin), SCORE_LIMIT),
         Check("probabilities", relative_error_each(ours.probabilities, theirs.probabilities), SCORE_LIMIT),
         Check("decisions that differ", beyond, 0),
     ]
@@ -90,12 +90,17 @@ def _as_decisions(rows: list[dict[str, object]], classes: tuple[str, ...]) -> De
     def column(name: str) -> list[dict[str, float]]:
         return [row[name] for row in rows]  # type: ignore[misc]
 
+    margin, least = (np.array([row[name] for row in rows], np.float64) for name in ("margin", "least_margin"))
+    reason = np.array([row["reason"] for row in rows], str)
     return Decisions(
         label=np.array([classes.index(str(row["label"])) for row in rows], np.int64),
         probabilities=np.array([[row[name] for name in classes] for row in column("probabilities")]),
         confidences=np.array([list(row.values()) for row in column("confidences")]),
         score=np.array([row["score"] for row in rows], np.float64),
-        rejected=np.array([bool(row["rejected"]) for row in rows]),
+        margin=margin,
+        far=reason == "far-from-training",
+        # A row gives one reason; behind the graver one the margin may be small, too.
+        unsure=(reason == "unsure") | ((reason != "") & ~(margin >= least)),
     )
 
 

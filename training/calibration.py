@@ -1,7 +1,8 @@
-"""Fitting the fusion of the layers and the threshold on validation cells.
+"""Fitting the fusion of the layers and both thresholds on validation cells.
 
-One half of the validation cells fits the weights of the layers (and, with a known anomaly, epsilon); the
-other half, which nothing else has used, sets the threshold by split conformal prediction.
+One half of the validation cells fits the weights of the layers (and, with a known anomaly, epsilon) and how
+strict the two tests are against each other; the other half, which nothing else has used, sets the thresholds
+by split conformal prediction, so that both tests together reject the share asked for.
 """
 
 import json
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 
-from edge_runtime.decision import Detector
+from edge_runtime.decision import Detector, margins
 from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.images import decode_image, list_images
 from edge_runtime.preprocessing import resize_crop
@@ -43,7 +44,7 @@ Array = NDArray[np.float64]
 EPSILONS = (0.0, 0.002, 0.005, 0.01)
 REJECTED = 0.05  # share of in-distribution cells that may be rejected
 _FEWEST_ANOMALIES = 10
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,11 @@ class Calibration:
         detector: what the device decides by.
         mode: "none" (no anomaly was known) or "known" (logistic regression against one, as in the paper).
         anomaly: what the known anomaly was, or "".
-        alpha: share of in-distribution cells that the threshold was set to reject.
+        alpha: share of in-distribution cells that both tests together were set to reject.
         fusion_cells: in-distribution cells that fitted the weights.
         anomaly_cells: anomalies that fitted the weights.
-        threshold_cells: in-distribution cells that set the threshold, used for nothing else.
-        how: how epsilon, weights and threshold were chosen, in words.
+        threshold_cells: in-distribution cells that set the thresholds, used for nothing else.
+        how: how epsilon, weights and thresholds were chosen, in words.
         auroc: of the fused score against the known anomaly, on the cells it was fitted on; None without one.
         schema: version of this file.
     """
@@ -130,17 +131,52 @@ def conformal_threshold(scores: Array, alpha: float) -> float:
     return float(np.sort(scores)[rank - 1])
 
 
-def confidences_of(
+@dataclass(frozen=True)
+class Strictness:
+    """Puts the two tests on one scale: how far below its median a cell lies, in units that reject alike.
+
+    Attributes:
+        middle: [2], medians of score and margin.
+        unit: [2], how far below it the share alpha / 2 begins.
+    """
+
+    middle: Array
+    unit: Array
+
+    @classmethod
+    def of(cls, tests: Array, alpha: float) -> "Strictness":
+        """Measure on in-distribution cells: [N, 2], score and margin.
+
+        Raises:
+            CheckFailedError: a test that gives most cells the same value.
+        """
+        middle, low = np.median(tests, axis=0), np.quantile(tests, alpha / 2, axis=0)
+        if not (middle > low).all():
+            raise CheckFailedError(
+                "the scores or margins of the validation cells do not differ; train longer"
+            )
+        return cls(middle, middle - low)
+
+    def joint(self, tests: Array) -> Array:
+        """The worse of the two tests of each cell, high = accept: [N, 2] -> [N]."""
+        return np.asarray(((tests - self.middle) / self.unit).min(axis=1))
+
+    def thresholds(self, joint: float) -> tuple[float, float]:
+        """The thresholds of score and margin that accept together what `joint` scores at this or above."""
+        score, margin = (self.middle + joint * self.unit).tolist()
+        return score, margin
+
+
+def outputs_of(
     network: ResNet | VGG,
     gaussians: Mapping[str, LayerGaussian],
     images: torch.Tensor,
     epsilon: float,
-) -> Array:
-    """Confidences [N, L] of images [N, 3, H, W] by the reference, in blocks."""
-    blocks = [
-        score_at(network, gaussians, block, epsilon).confidences for block in torch.split(images, BLOCK)
-    ]
-    return torch.cat(blocks).numpy().astype(np.float64)
+) -> tuple[Array, Array]:
+    """Confidences [N, L] and margins [N] of images [N, 3, H, W] by the reference, in blocks."""
+    blocks = [score_at(network, gaussians, block, epsilon) for block in torch.split(images, BLOCK)]
+    confidences = torch.cat([block.confidences for block in blocks]).numpy().astype(np.float64)
+    return confidences, margins(torch.cat([block.logits for block in blocks]).numpy())
 
 
 def calibrate(
@@ -163,23 +199,33 @@ def calibrate(
         anomaly: name and images [M, 3, H, W] of the known anomaly; None for the mode "none".
         epsilon: the magnitude to use; if None it is chosen with a known anomaly, and 0 without.
         alpha: share of in-distribution cells to reject.
+
+    Raises:
+        CheckFailedError: too few cells, or outputs that do not differ.
     """
     fusion_images, threshold_images = (as_images(cells, half) for half in halves)
     if anomaly is None:
         chosen = epsilon or 0.0
-        fusion = z_sum(confidences_of(network, gaussians, fusion_images, chosen))
+        fusion = z_sum(outputs_of(network, gaussians, fusion_images, chosen)[0])
         auroc, how = None, "epsilon given" if epsilon else "no perturbation"
         how += "; weights: one over the standard deviation of each layer's confidence"
     else:
         chosen, fusion, auroc = _against(network, gaussians, fusion_images, anomaly[1], epsilon)
         how = "epsilon and weights: logistic regression with the best AUROC against the known anomaly"
-    scores = fusion.score(confidences_of(network, gaussians, threshold_images, chosen))
+    tests = [
+        np.column_stack([fusion.score(confidences), margin])
+        for half in (fusion_images, threshold_images)
+        for confidences, margin in [outputs_of(network, gaussians, half, chosen)]
+    ]
+    strictness = Strictness.of(tests[0], alpha)
+    threshold, least_margin = strictness.thresholds(conformal_threshold(strictness.joint(tests[1]), alpha))
     detector = Detector(
         layers=network.layers,
         epsilon=chosen,
         weights=tuple(fusion.weights.tolist()),
         bias=fusion.bias,
-        threshold=conformal_threshold(scores, alpha),
+        threshold=threshold,
+        least_margin=least_margin,
     )
     return Calibration(
         detector=detector,
@@ -189,7 +235,7 @@ def calibrate(
         fusion_cells=len(halves[0]),
         anomaly_cells=0 if anomaly is None else len(anomaly[1]),
         threshold_cells=len(halves[1]),
-        how=how + "; threshold: split conformal on cells used for nothing else",
+        how=how + "; thresholds: equally strict, split conformal on cells used for nothing else",
         auroc=auroc,
     )
 
@@ -204,8 +250,8 @@ def _against(
     """The epsilon, fusion and AUROC that tell a known anomaly best."""
     best: tuple[float, Fusion, float] | None = None
     for candidate in EPSILONS if epsilon is None else (epsilon,):
-        normal = confidences_of(network, gaussians, images, candidate)
-        strange = confidences_of(network, gaussians, anomalous, candidate)
+        normal = outputs_of(network, gaussians, images, candidate)[0]
+        strange = outputs_of(network, gaussians, anomalous, candidate)[0]
         fusion = logistic(normal, strange)
         scores = np.concatenate([fusion.score(normal), fusion.score(strange)])
         labels = np.concatenate([np.ones(len(normal)), np.zeros(len(strange))])

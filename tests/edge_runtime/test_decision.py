@@ -1,15 +1,23 @@
 """The one decision, on numbers that can be checked by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.decision import Detector, decide
+from edge_runtime.decision import Detector, decide, margins
 
-DETECTOR = Detector(("stem", "layer1"), epsilon=0.0, weights=(0.5, 2.0), bias=1.0, threshold=-3.0)
+DETECTOR = Detector(
+    ("stem", "layer1"), epsilon=0.0, weights=(0.5, 2.0), bias=1.0, threshold=-3.0, least_margin=0.75
+)
+
+
+def only_features(threshold: float) -> Detector:
+    """One layer, and any margin will do."""
+    return Detector(("stem",), 0.0, (1.0,), 0.0, threshold, least_margin=0.0)
 
 
 def f32(*rows: list[float]) -> np.ndarray:
@@ -38,8 +46,37 @@ def test_a_score_that_is_no_number_is_rejected(broken: float) -> None:
 
 
 def test_a_threshold_that_is_no_number_rejects_everything() -> None:
-    detector = Detector(("stem",), 0.0, (1.0,), 0.0, math.nan)
-    assert decide(detector, f32([0, 1]), f32([5])).rejected.all()
+    assert decide(only_features(math.nan), f32([0, 1]), f32([5])).rejected.all()
+    assert decide(replace(DETECTOR, least_margin=math.nan), f32([0, 1]), f32([0, 0])).rejected.all()
+
+
+def test_the_margin_is_what_parts_the_two_largest_logits() -> None:
+    three = f32([5, -1, 4.5], [-3, -3, 7])
+    assert margins(three).tolist() == [0.5, 10.0]
+    # Where the softmax has long saturated, margins still differ.
+    assert margins(f32([60, 0], [0, 70])).tolist() == [60.0, 70.0]
+
+
+def test_a_margin_at_the_least_one_is_accepted_and_just_below_is_not() -> None:
+    below = np.nextafter(np.float32(0.75), np.float32(0))
+    decisions = decide(DETECTOR, f32([0.75, 0], [0, below]), f32(*[[0, 0]] * 2))
+    assert decisions.rejected.tolist() == [False, True]
+    assert [decisions.reason(0), decisions.reason(1)] == ["", "unsure"]
+    assert not decisions.far.any()
+
+
+def test_a_cell_that_fails_both_tests_is_told_to_be_far() -> None:
+    decisions = decide(DETECTOR, f32([0, 0.5]), f32([-99, -99]))
+    assert (decisions.far[0], decisions.unsure[0]) == (True, True)
+    assert decisions.reason(0) == "far-from-training"
+
+
+@pytest.mark.parametrize("broken", [math.nan, -math.inf, math.inf])
+def test_logits_that_are_no_numbers_are_rejected(broken: float) -> None:
+    with np.errstate(invalid="ignore"):
+        decisions = decide(DETECTOR, f32([broken, broken]), f32([0, 0]))
+    assert decisions.rejected.tolist() == [True]
+    assert decisions.reason(0) == "unsure"
 
 
 def test_probabilities_are_the_softmax_of_the_logits() -> None:
@@ -64,6 +101,7 @@ def test_no_cells_give_no_decisions() -> None:
     st.floats(-1e6, 1e6),
 )
 def test_rejected_is_exactly_what_scores_below_the_threshold(scores: list[float], threshold: float) -> None:
-    detector = Detector(("stem",), 0.0, (1.0,), 0.0, threshold)
-    decisions = decide(detector, np.zeros((len(scores), 2), np.float32), f32(*[[s] for s in scores]))
+    decisions = decide(
+        only_features(threshold), np.zeros((len(scores), 2), np.float32), f32(*[[s] for s in scores])
+    )
     assert decisions.rejected.tolist() == [score < threshold for score in scores]

@@ -41,6 +41,7 @@ def test_values_arrive_where_they_belong(raw: dict[str, Any]) -> None:
         "weights": [1, 2.5],
         "bias": -1.0,
         "threshold": 3.0,
+        "least_margin": 0.25,
     }
     raw["parity"] = {"logits": 1e-7}
     manifest = manifest_from_json(json.dumps(raw))
@@ -56,10 +57,10 @@ def test_values_arrive_where_they_belong(raw: dict[str, Any]) -> None:
     assert manifest.parity == {"logits": 1e-7}
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None, 1.5, [1]])
+@pytest.mark.parametrize("schema", [0, 1, "2", None, 2.5, [2]])
 def test_another_schema_is_refused_with_both_versions(raw: dict[str, Any], schema: object) -> None:
     raw["schema"] = schema
-    assert f"schema {schema!r}, but this cellgate reads schema 1; " in refused(raw)
+    assert f"schema {schema!r}, but this cellgate reads schema 2; " in refused(raw)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1", '{"schema": 1', "[" * 100_000, "\0"])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edge_runtime.decision import Decisions
+from edge_runtime.decision import Decisions, Detector
 from edge_runtime.parity import (
     Check,
     all_passed,
@@ -57,33 +57,43 @@ def test_a_check_passes_up_to_its_limit() -> None:
     assert not all_passed([Check("at", 0.1, 0.1), Check("over", 0.11, 0.1)])
 
 
-def decisions(labels: list[int], rejected: list[bool], score: list[float], first: list[float]) -> Decisions:
+def decisions(
+    labels: list[int], far: list[bool], unsure: list[bool], score: list[float], margin: list[float]
+) -> Decisions:
     return Decisions(
         label=np.array(labels),
-        probabilities=np.array([[p, 1 - p] for p in first]),
+        probabilities=np.full((len(labels), 2), 0.5),
         confidences=np.zeros((len(labels), 1)),
         score=np.array(score),
-        rejected=np.array(rejected),
+        margin=np.array(margin),
+        far=np.array(far),
+        unsure=np.array(unsure),
     )
 
 
-THEIRS = decisions([0, 0, 0, 1], [False] * 4, [2.004, 5.0, 5.0, 5.0], [0.9, 0.9, 0.501, 0.2])
+NONE = [False] * 4
+DETECTOR = Detector(("stem",), 0.0, (1.0,), 0.0, threshold=2.0, least_margin=1.0)
+# A score at its threshold, a margin at the least one, and one so small that the class could be the other.
+THEIRS = decisions([0, 0, 0, 1], NONE, NONE, [2.004, 5.0, 5.0, 5.0], [3.0, 1.004, 0.004, 3.0])
 
 
 @pytest.mark.parametrize(
-    ("labels", "rejected", "expected"),
+    ("labels", "far", "unsure", "expected"),
     [
-        pytest.param([0, 0, 0, 1], [False, False, False, False], (0, 0), id="the same"),
-        pytest.param([0, 0, 0, 1], [True, False, False, False], (0, 1), id="score at the threshold"),
-        pytest.param([0, 0, 0, 1], [False, True, False, False], (1, 0), id="score far from it"),
-        pytest.param([0, 0, 1, 1], [False, False, False, False], (0, 1), id="torn between classes"),
-        pytest.param([1, 0, 0, 1], [False, False, False, False], (1, 0), id="class, with a borderline score"),
-        pytest.param([0, 0, 0, 1], [False, False, True, False], (1, 0), id="rejection, with torn classes"),
-        pytest.param([1, 1, 1, 0], [True, True, True, True], (4, 0), id="all"),
+        pytest.param([0, 0, 0, 1], NONE, NONE, (0, 0), id="the same"),
+        pytest.param([0, 0, 0, 1], [True, False, False, False], NONE, (0, 1), id="score at the threshold"),
+        pytest.param([0, 0, 0, 1], [False, True, False, False], NONE, (1, 0), id="score far from it"),
+        pytest.param([0, 0, 0, 1], NONE, [False, True, False, False], (0, 1), id="margin at the least"),
+        pytest.param([0, 0, 0, 1], NONE, [True, False, False, False], (1, 0), id="margin far from it"),
+        pytest.param([0, 0, 1, 1], NONE, NONE, (0, 1), id="torn between classes"),
+        pytest.param([1, 0, 0, 1], NONE, NONE, (1, 0), id="class, with a borderline score"),
+        pytest.param([0, 0, 0, 1], [False, False, True, False], NONE, (1, 0), id="far, with torn classes"),
+        pytest.param([1, 0, 0, 1], [True, False, False, False], NONE, (1, 0), id="one excused, one not"),
+        pytest.param([1, 1, 0, 0], [True] * 4, NONE, (4, 0), id="all"),
     ],
 )
 def test_only_a_borderline_cell_may_be_decided_otherwise(
-    labels: list[int], rejected: list[bool], expected: tuple[int, int]
+    labels: list[int], far: list[bool], unsure: list[bool], expected: tuple[int, int]
 ) -> None:
-    ours = decisions(labels, rejected, [0.0] * 4, [0.5] * 4)
-    assert decision_flips(ours, THEIRS, threshold=2.0, tolerance=0.005) == expected
+    ours = decisions(labels, far, unsure, [0.0] * 4, [0.5] * 4)
+    assert decision_flips(ours, THEIRS, DETECTOR, tolerance=0.005) == expected

@@ -1,6 +1,7 @@
 """Reading a slide: every cell of every field ends in the record, whatever its answer."""
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,7 @@ def test_the_header_tells_what_decided(out: Path, classifier: Classifier, slide_
     assert header.bundle == classifier.bundle.title
     assert header.bundle_digest == classifier.bundle.digest
     assert header.threshold == classifier.bundle.manifest.detector.threshold
+    assert header.least_margin == classifier.bundle.manifest.detector.least_margin
     assert header.provider == "CPUExecutionProvider"
     assert header.started.endswith("+00:00")
     assert header.finished is not None
@@ -63,10 +65,12 @@ def test_rejected_cells_are_kept_with_their_crop_and_scores(out: Path, classifie
         counts = record.counts()
     rejected = [cell for cell in cells if cell.status == "rejected"]
     assert len(rejected) == counts.rejected >= 5  # two white cells, platelets
-    threshold = classifier.bundle.manifest.detector.threshold
+    detector = classifier.bundle.manifest.detector
     for cell in cells:
         if cell.status != "not-judged":
-            assert (cell.score < threshold) == (cell.status == "rejected")
+            margin = math.log(cell.probability / (1 - cell.probability)) if cell.probability < 1 else math.inf
+            rejected = cell.score < detector.threshold or margin < detector.least_margin
+            assert rejected == (cell.status == "rejected")
             assert len(cell.confidences) == 5
             assert cell.label in ("uninfected", "parasitized")
             assert cell.status in (cell.label, "rejected")

@@ -24,6 +24,7 @@ HEADER = SlideHeader(
     bundle="tiny 1 (0123456789ab)",
     bundle_digest="0123456789abcdef" * 4,
     threshold=-2.25,
+    least_margin=0.5,
     provider="CPUExecutionProvider",
     software="cellgate 0.1.0",
     started="2025-01-02T03:04:05+00:00",

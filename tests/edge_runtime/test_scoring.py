@@ -22,6 +22,8 @@ KEYS = [
     "confidences",
     "score",
     "threshold",
+    "margin",
+    "least_margin",
     "rejected",
     "reason",
     "provider",
@@ -52,8 +54,12 @@ def test_json_has_exactly_the_promised_keys(
         assert row["label"] == max(row["probabilities"], key=row["probabilities"].get)
         assert list(row["confidences"]) == LAYERS
         assert row["threshold"] == classifier.bundle.manifest.detector.threshold
-        assert row["rejected"] is (row["score"] < row["threshold"])
-        assert row["reason"] == ("far-from-training" if row["rejected"] else "")
+        assert row["least_margin"] == classifier.bundle.manifest.detector.least_margin
+        low, high = sorted(row["probabilities"].values())
+        assert row["margin"] == pytest.approx(np.log(high / low), rel=1e-4)
+        far, unsure = row["score"] < row["threshold"], row["margin"] < row["least_margin"]
+        assert row["rejected"] is (far or unsure)
+        assert row["reason"] == ("far-from-training" if far else "unsure" if unsure else "")
         assert row["provider"] == "CPUExecutionProvider"
         assert row["bundle"] == classifier.bundle.title
 
@@ -114,13 +120,21 @@ def test_lines_for_people_name_the_answer_and_the_rejection(
     assert "cells per second on CPUExecutionProvider, 0 skipped, by tiny 1 (" in summary
 
 
+@pytest.mark.parametrize(
+    ("limit", "reason"), [("threshold", "far-from-training"), ("least_margin", "unsure")]
+)
 def test_a_rejected_cell_says_so_before_its_label(
-    cellgate: Callable[..., Result], crops_folder: Path, edited_bundle: Callable[..., Path]
+    cellgate: Callable[..., Result],
+    crops_folder: Path,
+    edited_bundle: Callable[..., Path],
+    limit: str,
+    reason: str,
 ) -> None:
-    strict = edited_bundle(lambda manifest: manifest["detector"].update(threshold=1e6))
+    out_of_reach = {"threshold": -1e6, "least_margin": 0.0, limit: 1e6}
+    strict = edited_bundle(lambda manifest: manifest["detector"].update(out_of_reach))
     result = cellgate("score", crops_folder, "--bundle", strict)
     assert result.exit_code == 0
-    assert all(": rejected (far-from-training), " in row for row in result.stdout.splitlines())
+    assert all(f": rejected ({reason}), " in row for row in result.stdout.splitlines())
 
 
 def test_cells_keep_their_order_over_many_batches(

@@ -26,6 +26,7 @@ def manifest(bundle_folder: Path) -> Manifest:
             bias=1.23456,
             epsilon=0.005,
             threshold=-0.98765,
+            least_margin=0.4321,
         ),
         calibrated=replace(
             sealed.calibrated, mode="none", anomaly="", alpha=0.07, fusion_cells=611, threshold_cells=612
@@ -71,7 +72,7 @@ def test_states_how_it_rejects(manifest: Manifest) -> None:
     text = " ".join(model_card(manifest).split())
     assert "stem 0.5, layer1 0.25, layer2 0.125, layer3 0.0625, layer4 0.0312" in text
     assert "bias 1.235, epsilon 0.005, accepted at -0.9877 or above" in text
-    assert "Calibrated with no anomaly known on 611 cells; threshold on 612 others" in text
+    assert "Calibrated with no anomaly known on 611 cells; thresholds on 612 others" in text
     assert "set to reject 7% of cells like them" in text
 
 

@@ -57,7 +57,11 @@ def test_nothing_fails_in_an_honest_bundle(failing: Failing) -> None:
 
 
 def test_weights(failing: Failing) -> None:
-    assert failing(scaled("network.fc.weight", 1.01)) == {"batch 2: logits", "reference: logits"}
+    assert failing(scaled("network.fc.weight", 1.01)) == {
+        "batch 2: logits",
+        "batch 2: margins",
+        "reference: logits",
+    }
     assert failing(scaled("network.conv1.weight", 1.01)) >= {
         "batch 2: features.stem",
         "batch 2: features.layer4",
@@ -125,9 +129,10 @@ def test_outputs_that_are_no_numbers(failing: Failing) -> None:
     assert failing(scaled("network.fc.bias", np.nan)) >= {"batch 2: logits", "reference: logits"}
 
 
-def test_threshold(failing: Failing, bundle_folder: Path) -> None:
+@pytest.mark.parametrize("limit", ["threshold", "least_margin"])
+def test_threshold(failing: Failing, bundle_folder: Path, limit: str) -> None:
     detector = open_bundle(bundle_folder).manifest.detector
-    assert "batch 2: decisions that differ" in failing(detector=replace(detector, threshold=1e6))
+    assert "batch 2: decisions that differ" in failing(detector=replace(detector, **{limit: 1e6}))
 
 
 def test_layer_weight(failing: Failing, bundle_folder: Path) -> None:

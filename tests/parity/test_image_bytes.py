@@ -40,7 +40,7 @@ def by_device(archive: Path, bundle: Path, threshold: float | None = None) -> di
     """Decisions by the name of the file."""
     opened = open_bundle(bundle)
     if threshold is not None:
-        detector = replace(opened.manifest.detector, threshold=threshold)
+        detector = replace(opened.manifest.detector, threshold=threshold, least_margin=0.0)
         opened = replace(opened, manifest=replace(opened.manifest, detector=detector))
     told = list(score_images(archive, Classifier.open(opened)))
     assert all(isinstance(score, CellScore) for score in told)
@@ -66,7 +66,9 @@ def assert_same(device: dict[str, CellScore], files: list[CellFile], reference: 
         )
         assert score.score == pytest.approx(expected, rel=BORDER, abs=BORDER)
         assert score.label == ("uninfected", "parasitized")[reference.label[index]]
-        if abs(expected - score.threshold) > BORDER * max(abs(expected), 1):
+        margin = float(reference.margin[index])
+        clear = abs(expected - score.threshold) > BORDER * max(abs(expected), 1)
+        if clear and abs(margin - score.least_margin) > BORDER * max(margin, 1):
             assert score.rejected == reference.rejected[index], file.name
     assert {file.label for file in files} == {0, 1}
     assert {score.rejected for score in device.values()} == {False, True}
@@ -94,4 +96,8 @@ def test_of_real_cells(run_folder: Path, bundle_folder: Path, tmp_path: Path) ->
     reference = by_reference(files, run_folder)
     threshold = float(np.median(reference.score))
     device = by_device(zipped(files, tmp_path / "cells.zip"), bundle_folder, threshold)
-    assert_same(device, files, replace(reference, rejected=reference.score < threshold))
+    assert_same(
+        device,
+        files,
+        replace(reference, far=reference.score < threshold, unsure=np.zeros_like(reference.unsure)),
+    )

@@ -19,7 +19,8 @@ from training.testing import PatientFigures, measure_run, summarise
 
 def decisions(label: list[int], rejected: list[int]) -> Decisions:
     nothing = np.zeros((len(label), 2))
-    return Decisions(np.array(label), nothing, nothing, nothing[:, 0], np.array(rejected, bool))
+    far = np.array(rejected, bool)
+    return Decisions(np.array(label), nothing, nothing, nothing[:, 0], nothing[:, 0], far, np.zeros_like(far))
 
 
 def test_figures_counted_by_hand() -> None:
@@ -66,7 +67,8 @@ def test_run_is_measured_on_its_test_cells(
         gaussians[name].distances(f).min(axis=1) for name, f in zip(network.layers, features, strict=True)
     ]
     scores = -np.stack(nearest, axis=1) @ detector.weights + detector.bias
-    assert found.rejected == pytest.approx((scores < detector.threshold).mean())
+    unsure = np.ptp(logits, axis=1) < detector.least_margin
+    assert found.rejected == pytest.approx(((scores < detector.threshold) | unsure).mean())
     assert sum(patient.cells for patient in found.patients) == len(split.test)
     assert {patient.patient for patient in found.patients} == {cells.patients[i] for i in split.test}
     stored = info.metrics["test"]

@@ -197,7 +197,9 @@ def test_closed_form_on_a_linear_network() -> None:
 
 def detector(epsilon: float, threshold: float) -> Detector:
     layers = ("stem", "layer1", "layer2", "layer3", "layer4")
-    return Detector(layers, epsilon, weights=(1.0, 0.5, 0.0, 2.0, 0.25), bias=3.0, threshold=threshold)
+    return Detector(
+        layers, epsilon, weights=(1.0, 0.5, 0.0, 2.0, 0.25), bias=3.0, threshold=threshold, least_margin=0.0
+    )
 
 
 @pytest.mark.parametrize("epsilon", [0.0, EPSILON])
