@@ -93,8 +93,6 @@ class _BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU(inplace=True)
-        # A block begins as its shortcut: at chance for the first epochs otherwise (Goyal et al. 2017, 5.1).
-        nn.init.zeros_(self.bn2.weight)
         self.downsample: nn.Sequential | None = None
         if stride != 1 or inputs != outputs:
             shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
