@@ -17,10 +17,10 @@ from pathlib import Path, PurePath
 
 import click
 
+from edge_runtime.boxes import best_match
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
 from edge_runtime.slide import CellReading, SlideRecord
-from training.simulated import MATCH_IOU, box_iou
 
 WANTED = 0.9
 COLUMNS = ("cells", "found", "accepted", "right", "rejected", "not-judged")
@@ -52,8 +52,8 @@ def main(record: Path, annotations: Path) -> None:
 def _outcome(located: dict[str, str | int], cells: tuple[CellReading, ...]) -> Iterator[str]:
     yield "cells"
     x, y, w, h = (int(located[side]) for side in "xywh")
-    best = max(cells, key=lambda cell: box_iou((x, y, w, h), cell.box), default=None)
-    if best is None or box_iou((x, y, w, h), best.box) < MATCH_IOU:
+    best = best_match((x, y, w, h), cells)
+    if best is None:
         return
     yield "found"
     if best.status in ("rejected", "not-judged"):
