@@ -3,10 +3,11 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 WORKSTATION := .venv
 FIELD := .venv-field
 PIP := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+CELLS ?= ../shared/data/nih-cells.zip
 RUNTIME := $(shell find edge_runtime -type f -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-field demo test test-workstation test-field lint format wheel clean
+.PHONY: help install install-field demo default-bundle test test-workstation test-field lint format wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -17,6 +18,9 @@ install-field: $(FIELD)/installed  ## the device's environment, .venv-field: the
 
 demo: install  ## simulate cells, train, export, verify, read a slide; the result is in demo/ (5 min)
 	$(WORKSTATION)/bin/python -m scripts.demo demo
+
+default-bundle: install  ## train, test and seal the wheel's bundle (20 min on 2 cores; CELLS=archive)
+	$(WORKSTATION)/bin/python -m scripts.default_bundle --cells $(CELLS)
 
 test: test-workstation test-field  ## all tests: in .venv, and those of the runtime in .venv-field
 

@@ -15,6 +15,7 @@ MANIFEST, MODEL, REFERENCE, MODEL_CARD = (
     "MODEL_CARD.md",
 )
 FILES = (MODEL, REFERENCE, MODEL_CARD)
+DEFAULT = Path(__file__).with_name("default_bundle")  # package data of the wheel
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,20 @@ class Bundle:
     def title(self) -> str:
         """Name, version and the start of the hash, as people see it."""
         return f"{self.manifest.name} {self.manifest.version} ({self.digest[:12]})"
+
+
+def default_bundle() -> Path:
+    """The folder of the bundle that came with cellgate, to be opened where it lies.
+
+    Raises:
+        BundleError: this cellgate came without one.
+    """
+    if not DEFAULT.is_dir():
+        raise BundleError(
+            f"{DEFAULT}: this cellgate came without a default bundle; make it with 'make default-bundle' "
+            "in a checkout, or name a bundle folder (--bundle, of verify and inspect the argument BUNDLE)"
+        )
+    return DEFAULT
 
 
 def open_bundle(path: str | Path) -> Bundle:

@@ -10,7 +10,7 @@ from typing import get_args
 import click
 
 import edge_runtime
-from edge_runtime.bundle import MODEL_CARD, open_bundle
+from edge_runtime.bundle import MODEL_CARD, default_bundle, open_bundle
 from edge_runtime.classifier import Classifier, Provider
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
@@ -21,8 +21,11 @@ from edge_runtime.sources import EVERY_SECONDS
 from edge_runtime.verification import replay
 
 bundle_option = click.option(
-    "--bundle", required=True, type=click.Path(path_type=Path), help="The bundle folder."
+    "--bundle",
+    type=click.Path(path_type=Path),
+    help="The bundle folder; the default bundle, which came with cellgate, if left out.",
 )
+bundle_argument = click.argument("bundle", required=False, type=click.Path(path_type=Path))
 provider_option = click.option(
     "--provider",
     type=click.Choice(get_args(Provider)),
@@ -46,9 +49,9 @@ def main() -> None:
 @provider_option
 @threads_option
 @json_option
-def score(images: Path, bundle: Path, provider: Provider, threads: int | None, as_json: bool) -> None:
+def score(images: Path, bundle: Path | None, provider: Provider, threads: int | None, as_json: bool) -> None:
     """Decide for cell crops: an image, a folder or a zip; one line each."""
-    classifier = Classifier.open(bundle, provider=provider, threads=threads)
+    classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
     started, cells, skipped = time.perf_counter(), 0, 0
     for item in score_images(images, classifier):
         if isinstance(item, CellScore):
@@ -93,7 +96,7 @@ def _line(cell: CellScore) -> str:
 @threads_option
 def read(
     source: str,
-    bundle: Path,
+    bundle: Path | None,
     slide: str,
     out: Path,
     fields: int | None,
@@ -104,7 +107,7 @@ def read(
     """Read a slide: a folder, zip, video, camera number, stream or simulated:fields=12,seed=5."""
     from edge_runtime.reading import REPORT, read_slide
 
-    classifier = Classifier.open(bundle, provider=provider, threads=threads)
+    classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
     counts = read_slide(
         source,
         classifier,
@@ -144,12 +147,15 @@ def report(out: Path) -> None:
 
 
 @main.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@bundle_argument
 @provider_option
 @threads_option
-def verify(bundle: Path, provider: Provider, threads: int | None) -> None:
-    """Replay the bundle's reference vectors on this device; exit code 1 if it decides otherwise."""
-    classifier = Classifier.open(bundle, provider=provider, threads=threads)
+def verify(bundle: Path | None, provider: Provider, threads: int | None) -> None:
+    """Replay a bundle's reference vectors on this device; exit code 1 if it decides otherwise.
+
+    BUNDLE is its folder; the default bundle, which came with cellgate, if left out.
+    """
+    classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
     checks = replay(classifier)
     for check in checks:
         click.echo(str(check))
@@ -162,11 +168,14 @@ def verify(bundle: Path, provider: Provider, threads: int | None) -> None:
 
 
 @main.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@bundle_argument
 @json_option
-def inspect(bundle: Path, as_json: bool) -> None:
-    """Check a bundle's hashes and show what it says about itself."""
-    opened = open_bundle(bundle)
+def inspect(bundle: Path | None, as_json: bool) -> None:
+    """Check a bundle's hashes and show what it says about itself.
+
+    BUNDLE is its folder; the default bundle, which came with cellgate, if left out.
+    """
+    opened = open_bundle(bundle or default_bundle())
     if as_json:
         click.echo(json.dumps({"digest": opened.digest, **asdict(opened.manifest)}, indent=2))
         return

@@ -13,10 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_runtime.preprocessing import Box
+from edge_runtime.boxes import best_match
 from edge_runtime.simulator import PARASITIZED_KINDS, RED_CELL_KINDS, SimulatedObject, simulate_field
 from edge_runtime.slide import CellReading, FieldReading, SlideRecord
-from training.simulated import MATCH_IOU, box_iou
 
 CELLS = "simulated:slides=48,fields=1"  # what the network learns from; the slide that is read is none of them
 EPOCHS = 12
@@ -103,12 +102,7 @@ def _pairs(
     truth: tuple[SimulatedObject, ...], field: FieldReading
 ) -> list[tuple[SimulatedObject, CellReading | None]]:
     """Each true object with the reading that overlaps it best, if any does by half."""
-    return [(true, _best(true.box, field.cells)) for true in truth]
-
-
-def _best(box: Box, cells: tuple[CellReading, ...]) -> CellReading | None:
-    best = max(cells, key=lambda cell: box_iou(box, cell.box), default=None)
-    return best if best is not None and box_iou(box, best.box) >= MATCH_IOU else None
+    return [(true, best_match(true.box, field.cells)) for true in truth]
 
 
 def _outcome(true: SimulatedObject, cell: CellReading | None) -> list[str]:

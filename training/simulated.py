@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime import segmentation, simulator
+from edge_runtime import boxes, segmentation, simulator
+from edge_runtime.boxes import best_match
 from edge_runtime.errors import SourceError
-from edge_runtime.preprocessing import Box, masked_crop
+from edge_runtime.preprocessing import masked_crop
 from edge_runtime.segmentation import Cell, segment
 from edge_runtime.simulator import (
     PARASITIZED_KINDS,
@@ -21,9 +22,6 @@ from edge_runtime.simulator import (
     simulate_field,
 )
 from training.archive import CellFile
-
-# A found cell counts as the true one from this intersection over union of their boxes on.
-MATCH_IOU = 0.5
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,8 @@ def parse(source: str) -> Simulation:
 
 def stamp(settings: Simulation) -> str:
     """A text that changes with the settings and with the code that draws and cuts the cells."""
-    code = [*Path(simulator.__file__).parent.glob("*.py"), Path(segmentation.__file__), Path(__file__)]
+    modules = [*Path(simulator.__file__).parent.glob("*.py"), Path(segmentation.__file__)]
+    code = [*modules, Path(boxes.__file__), Path(__file__)]
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(code)))
     return f"{settings} {digest.hexdigest()}"
 
@@ -109,18 +108,10 @@ def matches(
     """Pair what the runtime's segmentation finds with the true objects, each at most once."""
     unmatched = list(objects)
     for found in segment(frame):
-        best = max(unmatched, key=lambda true: box_iou(found.box, true.box), default=None)
-        if best is not None and box_iou(found.box, best.box) >= MATCH_IOU:
+        best = best_match(found.box, unmatched)
+        if best is not None:
             unmatched.remove(best)
             yield found, best
-
-
-def box_iou(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes (x, y, width, height)."""
-    wide = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    high = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    shared = max(wide, 0) * max(high, 0)
-    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
 
 
 def _encoded(crop: NDArray[np.uint8]) -> bytes:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from edge_runtime import bundle
 from edge_runtime.classifier import Classifier
 from edge_runtime.cli import main
 from edge_runtime.preprocessing import masked_crop
@@ -27,6 +28,22 @@ EditedBundle = Callable[..., Path]
 def tiny_bundle() -> Path:
     """A sealed bundle that decides well on simulated cells (see tests/make_tiny_bundle.py)."""
     return Path(__file__).parent / "tiny-bundle"
+
+
+@pytest.fixture
+def as_default(tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the tiny bundle that takes the place of the default bundle."""
+    folder = tmp_path / "as-default"
+    shutil.copytree(tiny_bundle, folder)
+    monkeypatch.setattr(bundle, "DEFAULT", folder)
+    return folder
+
+
+@pytest.fixture
+def without_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As in a checkout where no default bundle was made; returns where it would be."""
+    monkeypatch.setattr(bundle, "DEFAULT", tmp_path / "no-default")
+    return tmp_path / "no-default"
 
 
 @pytest.fixture(scope="session")

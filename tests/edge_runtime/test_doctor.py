@@ -5,7 +5,6 @@ import os
 import platform
 import shutil
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,10 @@ import pytest
 from click.testing import Result
 
 import edge_runtime
+from edge_runtime import doctor
+from edge_runtime.bundle import open_bundle
 from edge_runtime.doctor import Finding, examine
+from edge_runtime.footprint import Install
 
 Run = Callable[..., Result]
 
@@ -39,12 +41,7 @@ def test_versions_are_those_installed() -> None:
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def only(*packages: str) -> None:
-        def version(package: str) -> str:
-            if package not in packages:
-                raise metadata.PackageNotFoundError(package)
-            return "1.0"
-
-        monkeypatch.setattr(metadata, "version", version)
+        monkeypatch.setattr(doctor, "installed", lambda among: [one for one in among if one in packages])
 
     return only
 
@@ -110,8 +107,59 @@ def test_json_tells_the_same(cellgate: Run, installed: Callable[..., None]) -> N
     result = cellgate("doctor", "--json")
     assert result.exit_code == 1
     found = json.loads(result.stdout)
-    assert {tuple(item) for item in found} == {("name", "ok", "found", "advice")}
+    assert {tuple(item) for item in found} == {("name", "ok", "found", "advice", "size")}
     assert [item["name"] for item in found if not item["ok"]] == ["opencv"]
+
+
+@pytest.mark.usefixtures("without_default", "room")
+def test_no_default_bundle_is_told_and_no_fault(cellgate: Run) -> None:
+    result = cellgate("doctor")
+    assert result.exit_code == 0
+    (told,) = [line for line in result.stdout.splitlines() if "default bundle" in line]
+    assert told.startswith("ok   default bundle         none came with this cellgate; 'make default-bundle'")
+
+
+@pytest.mark.usefixtures("room")
+def test_sizes_are_printed_and_in_json_in_bytes(cellgate: Run, as_default: Path) -> None:
+    found = {item["name"]: item for item in json.loads(cellgate("doctor", "--json").stdout)}
+    size = sum(file.stat().st_size for file in as_default.iterdir())
+    assert found["default bundle"]["size"] == size
+    assert found["default bundle"]["found"] == f"{size / 1e6:.1f} MB, {open_bundle(as_default).title}"
+    own = found["cellgate's own size"]
+    assert own["found"] == f"{own['size'] / 1e6:.1f} MB, bundle included"
+    assert found["cellgate"]["size"] is None
+
+
+@pytest.mark.usefixtures("room")
+def test_an_altered_default_bundle_is_a_fault(cellgate: Run, as_default: Path) -> None:
+    (as_default / "MODEL_CARD.md").write_text("Perfect.")
+    result = cellgate("doctor")
+    assert result.exit_code == 1
+    (told,) = [line for line in result.stdout.splitlines() if line.startswith("WARN")]
+    assert f"default bundle         {as_default}/MODEL_CARD.md: altered since the bundle was sealed" in told
+    assert "install cellgate again" in result.stdout
+
+
+def whole(monkeypatch: pytest.MonkeyPatch, install: Install | None) -> Finding:
+    monkeypatch.setattr(doctor, "measure_install", lambda: install)
+    return named(examine())["size of the install"]
+
+
+def test_the_size_of_the_whole_names_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = whole(monkeypatch, Install(123_456_789, ("click", "numpy"), (), from_package=True))
+    assert (found.size, found.found) == (123_456_789, "123.5 MB, cellgate with click, numpy")
+
+
+def test_what_could_not_be_counted_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = whole(monkeypatch, Install(1, ("numpy",), ("numpy",), from_package=False))
+    assert (
+        f"editable: cellgate itself is counted where it runs, in {Path(doctor.__file__).parent}"
+        in found.found
+    )
+    assert "not counted, since they list no files: numpy" in found.found
+    found = whole(monkeypatch, None)
+    assert (found.ok, found.size) == (True, None)
+    assert found.found == "unknown: cellgate runs here without having been installed"
 
 
 def test_a_folder_that_is_gone_is_no_traceback(

@@ -1,0 +1,198 @@
+"""From cells to the bundle that comes with cellgate: fit, calibrate, test, seal.
+
+Run by `make default-bundle`; about 20 minutes on 2 cores, nearly all of them training. Cut off, the same
+command goes on where it stood: a step that has ended is not done again. To begin anew, remove the run
+folder; to seal the same run again, remove the bundle.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from edge_runtime.bundle import DEFAULT, open_bundle
+from edge_runtime.console import Commands
+from edge_runtime.errors import BundleError, CheckFailedError, SourceError
+from edge_runtime.images import SUFFIXES, open_zip
+from training.cells import cell_files
+from training.run import CALIBRATION, GAUSSIANS, RUN_FILE, WEIGHTS, load_run, load_split, write_text
+from training.simulated import is_simulated
+
+NAME = "cellgate-default"
+NETWORK, SPLIT = "edge", "patient"
+RUN = Path("runs/default")
+CELLS = "../shared/data/nih-cells.zip"
+STRANGERS = "../shared/data/other.zip"
+LARGEST = 4_000_000  # bytes of the bundle; every device that installs cellgate carries it
+SEALED = "sealed.json"  # in the run folder: which bundle was made from which state of the run
+
+
+@click.group(cls=Commands, invoke_without_command=True)
+@click.option("--cells", default=CELLS, show_default=True, help="NIH archive as zip or folder.")
+@click.option(
+    "--run", type=click.Path(path_type=Path), default=RUN, show_default=True, help="The run folder."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=DEFAULT, help="The bundle; in the package if left out."
+)
+@click.option(
+    "--strangers",
+    help=f"What is no red cell: folder, zip or a path inside one (x.zip/folder); {STRANGERS} if left out.",
+)
+@click.option("--version", default="1", show_default=True, help="Version of the bundle.")
+@click.option("--epochs", type=click.IntRange(1), help="Fewer passes, to try the way; not for a device.")
+def main(cells: str, run: Path, out: Path, strangers: str | None, version: str, epochs: int | None) -> None:
+    """Make the bundle that comes with cellgate."""
+    if not is_simulated(cells) and not Path(cells).exists():
+        raise SourceError(
+            f"{cells}: no such file or folder; fetch the official archive with 'python -m training download "
+            "--out cell_images.zip', then 'make default-bundle CELLS=cell_images.zip'"
+        )
+    if strangers is None and Path(STRANGERS).exists():
+        strangers = STRANGERS
+    if strangers is not None:
+        strangers = unpacked(strangers, run.with_name(f"{run.name}-strangers"))
+    train(run, cells, strangers, epochs)
+    if is_sealed(run, out):
+        click.echo(f"{out}: made from {run} already, nothing to do")
+    else:
+        seal(run, out, cells, version)
+    size = sum(map(len, open_bundle(out).contents.values())) / 1e6
+    click.echo(f"{out}: {open_bundle(out).title}, {size:.1f} MB")
+
+
+def train(run: Path, cells: str, strangers: str | None, epochs: int | None = None) -> None:
+    """Run the steps of training that a run folder lacks, each in a process of its own.
+
+    Raises:
+        SourceError: the folder holds a run of another kind, or of other cells.
+        CheckFailedError: a step ended without having done its work.
+    """
+    if (run / RUN_FILE).exists():
+        _check_cells(run, cells)
+    done = None
+    while step := next_step(run, cells, strangers, epochs):
+        if step == done:
+            told = " ".join(step)
+            raise CheckFailedError(f"{run}: 'python -m training {told}' changed nothing; remove that folder")
+        command("training", *step)
+        done = step
+
+
+def _check_cells(run: Path, cells: str) -> None:
+    """Refuse other cells than the run's, which a finished run would never look at; moved ones are right."""
+    info = load_run(run)
+    if cell_files(cells)[0] != info.config.cells:
+        try:
+            load_split(info, source=cells)
+        except SourceError as error:
+            raise SourceError(f"{error}, or remove {run} to begin anew") from error
+
+
+def next_step(run: Path, cells: str, strangers: str | None, epochs: int | None = None) -> list[str] | None:
+    """The arguments of `python -m training` for what a run lacks next; None if it can be sealed.
+
+    Raises:
+        SourceError: the folder holds a run of another kind.
+    """
+    common = ["--cells", cells, "--run", str(run)]
+    if not (run / RUN_FILE).exists():
+        settings = ["--network", NETWORK, "--split", SPLIT, *(["--epochs", str(epochs)] if epochs else [])]
+        return ["fit", *settings, *common]
+    info = load_run(run)
+    if (info.config.network, info.config.split) != (NETWORK, SPLIT):
+        raise SourceError(
+            f"{run}: a run of {info.config.network}, split by {info.config.split}; expected {NETWORK}, "
+            f"split by {SPLIT}: choose another folder with --run"
+        )
+    if "validation_accuracy" not in info.metrics:  # what fit notes last
+        return ["fit", "--resume", *common]
+    calibration = run / CALIBRATION
+    if not calibration.exists():
+        return ["calibrate", *common]
+    # Every figure is noted in run.json, so figures of an earlier calibration are older than this one.
+    stale = calibration.stat().st_mtime_ns > (run / RUN_FILE).stat().st_mtime_ns
+    wanted = {"test", "changes", *(["strangers"] if strangers else [])}
+    if stale or wanted - info.metrics.keys():
+        return ["test", "--changes", *(["--strangers", strangers] if strangers else []), *common]
+    return None
+
+
+def is_sealed(run: Path, out: Path) -> bool:
+    """Whether the bundle was sealed from the run as it is now."""
+    try:
+        noted = json.loads((run / SEALED).read_text())
+        return bool(noted == {"run": _state(run), "bundle": open_bundle(out).digest})
+    except (OSError, ValueError, BundleError):
+        return False
+
+
+def seal(run: Path, out: Path, cells: str, version: str) -> None:
+    """Seal a run beside `out` and move the bundle in whole; until then an old bundle stays in its place.
+
+    Raises:
+        CheckFailedError: the bundle is too large for the wheel.
+    """
+    beside, old = out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.old")
+    if old.exists() and not out.exists():
+        old.rename(out)  # an earlier try was cut off between the two renames below
+    for left_over in (beside, old):
+        shutil.rmtree(left_over, ignore_errors=True)
+    named = ["--name", NAME, "--version", version]
+    command("export", "bundle", "--run", str(run), "--out", str(beside), *named, "--cells", cells)
+    size = sum(map(len, open_bundle(beside).contents.values()))
+    if size > LARGEST:
+        raise CheckFailedError(f"{beside}: {size / 1e6:.1f} MB; the wheel takes {LARGEST / 1e6:.0f} at most")
+    if out.exists():
+        out.rename(old)
+    beside.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+    write_text(run / SEALED, json.dumps({"run": _state(run), "bundle": open_bundle(out).digest}) + "\n")
+
+
+def _state(run: Path) -> str:
+    """A hash over all that sealing reads of a run folder."""
+    digest = hashlib.sha256()
+    for name in (RUN_FILE, WEIGHTS, GAUSSIANS, CALIBRATION):
+        digest.update((run / name).read_bytes())
+    return digest.hexdigest()
+
+
+def unpacked(strangers: str, folder: Path) -> str:
+    """Images as `training test --strangers` takes them; of a path inside a zip, its images are unpacked.
+
+    Raises:
+        SourceError: nothing is there.
+    """
+    if Path(strangers).exists():
+        return strangers
+    packed, found, inside = strangers.partition(".zip/")
+    if not found or not Path(f"{packed}.zip").exists():
+        raise SourceError(f"{strangers}: no such file or folder; check --strangers")
+    shutil.rmtree(folder, ignore_errors=True)
+    with open_zip(Path(f"{packed}.zip")) as archive:
+        images = [name for name in archive.namelist() if _is_inside(name, inside)]
+        if not images:
+            raise SourceError(f"{strangers}: holds no image; check the path inside {packed}.zip")
+        archive.extractall(folder, images)
+    return str(folder / inside)
+
+
+def _is_inside(name: str, folder: str) -> bool:
+    return name.startswith(f"{folder.rstrip('/')}/") and name.lower().endswith(SUFFIXES)
+
+
+def command(*arguments: str) -> None:
+    """Run `python -m` with some arguments, shown; its own error message is the last word where it fails."""
+    click.echo(f"\n$ python -m {' '.join(arguments)}")
+    done = subprocess.run([sys.executable, "-m", *arguments], check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    main()
