@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 import edge_runtime
 from edge_runtime.classifier import Classifier
+from edge_runtime.cutting import CutCell, NotCut, cut_cells
 from edge_runtime.decision import Decisions
-from edge_runtime.errors import ImageError, SourceError
+from edge_runtime.errors import SourceError
 from edge_runtime.images import printable
-from edge_runtime.preprocessing import MIN_SIDE, masked_crop, resize_crop
 from edge_runtime.report import write_report
-from edge_runtime.segmentation import Cell, segment
 from edge_runtime.slide import (
     CellReading,
     Counts,
@@ -87,26 +86,10 @@ def read_field(frame: NDArray[np.uint8], classifier: Classifier) -> list[CellRea
         classifier: what decides.
     """
     manifest = classifier.bundle.manifest
-    judged: list[tuple[Cell, NDArray[np.uint8]]] = []
-    resized: list[NDArray[np.uint8]] = []
-    not_judged: list[CellReading] = []
-    for cell in segment(frame):
-        crop = masked_crop(frame, cell.box, cell.mask)
-        why = _why_not_judged(cell)
-        if not why:
-            try:
-                resized.append(resize_crop(crop, manifest.input.size))
-            except ImageError:  # dirt may be as black as what is masked out
-                why = "too-dark"
-        if why:
-            not_judged.append(_not_judged(cell, why))
-        else:
-            judged.append((cell, crop))
-    decisions = classifier.decide_resized(resized)
-    readings = [
-        _reading(cell, crop, decisions, index, manifest.classes) for index, (cell, crop) in enumerate(judged)
-    ]
-    return readings + not_judged
+    cut, not_cut = cut_cells(frame, manifest.input.size)
+    decisions = classifier.decide_resized([cell.resized for cell in cut])
+    readings = [_reading(cell, decisions, index, manifest.classes) for index, cell in enumerate(cut)]
+    return readings + [_not_judged(cell) for cell in not_cut]
 
 
 def _read_one(
@@ -133,19 +116,7 @@ def _read_one(
     on_field(field)
 
 
-def _why_not_judged(cell: Cell) -> str:
-    if cell.at_edge:
-        return "edge"
-    if cell.clump:
-        return "clump"
-    if max(cell.box[2:]) < MIN_SIDE:
-        return "too-small"
-    return ""
-
-
-def _reading(
-    cell: Cell, crop: NDArray[np.uint8], decisions: Decisions, index: int, classes: tuple[str, ...]
-) -> CellReading:
+def _reading(cell: CutCell, decisions: Decisions, index: int, classes: tuple[str, ...]) -> CellReading:
     label = int(decisions.label[index])
     rejected = bool(decisions.rejected[index])
     return CellReading(
@@ -156,7 +127,7 @@ def _reading(
         probability=float(decisions.probabilities[index, label]),
         score=float(decisions.score[index]),
         confidences=tuple(decisions.confidences[index].tolist()),
-        crop=_png(crop),
+        crop=_png(cell.crop),
     )
 
 
@@ -164,9 +135,9 @@ def _accepted(label: str) -> Status:
     return "parasitized" if label == "parasitized" else "uninfected"
 
 
-def _not_judged(cell: Cell, why: str) -> CellReading:
+def _not_judged(cell: NotCut) -> CellReading:
     nan = float("nan")
-    return CellReading(cell.box, "not-judged", why, "", nan, nan, (), b"")
+    return CellReading(cell.box, "not-judged", cell.reason, "", nan, nan, (), b"")
 
 
 def _header(source: str, classifier: Classifier, slide: str) -> SlideHeader:

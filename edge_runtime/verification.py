@@ -1,4 +1,8 @@
-"""Does this device decide as the PyTorch reference did? Replays the bundle's reference vectors."""
+"""Does this device decide as the PyTorch reference did? Replays the bundle's reference vectors.
+
+They are cells, with every output of the graph, and one frame of the simulator, with the cells that were found
+in it and what the reference said of them: segmentation, preprocessing and decision on this device.
+"""
 
 import io
 import zipfile
@@ -8,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle import REFERENCE, Bundle
 from edge_runtime.classifier import Classifier
+from edge_runtime.cutting import cut_cells
 from edge_runtime.decision import decide
 from edge_runtime.errors import BundleError
 from edge_runtime.parity import (
@@ -23,6 +28,12 @@ from edge_runtime.parity import (
 from edge_runtime.preprocessing import to_input
 
 IMAGES, SIGNS = "images", "signs."
+FRAME, FRAME_BOXES, FRAME_LOGITS, FRAME_CONFIDENCES = (
+    "frame",
+    "frame.boxes",
+    "frame.logits",
+    "frame.confidences",
+)
 
 
 def load_reference(bundle: Bundle) -> dict[str, NDArray[np.generic]]:
@@ -30,7 +41,8 @@ def load_reference(bundle: Bundle) -> dict[str, NDArray[np.generic]]:
 
     Returns:
         `images` uint8 [N, size, size, 3], the graph's outputs by name, and `signs.<layer>` int8
-        [N, 3, size, size] of the input gradients where the graph has them.
+        [N, 3, size, size] of the input gradients where the graph has them. `frame` uint8 [H, W, 3] RGB, and
+        of the M cells to judge in it `frame.boxes` int64 [M, 4], `frame.logits` and `frame.confidences`.
 
     Raises:
         BundleError: the file does not hold what the manifest promises.
@@ -40,7 +52,8 @@ def load_reference(bundle: Bundle) -> dict[str, NDArray[np.generic]]:
             vectors = {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{bundle.path / REFERENCE}: cannot be read ({error}); export it again") from error
-    expected = {IMAGES} | {stored_name(output) for output in bundle.manifest.outputs}
+    expected = {IMAGES, FRAME, FRAME_BOXES, FRAME_LOGITS, FRAME_CONFIDENCES}
+    expected |= {stored_name(output) for output in bundle.manifest.outputs}
     if set(vectors) != expected:
         raise BundleError(f"{bundle.path / REFERENCE}: holds {sorted(vectors)}; expected {sorted(expected)}")
     return vectors
@@ -52,10 +65,10 @@ def stored_name(output: str) -> str:
 
 
 def replay(classifier: Classifier) -> list[Check]:
-    """Run the reference inputs through the graph on this device and compare every output.
+    """Run the reference inputs through this device and compare every output.
 
     Returns:
-        One check per output, and the decisions that flipped.
+        One check per output, the decisions that flipped, and the same of the frame.
     """
     manifest = classifier.bundle.manifest
     vectors = load_reference(classifier.bundle)
@@ -68,7 +81,28 @@ def replay(classifier: Classifier) -> list[Check]:
         manifest.detector,
         SCORE_LIMIT,
     )
-    return [*checks, Check("decisions that differ", beyond, 0)]
+    return [*checks, Check("decisions that differ", beyond, 0), *_replay_frame(classifier, vectors)]
+
+
+def _replay_frame(classifier: Classifier, vectors: dict[str, NDArray[np.generic]]) -> list[Check]:
+    """Find, cut and judge the cells of the reference frame."""
+    manifest = classifier.bundle.manifest
+    cut, _ = cut_cells(np.asarray(vectors[FRAME], np.uint8), manifest.input.size)
+    numbers = {tuple(box): number for number, box in enumerate(vectors[FRAME_BOXES].tolist())}
+    same = [cell for cell in cut if cell.box in numbers]
+    stored = [numbers[cell.box] for cell in same]
+    elsewhere = len(cut) + len(numbers) - 2 * len(same)
+    ours = classifier.decide_resized([cell.resized for cell in same])
+    logits, confidences = (
+        np.asarray(vectors[name], np.float32)[stored] for name in (FRAME_LOGITS, FRAME_CONFIDENCES)
+    )
+    theirs = decide(manifest.detector, logits, confidences)
+    beyond, _ = decision_flips(ours, theirs, manifest.detector, SCORE_LIMIT)
+    return [
+        Check("frame: cells found elsewhere", elsewhere, 0),
+        Check("frame: confidences", relative_error_each(ours.confidences, theirs.confidences), SCORE_LIMIT),
+        Check("frame: decisions that differ", beyond, 0),
+    ]
 
 
 def _check(name: str, ours: NDArray[np.float32], stored: NDArray[np.generic]) -> Check:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from edge_runtime.bundle import MANIFEST, MODEL, MODEL_CARD, REFERENCE, Bundle, open_bundle
 from edge_runtime.classifier import Classifier
+from edge_runtime.cutting import cut_cells
 from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.manifest import (
     INTENDED_USE,
@@ -24,19 +25,31 @@ from edge_runtime.manifest import (
     manifest_to_json,
 )
 from edge_runtime.parity import all_passed
-from edge_runtime.verification import IMAGES, replay, stored_name
+from edge_runtime.simulator import simulate_field
+from edge_runtime.verification import (
+    FRAME,
+    FRAME_BOXES,
+    FRAME_CONFIDENCES,
+    FRAME_LOGITS,
+    IMAGES,
+    replay,
+    stored_name,
+)
 from export.card import model_card
 from export.forward import IR_VERSION, OPSET, feature_name
 from export.graph import Perturbation, build_graph, output_names
 from training.calibration import Calibration, load_calibration
 from training.gaussians import LayerGaussian
 from training.networks import VGG, ResNet
-from training.reference import Reference, score_images
+from training.reference import Reference, score_at, score_images
 from training.run import RunInfo, load_network, load_run, load_split, load_statistics
 from training.statistics import to_tensor
 from training.testing import CellFigures, measure_run
 
 REFERENCE_CELLS = 16
+# Of the simulator; small, as every device carries it. This seed has parasites of all stages, platelets and a
+# white cell.
+_FRAME_SEED, _FRAME_SIZE, _FRAME_CELLS = 17, (480, 400), 14
 ONNXRUNTIME_LOWEST = "1.20"
 
 
@@ -150,9 +163,31 @@ def _reference_vectors(trained: Trained, images: NDArray[np.uint8], perturbation
     for name in output_names(trained.network, perturbation):
         value = outputs[name].numpy()
         vectors[stored_name(name)] = np.sign(value).astype(np.int8) if name.startswith("gradient.") else value
+    vectors |= _reference_frame(trained)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **vectors)
     return buffer.getvalue()
+
+
+def _reference_frame(trained: Trained) -> dict[str, NDArray[np.generic]]:
+    """A simulated frame, the cells that are found in it and what the PyTorch reference says of them."""
+    width, height = _FRAME_SIZE
+    field = simulate_field(
+        _FRAME_SEED, width=width, height=height, cells=_FRAME_CELLS, parasitized_fraction=0.3
+    )
+    cut, _ = cut_cells(field.frame, trained.info.input.size)
+    said = score_at(
+        trained.network,
+        trained.gaussians,
+        to_tensor(np.stack([cell.resized for cell in cut])),
+        trained.calibration.detector.epsilon,
+    )
+    return {
+        FRAME: field.frame,
+        FRAME_BOXES: np.array([cell.box for cell in cut], np.int64),
+        FRAME_LOGITS: said.logits.numpy(),
+        FRAME_CONFIDENCES: said.confidences.numpy(),
+    }
 
 
 def named_outputs(reference: Reference, layers: tuple[str, ...]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from edge_runtime import reading
+from edge_runtime import cutting
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import SourceError
 from edge_runtime.preprocessing import masked_crop
@@ -157,7 +157,7 @@ def test_why_a_cell_was_not_judged_is_recorded(
         Cell((10, 100, 40, 40), whole, at_edge=False, clump=False),
         Cell((160, 10, 40, 40), whole, at_edge=False, clump=False),
     ]
-    monkeypatch.setattr(reading, "segment", lambda _: found)
+    monkeypatch.setattr(cutting, "segment", lambda _: found)
     readings = read_field(frame, classifier)
     assert [r.reason for r in readings[1:]] == ["edge", "clump", "too-small", "too-dark"]
     assert all(r.status == "not-judged" and r.label == "" for r in readings[1:])

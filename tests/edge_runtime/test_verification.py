@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.classifier import Classifier
+from edge_runtime.decision import decide
 from edge_runtime.errors import BundleError, CellgateError
 from edge_runtime.parity import all_passed
 from edge_runtime.verification import load_reference, replay
@@ -46,6 +47,9 @@ def test_a_sound_bundle_passes_on_every_output(classifier: Classifier) -> None:
         "confidences",
         *(f"gradient.{layer}, signs" for layer in layers),
         "decisions that differ",
+        "frame: cells found elsewhere",
+        "frame: confidences",
+        "frame: decisions that differ",
     ]
     assert all_passed(checks)
 
@@ -54,6 +58,46 @@ def test_reference_holds_real_cells_of_both_classes(vectors: Vectors) -> None:
     assert vectors["images"].dtype == np.uint8
     assert vectors["images"].shape == (4, 64, 64, 3)
     assert set(vectors["logits"].argmax(axis=1)) == {0, 1}
+
+
+def test_reference_frame_holds_cells_of_both_answers(vectors: Vectors, classifier: Classifier) -> None:
+    cells = len(vectors["frame.boxes"])
+    assert cells >= 10
+    assert (vectors["frame"].dtype, vectors["frame"].ndim) == (np.uint8, 3)
+    said = decide(classifier.bundle.manifest.detector, vectors["frame.logits"], vectors["frame.confidences"])
+    assert set(said.label) == {0, 1}
+    assert 0 < said.rejected.sum() < cells / 2
+
+
+def test_a_cell_that_this_device_finds_elsewhere_is_counted(
+    vectors: Vectors, with_reference: Callable[[Vectors], Classifier]
+) -> None:
+    vectors["frame.boxes"][0, 0] += 1  # one missing, one too many
+    found = {check.name: check.value for check in replay(with_reference(vectors))}
+    assert found["frame: cells found elsewhere"] == 2
+    assert found["frame: decisions that differ"] == 0
+
+
+def test_the_order_of_the_cells_in_a_frame_does_not_matter(
+    vectors: Vectors, with_reference: Callable[[Vectors], Classifier]
+) -> None:
+    for name in ("frame.boxes", "frame.logits", "frame.confidences"):
+        vectors[name] = vectors[name][::-1]
+    assert failed(with_reference(vectors)) == set()
+
+
+def test_a_frame_seen_in_other_colours_is_seen(
+    vectors: Vectors, with_reference: Callable[[Vectors], Classifier]
+) -> None:
+    vectors["frame"] = vectors["frame"][..., ::-1].copy()
+    assert failed(with_reference(vectors)) & {"frame: cells found elsewhere", "frame: confidences"}
+
+
+def test_a_decision_in_the_frame_that_differs_is_seen(
+    vectors: Vectors, with_reference: Callable[[Vectors], Classifier]
+) -> None:
+    vectors["frame.logits"] = -vectors["frame.logits"]
+    assert failed(with_reference(vectors)) == {"frame: decisions that differ"}
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,8 @@ def test_manifest_says_what_the_run_says(manifest: Mapping, run_folder: Path) ->
 
 def test_parity_was_measured_for_every_output(manifest: Mapping) -> None:
     names = {name.removesuffix(", signs") for name in manifest["parity"]}
-    assert names == {*manifest["outputs"], "decisions that differ"}
+    frame = {f"frame: {what}" for what in ("cells found elsewhere", "confidences", "decisions that differ")}
+    assert names == {*manifest["outputs"], "decisions that differ", *frame}
     assert all(value < 5e-3 for value in manifest["parity"].values())
 
 
