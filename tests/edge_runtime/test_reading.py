@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from edge_runtime import cutting
+from edge_runtime import cutting, reading
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import SourceError
 from edge_runtime.preprocessing import masked_crop
