@@ -1,4 +1,4 @@
-"""`python -m training`: download, fit, calibrate, test."""
+"""`python -m training`: download, fit, calibrate, test, evaluate."""
 
 import json
 from dataclasses import asdict
@@ -12,6 +12,8 @@ from edge_runtime.console import Commands
 from training import distributed, fitting
 from training.calibration import REJECTED, calibrate_run
 from training.download import NIH, download_archive
+from training.evaluation.evaluate import CELLS, ROWS, load_subject
+from training.evaluation.evaluate import evaluate as run_evaluation
 from training.networks import NETWORKS
 from training.robustness import measure_changes, measure_strangers
 from training.run import RunConfig
@@ -182,6 +184,43 @@ def test(
             f"{name:<40}{kind.rejected:>8.2%} of {kind.images} rejected, {kind.refused} not judged, "
             f"{kind.parasitized:.0%} called parasitized"
         )
+
+
+@main.command()
+@run_option
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
+@click.option("--rows", help="Kinds of images, with commas between; all of them if left out.")
+@click.option(
+    "--limit", type=click.IntRange(40), default=CELLS, show_default=True, help="Images per set at most."
+)
+@click.option("--strangers", help="Images that are no red cells: a folder or zip, a kind per folder.")
+@click.option("--published", help="The paper's second set as it is published: a folder or zip of images.")
+@click.option("--resume", is_flag=True, help="Go on with an evaluation that was cut off.")
+@cells_option
+@cache_option
+def evaluate(
+    folder: Path,
+    out: Path,
+    rows: str | None,
+    limit: int,
+    strangers: str | None,
+    published: str | None,
+    resume: bool,
+    source: str | None,
+    cache: Path | None,
+) -> None:
+    """Measure every detector on every kind of image: JSON, tables and plots."""
+    from training.evaluation.writing import write_evaluation  # noqa: PLC0415 - matplotlib takes a second
+
+    wanted = ROWS if rows is None else tuple(name for name in ROWS if name in rows.split(","))
+    if rows is not None and set(rows.split(",")) != set(wanted):
+        raise click.UsageError(f"--rows {rows}: choose among {','.join(ROWS)}")
+    subject = load_subject(folder, source=source, cache=cache)
+    made = run_evaluation(
+        subject, out, rows=wanted, limit=limit, strangers=strangers, published=published, resume=resume
+    )
+    for path in write_evaluation(made, out):
+        click.echo(path)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def measure_strangers(folder: Path, strangers: str) -> dict[str, Strangers]:
     crops: defaultdict[str, list[Crops]] = defaultdict(list)
     refused: Counter[str] = Counter()
     for file in list_images(strangers):
-        kind = _kind(file.name, strangers)
+        kind = kind_of(file.name, strangers)
         try:
             crop = decode_image(file.read(), file.name)
             crops[kind].append(resize_crop(crop, info.input.size, file.name))
@@ -129,7 +129,8 @@ def measure_strangers(folder: Path, strangers: str) -> dict[str, Strangers]:
     return found
 
 
-def _kind(name: str, source: str) -> str:
+def kind_of(name: str, source: str) -> str:
+    """The kind of an image: the folder it lies in, without that of the source itself."""
     path = PurePosixPath(name)
     inside = path.relative_to(source) if path.is_relative_to(source) else path
     return "/".join(inside.parts[:-1]) or "images"

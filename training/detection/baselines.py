@@ -41,8 +41,8 @@ def black_background(observed: Observed) -> Array:
     Cells are round and cropped tightly, so hardly a pixel of theirs lies there; a perturbation of the whole
     frame, or a white background, fills it.
     """
-    centred = np.arange(observed.images.shape[1]) - (observed.images.shape[1] - 1) / 2
-    outside = np.hypot(centred[:, None], centred[None]) > observed.images.shape[1] / 2
+    centred = np.arange(observed.pixels.shape[1]) - (observed.pixels.shape[1] - 1) / 2
+    outside = np.hypot(centred[:, None], centred[None]) > observed.pixels.shape[1] / 2
     return _per_image(observed, lambda image: -float(image[outside].any(axis=1).mean()))
 
 
@@ -84,7 +84,7 @@ def fit_forest(train: Observed, labels: Labels, trees: int = 100, seed: int = 0)
 
 
 def _per_image(observed: Observed, score: Callable[[_Image], float]) -> Array:
-    return np.array([score(image) for image in observed.images], np.float64)
+    return np.array([score(image) for image in observed.pixels], np.float64)
 
 
 def _cell(image: _Image) -> _Image:
@@ -105,11 +105,11 @@ def _laplacian_variance(image: _Image) -> float:
 
 def _colours(observed: Observed) -> Array:
     """Mean and standard deviation of R, G and B over the cell: [N, 6]."""
-    cells = [_cell(image) for image in observed.images]
+    cells = [_cell(image) for image in observed.pixels]
     return np.array([np.r_[cell.mean(axis=0), cell.std(axis=0)] for cell in cells])
 
 
 def _small(observed: Observed) -> Array:
     size = (_SMALL, _SMALL)
-    crops = [cv2.resize(image, size, interpolation=cv2.INTER_AREA).ravel() for image in observed.images]
+    crops = [cv2.resize(image, size, interpolation=cv2.INTER_AREA).ravel() for image in observed.pixels]
     return np.array(crops, np.float64)

@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.detection.observed import Array, Labels, Observed, Score, by_layer
+from training.detection.observed import Array, Images, Labels, Observed, Score, as_input, by_layer
 from training.gaussians import LayerGaussian, Moments, fit_gaussian
 from training.networks import VGG, ResNet
 from training.reference import BLOCK, score_at
-from training.statistics import to_tensor
 
 _Features = NDArray[np.float32] | Array
 
@@ -22,7 +21,7 @@ _Features = NDArray[np.float32] | Array
 def confidences(
     network: ResNet | VGG,
     gaussians: Mapping[str, LayerGaussian],
-    images: NDArray[np.uint8],
+    images: Images,
     epsilon: float,
 ) -> Array:
     """The paper's confidences M_l (eq. 4) [N, L], by the reference, with every layer's own perturbation.
@@ -30,12 +29,12 @@ def confidences(
     Args:
         network: in evaluation mode.
         gaussians: of the run, per layer of the network.
-        images: uint8 [N, S, S, 3] RGB.
+        images: [N, S, S, 3] RGB, as Observed has them.
         epsilon: magnitude of the perturbation, in units of the image in [0, 1].
     """
     blocks = []
     for start in range(0, len(images), BLOCK):
-        tensor = to_tensor(images[start : start + BLOCK])
+        tensor = as_input(images[start : start + BLOCK])
         blocks.append(score_at(network, gaussians, tensor, epsilon).confidences.detach().cpu())
     return torch.cat(blocks).numpy().astype(np.float64)
 

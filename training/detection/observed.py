@@ -8,6 +8,7 @@ import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from training.networks import VGG, ResNet
 from training.reference import BLOCK
@@ -17,22 +18,31 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
+Images = NDArray[np.uint8] | NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class Observed:
     """N images and the outputs of a network with L layers and K classes.
 
     Attributes:
-        images: uint8 [N, S, S, 3] RGB, the network's input before its division by 255.
+        images: uint8 [N, S, S, 3] RGB, the network's input before its division by 255; or float32 in [0, 1],
+            what an attack that no camera could show has made.
         logits: float32 [N, K].
         features: per layer float32 [N, C_l].
     """
 
-    images: NDArray[np.uint8]
+    images: Images
     logits: NDArray[np.float32]
     features: tuple[NDArray[np.float32], ...]
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The images in 8 bit: uint8 [N, S, S, 3] RGB."""
+        return in_eight_bit(self.images)
 
     def take(self, chosen: NDArray[np.int64] | NDArray[np.bool_] | slice) -> "Observed":
         """The chosen images, by number, mask or slice, with their outputs."""
@@ -47,12 +57,12 @@ Fit = Callable[[Observed, Labels], Score]
 
 
 @torch.inference_mode()
-def observe(network: ResNet | VGG, images: NDArray[np.uint8], *, progress: str | None = None) -> Observed:
+def observe(network: ResNet | VGG, images: Images, *, progress: str | None = None) -> Observed:
     """Run a network over images, in the blocks that the reference uses.
 
     Args:
         network: in evaluation mode, on any device.
-        images: uint8 [N, S, S, 3] RGB, N at least 1.
+        images: [N, S, S, 3] RGB, as Observed has them, N at least 1.
         progress: what to call the work on a progress bar; None for no bar.
     """
     device = next(network.parameters()).device
@@ -60,11 +70,25 @@ def observe(network: ResNet | VGG, images: NDArray[np.uint8], *, progress: str |
     starts = range(0, len(images), BLOCK)
     with click.progressbar(starts, label=progress, hidden=progress is None, file=sys.stderr) as bar:
         for start in bar:
-            out, layers = network(to_tensor(images[start : start + BLOCK]).to(device))
+            out, layers = network(as_input(images[start : start + BLOCK]).to(device))
             logits.append(out.float().cpu().numpy())
             features.append([layer.float().cpu().numpy() for layer in layers])
     stacked = tuple(np.concatenate(layer) for layer in zip(*features, strict=True))
     return Observed(images, np.concatenate(logits), stacked)
+
+
+def in_eight_bit(images: Images) -> NDArray[np.uint8]:
+    """Images as Observed has them, rounded to what a camera gives: uint8 [N, S, S, 3] RGB."""
+    if images.dtype == np.uint8:
+        return np.asarray(images, np.uint8)
+    return np.asarray(np.rint(images * np.float32(255)), np.uint8)
+
+
+def as_input(images: Images) -> Tensor:
+    """Images as Observed has them, as network input: float32 [N, 3, S, S] in [0, 1]."""
+    if images.dtype == np.uint8:
+        return to_tensor(np.asarray(images, np.uint8))
+    return torch.from_numpy(np.ascontiguousarray(np.asarray(images, np.float32).transpose(0, 3, 1, 2)))
 
 
 def by_layer(scores: list[Array]) -> Array:

@@ -2,14 +2,12 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.special import logsumexp  # type: ignore[import-untyped]
 from torch import Tensor
 
-from training.detection.observed import Array, Observed
+from training.detection.observed import Array, Images, Observed, as_input
 from training.networks import VGG, ResNet
 from training.reference import BLOCK
-from training.statistics import to_tensor
 
 
 def margin(observed: Observed) -> Array:
@@ -38,9 +36,7 @@ def energy(observed: Observed, temperature: float = 1.0) -> Array:
     return np.asarray(temperature * logsumexp(scaled, axis=1))
 
 
-def odin(
-    network: ResNet | VGG, images: NDArray[np.uint8], temperature: float = 1.0, epsilon: float = 0.0
-) -> Array:
+def odin(network: ResNet | VGG, images: Images, temperature: float = 1.0, epsilon: float = 0.0) -> Array:
     """ODIN (Liang et al. 2018, eq. 1 and 2), as the log-odds of the predicted class at a temperature.
 
     Log-odds and largest probability rank alike, and the log-odds do not saturate; so the perturbation
@@ -52,14 +48,14 @@ def odin(
 
     Args:
         network: in evaluation mode.
-        images: uint8 [N, S, S, 3] RGB.
+        images: [N, S, S, 3] RGB, as Observed has them.
         temperature: T > 0.
         epsilon: magnitude of the perturbation, in units of the image in [0, 1]; 0 for none.
     """
     parameter = next(network.parameters())
     scores = []
     for start in range(0, len(images), BLOCK):
-        inputs = to_tensor(images[start : start + BLOCK]).to(parameter)
+        inputs = as_input(images[start : start + BLOCK]).to(parameter)
         if epsilon:
             inputs = _towards_prediction(network, inputs, temperature, epsilon)
         with torch.inference_mode():

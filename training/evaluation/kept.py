@@ -1,0 +1,92 @@
+"""What is kept of a set once it is scored: one npz file each, no pickle."""
+
+import os
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation.imagesets import Group, ImageSet
+
+_SCORE, _LAYERS = "score ", "layers "
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A scored set.
+
+    Attributes:
+        set: the images.
+        logits: float32 [N, K].
+        scores: by title of the scorer, float64 [N]; empty for an empty set.
+        layers: by name of the family, float64 [N, L].
+    """
+
+    set: ImageSet
+    logits: NDArray[np.float32]
+    scores: Mapping[str, NDArray[np.float64]]
+    layers: Mapping[str, NDArray[np.float64]]
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether the classifier has each image right: bool [N]."""
+        return np.asarray(self.logits.argmax(axis=1) == self.set.labels)
+
+    def accepted(self, thresholds: Mapping[str, float], title: str) -> NDArray[np.bool_]:
+        """Whether a scorer accepts each image: bool [N]."""
+        return np.asarray(self.scores[title] >= thresholds[title])
+
+
+def save_kept(folder: Path, kept: Kept) -> None:
+    """Write a scored set, whole or not at all."""
+    images = kept.set
+    path = _path(folder, images.name)
+    unfinished = path.with_suffix(".part")
+    with unfinished.open("wb") as file:
+        np.savez_compressed(
+            file,
+            allow_pickle=False,
+            name=np.array(images.name),
+            group=np.array(images.group),
+            images=images.images,
+            patients=images.patients.astype(str),
+            labels=images.labels,
+            attempts=np.array(images.attempts),
+            logits=kept.logits,
+            **{_SCORE + title: value for title, value in kept.scores.items()},
+            **{_LAYERS + name: value for name, value in kept.layers.items()},
+        )
+    os.replace(unfinished, path)  # noqa: PTH105 - atomic, and the same on every system
+
+
+def load_kept(folder: Path, name: str) -> Kept | None:
+    """Read a scored set; None where it is not there, or was damaged and must be made again."""
+    path = _path(folder, name)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            stored = {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+    images = ImageSet(
+        name=str(stored["name"]),
+        group=cast("Group", str(stored["group"])),  # as it was written
+        images=stored["images"],
+        patients=stored["patients"],
+        labels=stored["labels"],
+        attempts=int(stored["attempts"]),
+    )
+    return Kept(
+        set=images,
+        logits=stored["logits"],
+        scores={k.removeprefix(_SCORE): v for k, v in stored.items() if k.startswith(_SCORE)},
+        layers={k.removeprefix(_LAYERS): v for k, v in stored.items() if k.startswith(_LAYERS)},
+    )
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / (re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-") + ".npz")

@@ -1,0 +1,177 @@
+"""The scores that are compared: the shipped one, the paper's systems, rivals, and trivial ones.
+
+Every scorer is fitted on training cells, fused on one half of the validation cells and given its threshold on
+the other half, exactly as the shipped detector is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.calibration import Calibration, Strictness, conformal_threshold
+from training.detection import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
+from training.detection.observed import Array, Observed, Score, by_layer
+from training.gaussians import LayerGaussian
+from training.networks import VGG, ResNet
+
+ODIN_TEMPERATURE, ODIN_EPSILON = 1000.0, 0.002  # half a grey level, as Lee et al. choose most often
+EPSILON = 0.002  # at which the perturbation of eq. 3 is measured beside none
+FUSED = ("Mahalanobis", "LID")  # families that the paper fuses on a known anomaly
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One column of the tables.
+
+    Attributes:
+        name: of the score.
+        mode: what its fusion has seen (see `rows.Row`).
+        score: [N], high = in-distribution.
+        threshold: accepted at this or above; set on validation cells.
+        trivial: whether it looks at pixels only, and knows nothing of cells.
+        slow: whether it needs gradients.
+    """
+
+    name: str
+    mode: str
+    score: Score
+    threshold: float
+    trivial: bool = False
+    slow: bool = False
+
+    @property
+    def title(self) -> str:
+        """Name and mode, as a column is headed."""
+        return self.name if self.mode == "-" else f"{self.name} [{self.mode}]"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Scores per layer, which a fusion makes one of.
+
+    Attributes:
+        name: of the family.
+        layers: observed outputs to [N, L], high = in-distribution.
+        slow: whether it needs gradients.
+    """
+
+    name: str
+    layers: Score
+    slow: bool = False
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What scorers are fitted on, observed.
+
+    Attributes:
+        train: augmented training cells.
+        labels: their classes.
+        fuse: the half of the validation cells that fits fusions.
+        limit: the other half, which sets thresholds.
+        known: an anomaly made of the first half, for mode "U".
+        alpha: share of the in-distribution cells that a threshold may reject.
+    """
+
+    train: Observed
+    labels: NDArray[np.int64]
+    fuse: Observed
+    limit: Observed
+    known: Observed
+    alpha: float
+
+
+def families(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], on: Fitted) -> tuple[Family, ...]:
+    """All scores that come per layer."""
+    rivals = (
+        ("class-agnostic", mahalanobis.fit_class_agnostic),
+        ("relative Mahalanobis", mahalanobis.fit_relative),
+        ("Mahalanobis++", mahalanobis.fit_normalised),
+        ("residual", subspace.fit_residual),
+        ("nearest neighbours", neighbours.fit_nearest),
+        ("LID", lid.fit_lid),
+    )
+    return (
+        Family("Mahalanobis", plain(gaussians, network.layers)),
+        Family(
+            f"Mahalanobis, epsilon {EPSILON:g}",
+            lambda seen: mahalanobis.confidences(network, gaussians, seen.images, EPSILON),
+            slow=True,
+        ),
+        *(Family(name, fit(on.train, on.labels)) for name, fit in rivals),
+    )
+
+
+def scorers(
+    network: ResNet | VGG,
+    gaussians: Mapping[str, LayerGaussian],
+    calibration: Calibration,
+    layered: Sequence[Family],
+    on: Fitted,
+) -> list[Scorer]:
+    """Every scorer that does not depend on the set it is tested on."""
+
+    def limited(name: str, mode: str, score: Score, *, trivial: bool = False, slow: bool = False) -> Scorer:
+        return Scorer(name, mode, score, conformal_threshold(score(on.limit), on.alpha), trivial, slow)
+
+    made = [limited("shipped", "0", shipped(gaussians, network.layers, calibration, on))]
+    for family in layered:
+        fused = fusion.fit_z_sum(family.layers(on.fuse))
+        made.append(limited(family.name, "0", _fused(family, fused), slow=family.slow))
+    own = layered[0]
+    confident = own.layers(on.fuse)
+    for name, mode, fused in (
+        ("Mahalanobis", "U", fusion.fit_against(confident, [own.layers(on.known)])),
+        ("worst branch", "0", fusion.fit_branch_minimum(confident)),
+        ("Fisher's p-values", "0", fusion.fit_fisher(confident)),
+    ):
+        made.append(limited(name, mode, _fused(own, fused)))
+    made.append(limited("Mahalanobis, deepest layer", "-", lambda seen: own.layers(seen)[:, -1]))
+    vim = subspace.fit_vim(on.train, on.labels)
+    made.append(limited("ViM", "-", lambda seen: vim(seen)[:, -1]))  # of the deepest layer, as published
+    made.append(limited("softmax margin", "-", softmax.margin))
+    made.append(limited("energy", "-", softmax.energy))
+    odin = partial(softmax.odin, network, temperature=ODIN_TEMPERATURE, epsilon=ODIN_EPSILON)
+    made.append(limited("ODIN", "-", lambda seen: odin(seen.images), slow=True))
+    made += [limited(name, "-", score, trivial=True) for name, score in _trivial(on)]
+    return made
+
+
+def plain(gaussians: Mapping[str, LayerGaussian], layers: tuple[str, ...]) -> Score:
+    """The confidences without perturbation, from what was observed: [N, L]."""
+    return lambda seen: by_layer(
+        [-gaussians[name].distances(f).min(axis=1) for name, f in zip(layers, seen.features, strict=True)]
+    )
+
+
+def shipped(
+    gaussians: Mapping[str, LayerGaussian], layers: tuple[str, ...], calibration: Calibration, on: Fitted
+) -> Score:
+    """The deployed decision as one score: the worse of its two tests, on the scale of calibration.
+
+    Without the perturbation of eq. 3, which the shipped detector does not have.
+    """
+    confidences = plain(gaussians, layers)
+    weights, bias = np.array(calibration.detector.weights), calibration.detector.bias
+
+    def tests(seen: Observed) -> Array:
+        return np.column_stack([confidences(seen) @ weights + bias, softmax.margin(seen)])
+
+    strictness = Strictness.of(tests(on.fuse), on.alpha)
+    return lambda seen: strictness.joint(tests(seen))
+
+
+def _fused(family: Family, fused: fusion.Fused) -> Score:
+    return lambda seen: fused(family.layers(seen))
+
+
+def _trivial(on: Fitted) -> Iterator[tuple[str, Score]]:
+    yield "colourfulness", baselines.colourfulness
+    yield "dark corners", baselines.dark_corners
+    yield "black background", baselines.black_background
+    yield "usual sharpness", baselines.fit_usual_sharpness(on.train, on.labels)
+    yield "usual colour", baselines.fit_colour(on.train, on.labels)
+    yield "random forest", baselines.fit_forest(on.train, on.labels)

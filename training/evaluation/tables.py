@@ -1,0 +1,188 @@
+"""The evaluation as two tables in Markdown: as in the paper, and honest."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from training.evaluation.evaluate import Evaluation
+from training.evaluation.rows import Row
+
+SHIPPED = "shipped [0]"
+PAPER = ("softmax margin", "ODIN", "LID", "Mahalanobis")
+Key = TypeVar("Key")
+
+_HEADER = """\
+Positive is in-distribution: test cells, wrongly classified ones among them. A high score means
+in-distribution. TNR is the largest at a TPR of at least 95 %; AUROC counts ties half; detection accuracy is
+the best mean of TPR and TNR; AUPR depends on the prevalence (share of in-distribution images), which stands
+beside it. Intervals are 95 % bootstrap intervals over patients. Every row has passed the bounds that no score
+can break.
+"""
+
+
+def paper_table(made: Evaluation) -> str:
+    """The paper's table: its inputs and systems, each fusion fitted on the very anomaly (mode K)."""
+    rows = [
+        row
+        for row in made.rows
+        if row.detector in PAPER
+        and row.mode in ("K", "-")
+        and (row.group == "paper" or "whole frame, float" in row.images)
+    ]
+    head = ["images", "n", "prevalence", "detector", "TNR", "AUROC (95 %)", "detection accuracy"]
+    head += ["AUPR in", "AUPR out"]
+    lines = [_line(head), _line(["---"] * len(head))]
+    for row in rows:
+        found = row.separation
+        shares = (found.detection_accuracy, found.aupr_in, found.aupr_out)
+        lines.append(
+            _line(
+                [
+                    row.images,
+                    f"{row.inside} + {row.outside}",
+                    f"{row.prevalence:.2f}",
+                    row.detector,
+                    _percent(found.tnr),
+                    _with_interval(row),
+                    *map(_percent, shares),
+                ]
+            )
+        )
+    told = (
+        "Fusions (mode K) are fitted on one half of the very images whose other half they are tested on, as "
+        "the paper's are: an upper bound, not what a device can have."
+    )
+    return "\n\n".join(["# As in the paper", made.subject, _HEADER, told, "\n".join(lines)]) + "\n"
+
+
+def honest_table(made: Evaluation) -> str:
+    """Every set with every detector that has seen no anomaly, or another; changes; thresholds."""
+    rows = [row for row in made.rows if row.mode != "K"]
+    titles = _ordered(row.title for row in rows)
+    sets = _ordered((row.group, row.images) for row in rows)
+    by_key = {(row.images, row.title): row for row in made.rows}
+    parts = [
+        "# Honest",
+        f"{made.subject}. The classifier is right on {made.clean_accuracy:.2%} of the in-distribution cells.",
+        _HEADER,
+        "## AUROC, in per cent",
+        _grid(sets, titles, by_key, _with_interval),
+        "## TNR at a TPR of 95 %",
+        _grid(sets, titles, by_key, lambda row: _percent(row.separation.tnr)),
+        "## Rejected at the threshold that was set on validation cells",
+        _grid(sets, titles, by_key, lambda row: _percent(row.refused)),
+        "## Cells at those thresholds",
+        _thresholds(made, titles),
+        "## Attacks",
+        _attacks(made),
+        "## What knowing the anomaly would gain",
+        _known(sets, by_key),
+        "## Changes by the microscope, as the shipped detector decides",
+        _changes(made),
+        "## An attacker who knows the decision",
+        _adaptive(made),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _attacks(made: Evaluation) -> str:
+    lines = [
+        "| attack | cells attacked | turned | of these rejected by the shipped detector |",
+        "|---|---|---|---|",
+    ]
+    for kept in made.sets:
+        if kept.set.group == "attacks":
+            turned = len(kept.set)
+            refused = 1 - kept.accepted(made.thresholds, SHIPPED).mean() if turned else float("nan")
+            share = turned / kept.set.attempts if kept.set.attempts else float("nan")
+            lines.append(
+                _line(
+                    [kept.set.name, str(kept.set.attempts), f"{_percent(share)} %", f"{_percent(refused)} %"]
+                )
+            )
+    return "\n".join(lines)
+
+
+def _known(sets: Sequence[tuple[str, str]], by_key: Mapping[tuple[str, str], Row]) -> str:
+    lines = ["| images | Mahalanobis [K] | [U] | [0] | LID [K] | [0] |", "|---|---|---|---|---|---|"]
+    titles = ["Mahalanobis [K]", "Mahalanobis [U]", "Mahalanobis [0]", "LID [K]", "LID [0]"]
+    for _, images in sets:
+        found = [by_key.get((images, title)) for title in titles]
+        lines.append(
+            _line([images, *("" if row is None else _percent(row.separation.auroc) for row in found)])
+        )
+    return "\n".join(lines)
+
+
+def _grid(
+    sets: Sequence[tuple[str, str]],
+    detectors: Sequence[str],
+    by_key: Mapping[tuple[str, str], Row],
+    show: Callable[[Row], str],
+) -> str:
+    head = ["images", "n", *detectors]
+    lines = [_line(head), _line(["---"] * len(head))]
+    for _, images in sets:
+        some = next(row for key, row in by_key.items() if key[0] == images)
+        values = [show(by_key[images, d]) if (images, d) in by_key else "" for d in detectors]
+        lines.append(_line([images, str(some.outside), *values]))
+    return "\n".join(lines)
+
+
+def _thresholds(made: Evaluation, titles: Sequence[str]) -> str:
+    lines = [
+        "| detector | clean test cells rejected | accepted under harmless changes, mean |",
+        "|---|---|---|",
+    ]
+    for title in titles:
+        rejected = 1 - made.clean.accepted(made.thresholds, title).mean()
+        harmless = made.harmless_accepted.get(title, float("nan"))
+        lines.append(_line([title, _percent(rejected), _percent(harmless)]))
+    return "\n".join(lines)
+
+
+def _changes(made: Evaluation) -> str:
+    lines = [
+        "| change | severity | n | accuracy | cost | accepted | accuracy of the accepted | |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row.change} | {row.severity} | {row.cells} | {_percent(row.accuracy)} | {100 * row.cost:+.1f} "
+        f"| {_percent(row.accepted)} | {_percent(row.accuracy_of_accepted)} | {row.verdict} |"
+        for row in made.changes
+    ]
+    return "\n".join(lines)
+
+
+def _adaptive(made: Evaluation) -> str:
+    curve = made.curve
+    if curve is None:
+        return "Not attacked."
+    lines = [
+        f"On {curve.cells} cells, right and accepted when clean; the cell only, 8 bit, BIM.",
+        "",
+        "| grey levels | class turned | turned and accepted | the same, by an attack on the whole decision |",
+        "|---|---|---|---|",
+    ]
+    columns = zip(curve.levels, curve.classifier, curve.unnoticed, curve.adaptive, strict=True)
+    lines += [_line([f"{level:g}", *map(_percent, shares)]) for level, *shares in columns]
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _ordered(values: Iterable[Key]) -> list[Key]:
+    """Each once, in the order of their first appearance."""
+    return list(dict.fromkeys(values))
+
+
+def _percent(share: float) -> str:
+    return "" if np.isnan(share) else f"{100 * share:.1f}"
+
+
+def _with_interval(row: Row) -> str:
+    low, high = row.auroc_interval
+    return f"{_percent(row.separation.auroc)} ({_percent(low)}-{_percent(high)})"
