@@ -15,8 +15,10 @@ from torch import Tensor
 from training.detection.mahalanobis import fit_class_conditional, fit_relative
 from training.detection.neighbours import fit_nearest
 from training.detection.observed import Observed
-from training.detection.softmax import energy
+from training.detection.softmax import energy, odin
 from training.detection.subspace import fit_vim
+from training.networks import ResNet
+from training.statistics import to_tensor
 
 detectors = pytest.importorskip("pytorch_ood.detector")
 Draw = Callable[..., tuple[Observed, NDArray[np.int64]]]
@@ -80,3 +82,13 @@ def test_energy(draw: Draw) -> None:
     seen, _ = draw(50, 1)
     expected = detectors.EnergyBased.score(torch.from_numpy(seen.logits)).numpy()
     assert energy(seen) == pytest.approx(-expected, rel=1e-5)
+
+
+def test_odin(network: ResNet, pixels: NDArray[np.uint8]) -> None:
+    """On pixels away from black and white: it does not clamp."""
+    images = pixels // 2 + np.uint8(64)
+    theirs = detectors.ODIN(lambda batch: network(batch)[0], eps=0.01, temperature=10.0)
+    expected = -theirs.predict(to_tensor(images)).detach().numpy()
+    found = 1 / (1 + np.exp(-odin(network, images, 10.0, 0.01)))
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert np.ptp(found) > 100 * 1e-4
