@@ -48,7 +48,7 @@ def fit_branch_minimum(validation: Array) -> Fused:
     return lambda confidences: np.asarray(((confidences - mean) / deviation).min(axis=1))
 
 
-def fit_p_values(validation: Array) -> Fused:
+def fit_p_values(validation: Array) -> Callable[[Array], Array]:
     """Empirical p-value of every layer, 1 / (M + 1) to 1: returns a function of [N, L] to [N, L].
 
     (1 + number of validation cells [M, L] that are no higher) / (M + 1): for a new in-distribution cell it is

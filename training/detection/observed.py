@@ -51,16 +51,16 @@ def observe(network: ResNet | VGG, images: NDArray[np.uint8], *, progress: str |
     """Run a network over images, in the blocks that the reference uses.
 
     Args:
-        network: in evaluation mode, on any device.
+        network: in evaluation mode, on any device; its parameters' type decides the arithmetic.
         images: uint8 [N, S, S, 3] RGB, N at least 1.
         progress: what to call the work on a progress bar; None for no bar.
     """
-    device = next(network.parameters()).device
+    parameter = next(network.parameters())
     logits, features = [], []
     starts = range(0, len(images), BLOCK)
     with click.progressbar(starts, label=progress, hidden=progress is None, file=sys.stderr) as bar:
         for start in bar:
-            out, layers = network(to_tensor(images[start : start + BLOCK]).to(device))
+            out, layers = network(to_tensor(images[start : start + BLOCK]).to(parameter))
             logits.append(out.float().cpu().numpy())
             features.append([layer.float().cpu().numpy() for layer in layers])
     stacked = tuple(np.concatenate(layer) for layer in zip(*features, strict=True))

@@ -83,6 +83,8 @@ def test_no_cell_is_left_out_of_the_batches(draw: Draw) -> None:
     clean, _ = draw(59, 0)
     assert np.isfinite(twin_batch_lid(clean, clean, k=5, batch=20)).all()
     assert twin_batch_lid(clean, clean, k=5, batch=20).shape == (59, 2)
+    # None is smaller than asked for: three of 15 would have too few neighbours.
+    assert twin_batch_lid(clean.take(slice(0, 45)), clean.take(slice(0, 45)), k=19, batch=20).shape == (45, 2)
     few, _ = draw(7, 0)
     assert twin_batch_lid(few, few, k=5, batch=20).shape == (7, 2)
 

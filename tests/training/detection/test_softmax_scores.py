@@ -94,19 +94,35 @@ def test_odin_is_the_slow_implementation(network: ResNet, pixels: NDArray[np.uin
         assert score == pytest.approx(float((moved[0] - moved[1]).abs()), rel=1e-3, abs=1e-5)
 
 
-def test_odin_moves_saturated_images_and_no_unseen_pixel() -> None:
-    """The log-probability's gradient is 0 at a margin of 60, and the sign of 0 must not be 1."""
+def test_odin_moves_saturated_images() -> None:
+    """The log-probability's gradient is 0 at a margin of 48."""
     weights = np.zeros((2, 12))
-    weights[0, :6] = 40.0  # on half of the pixels; the others have gradient 0
-    weights[1, 6] = 1.0
-    images = np.full((1, 2, 2, 3), 51, np.uint8)  # 0.2
-    linear = Linear(weights)
-    (found,) = odin(linear, images, 1.0, EPSILON)  # type: ignore[arg-type]
+    weights[0, :6], weights[1, 6] = 40.0, 1.0
+    grey = np.full((1, 2, 2, 3), 51, np.uint8)  # 0.2
+    (found,) = odin(Linear(weights), grey, 1.0, EPSILON)  # type: ignore[arg-type]
     assert found == pytest.approx(6 * 40 * (0.2 + EPSILON) - (0.2 - EPSILON), rel=1e-6)
-    weights[1, 6:] = 1.0
-    weights[0, 6:] = 1.0  # a gradient of exactly 0 on pixels that both logits see
-    (blind,) = odin(Linear(weights), images, 1.0, EPSILON)  # type: ignore[arg-type]
-    assert blind == pytest.approx(6 * 40 * (0.2 + EPSILON), rel=1e-6)
+
+
+class Valley(nn.Module):
+    """A margin of 5 and a gradient of 0 at a grey of 51; more, whichever way a pixel moves."""
+
+    layers = ("only",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bottom = nn.Parameter(torch.tensor(51.0) / 255)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        rise = (image - self.bottom).square().flatten(1).sum(dim=1)
+        logits = torch.stack([5 + 1000 * rise, 0 * rise], dim=1)
+        return logits, (logits,)
+
+
+def test_odin_moves_nothing_without_a_gradient() -> None:
+    grey = np.full((2, 2, 2, 3), 51, np.uint8)
+    grey[1, 0, 0, 0] = 102
+    found = odin(Valley(), grey, 1.0, EPSILON)  # type: ignore[arg-type]
+    assert found == pytest.approx([5, 5 + 1000 * (0.2 + EPSILON) ** 2], rel=1e-6)
 
 
 def test_odin_stays_inside_the_image() -> None:
