@@ -48,7 +48,7 @@ def fit_branch_minimum(validation: Array) -> Fused:
     return lambda confidences: np.asarray(((confidences - mean) / deviation).min(axis=1))
 
 
-def fit_p_values(validation: Array) -> Fused:
+def fit_p_values(validation: Array) -> Callable[[Array], Array]:
     """Empirical p-value of every layer, 1 / (M + 1) to 1: returns a function of [N, L] to [N, L].
 
     (1 + number of validation cells [M, L] that are no higher) / (M + 1): for a new in-distribution cell it is
@@ -99,7 +99,7 @@ def log_fisher(p_values: Array) -> Array:
     """Logarithm of Fisher's combined p-value of independent p-values: [N, L] in (0, 1] to [N].
 
     The tail of a chi-squared variable with 2 L degrees of freedom is exp(-x/2) times the sum over j < L of
-    (x/2)^j / j!; its logarithm is summed as such, so that it does not underflow, nor saturate as 1 - cdf does.
+    (x/2)^j / j!; its logarithm is summed as such, so that it neither underflows nor saturates.
     """
     half = _statistic(p_values)[:, None] / 2
     powers = np.arange(p_values.shape[1])

@@ -61,16 +61,16 @@ def observe(network: ResNet | VGG, images: Images, *, progress: str | None = Non
     """Run a network over images, in the blocks that the reference uses.
 
     Args:
-        network: in evaluation mode, on any device.
+        network: in evaluation mode, on any device; its parameters' type decides the arithmetic.
         images: [N, S, S, 3] RGB, as Observed has them, N at least 1.
         progress: what to call the work on a progress bar; None for no bar.
     """
-    device = next(network.parameters()).device
+    parameter = next(network.parameters())
     logits, features = [], []
     starts = range(0, len(images), BLOCK)
     with click.progressbar(starts, label=progress, hidden=progress is None, file=sys.stderr) as bar:
         for start in bar:
-            out, layers = network(as_input(images[start : start + BLOCK]).to(device))
+            out, layers = network(as_input(images[start : start + BLOCK]).to(parameter))
             logits.append(out.float().cpu().numpy())
             features.append([layer.float().cpu().numpy() for layer in layers])
     stacked = tuple(np.concatenate(layer) for layer in zip(*features, strict=True))
