@@ -1,0 +1,141 @@
+"""The whole evaluation, once, of a small run on simulated cells; then what it left is looked at."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from edge_runtime.errors import SourceError
+from training.__main__ import main
+from training.evaluation import evaluate as room
+from training.evaluation.attacked import ATTACKS
+from training.evaluation.changes import CHANGES, SEVERITIES
+from training.evaluation.evaluate import LEVELS, load_subject
+from training.evaluation.failures import FAILURES
+from training.evaluation.kept import load_kept
+from training.evaluation.plots import FIGURES
+from training.evaluation.rows import check_possible
+
+pytestmark = pytest.mark.slow
+
+LIMIT = 40
+
+
+def command(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def out(calibrated: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluated")
+    made = command("--run", calibrated, "--out", folder, "--limit", LIMIT, "--cache", cache)
+    assert made.exit_code == 0, made.output
+    assert all(Path(line).exists() for line in made.stdout.splitlines())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(out: Path) -> dict[str, Any]:
+    return json.loads((out / "results.json").read_text())
+
+
+def test_every_plot_is_drawn(out: Path) -> None:
+    assert {path.stem for path in (out / "plots").iterdir()} == set(FIGURES)
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in (out / "plots").iterdir())
+
+
+def test_every_set_has_a_row_of_every_detector(results: dict[str, Any]) -> None:
+    rows = {(row["images"], row["detector"], row["mode"]): row for row in results["rows"]}
+    detectors = {(detector, mode) for _, detector, mode in rows if mode != "K"}
+    assert {("shipped", "0"), ("Mahalanobis", "0"), ("Mahalanobis", "U"), ("ODIN", "-")} <= detectors
+    turned = {name for name, counts in results["attacks"].items() if counts["turned"] >= 2}
+    assert set(results["attacks"]) == {attack.name for attack in ATTACKS}
+    assert "BIM 8/255, cell only, 8 bit" in turned
+    for images in {"binary, made anew", "simulated strangers", *FAILURES, *turned}:
+        for detector, mode in detectors:
+            row = rows[images, detector, mode]
+            check_possible(images, row["separation"])
+            assert row["inside"] == LIMIT
+            low, high = row["auroc_interval"]
+            assert 0 <= low <= high <= 1
+    known = rows["half the scale", "Mahalanobis", "K"]
+    assert known["outside"] == LIMIT // 2
+
+
+def test_every_change_is_judged(results: dict[str, Any]) -> None:
+    found = [(row["change"], row["severity"]) for row in results["changes"]]
+    assert found == [(change, severity) for change in CHANGES for severity in SEVERITIES]
+    assert {row["verdict"] for row in results["changes"]} <= {"harmless", "harmful", ""}
+    assert set(results["harmless_accepted"]) >= {"shipped [0]", "Mahalanobis [0]", "softmax margin"}
+
+
+def test_an_attacker_who_knows_more_is_no_weaker(results: dict[str, Any]) -> None:
+    curve = results["adaptive"]
+    assert curve["levels"] == list(LEVELS)
+    assert curve["adaptive"] == sorted(curve["adaptive"])
+    assert all(a >= u for a, u in zip(curve["adaptive"], curve["unnoticed"], strict=True))
+    assert all(t >= u for t, u in zip(curve["classifier"], curve["unnoticed"], strict=True))
+    assert curve["adaptive"][-1] > curve["adaptive"][0]
+
+
+def test_tables_hold_the_rows(out: Path, results: dict[str, Any]) -> None:
+    paper, honest = (out / "paper.md").read_text(), (out / "honest.md").read_text()
+    assert "| binary, made anew | 40 + 40 | 0.50 | softmax margin |" in paper
+    assert "cell only" not in paper
+    for name in (*FAILURES, *CHANGES, "BIM 2/255, cell only, 8 bit", "40 test cells"):
+        assert name in honest
+    shares = [row["kept"] for row in results["rows"] if row["detector"] == "shipped"]
+    assert f"| shipped [0] | {100 * (1 - shares[0]):.1f} |" in honest
+
+
+def test_a_set_holds_what_was_made(out: Path, results: dict[str, Any]) -> None:
+    kept = load_kept(out / "cache", "BIM 8/255, cell only, 8 bit")
+    assert kept is not None
+    assert kept.set.attempts == results["attacks"][kept.set.name]["attacked"]
+    assert not kept.right.any()  # every one of them is turned
+    assert kept.set.images.dtype == np.uint8
+    floats = load_kept(out / "cache", "DeepFool, whole frame, float")
+    assert floats is not None
+    assert floats.set.images.dtype == np.float32
+
+
+def test_what_was_cut_off_goes_on(
+    out: Path, calibrated: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "evaluated"
+    shutil.copytree(out, folder)
+    (folder / "cache" / "two-cells.npz").unlink()
+    damaged = folder / "cache" / "no-cell.npz"
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    made = []
+    job = room._done
+
+    def counted(*arguments: Any) -> object:
+        if load_kept(arguments[1], arguments[0].name) is None:
+            made.append(arguments[0].name)
+        return job(*arguments)
+
+    monkeypatch.setattr(room, "_done", counted)
+    again = command("--run", calibrated, "--out", folder, "--limit", LIMIT, "--cache", cache, "--resume")
+    assert again.exit_code == 0, again.output
+    assert made == ["two cells", "no cell"]
+    assert (folder / "results.json").read_text() == (out / "results.json").read_text()
+
+
+def test_another_evaluation_is_not_overwritten(out: Path, calibrated: Path, cache: Path) -> None:
+    subject = load_subject(calibrated, cache=cache)
+    with pytest.raises(SourceError, match="holds an evaluation already; go on with --resume"):
+        room.evaluate(subject, out, limit=LIMIT)
+    with pytest.raises(SourceError, match="with other settings; take another --out"):
+        room.evaluate(subject, out, limit=LIMIT + 1, resume=True)
+
+
+def test_unknown_rows_are_refused(calibrated: Path, tmp_path: Path) -> None:
+    wrong = command("--run", calibrated, "--out", tmp_path / "x", "--rows", "paper,colour")
+    assert wrong.exit_code == 2
+    assert "choose among paper,strangers,failures,changes,attacks" in wrong.output
+    assert not (tmp_path / "x").exists()
