@@ -1,0 +1,119 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from edge_runtime.decision import Decisions, Detector, decide
+from edge_runtime.errors import SourceError
+from training.attacks.gradient_sign import bim
+from training.attacks.objectives import all_of, both, misclassified, undetected
+from training.attacks.problem import Problem
+from training.reference import score_at
+
+
+def deployed(model: Any, detector: Detector, images: Tensor) -> Decisions:
+    scored = score_at(model.network, model.gaussians, images.clone(), detector.epsilon)
+    return decide(detector, scored.logits.numpy(), scored.confidences.numpy())
+
+
+def test_misclassified_is_the_margin_of_the_best_other_class(model: Any) -> None:
+    logits = model.network(model.images)[0].detach()
+    margins = misclassified(model.network, torch.tensor([0, 1, 2, 0, 1, 2, 0, 1]))(model.images)
+    for row, true, margin in zip(logits.tolist(), [0, 1, 2, 0, 1, 2, 0, 1], margins.tolist(), strict=True):
+        others = [value for place, value in enumerate(row) if place != true]
+        assert margin == pytest.approx(max(others) - row[true], abs=1e-6)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.01])
+def test_undetected_is_the_deployed_score_over_its_threshold(epsilon: float, model: Any) -> None:
+    score = deployed(model, replace(model.detector, epsilon=epsilon), model.images).score
+    detector = replace(model.detector, epsilon=epsilon, threshold=float(sorted(score)[4]) - 1e-4)
+    decided = deployed(model, detector, model.images)
+    with torch.no_grad():
+        excess = undetected(model.network, model.gaussians, detector)(model.images)
+    assert excess.tolist() == pytest.approx((decided.score - detector.threshold).tolist(), abs=1e-5)
+    assert (excess > 0).tolist() == (~decided.rejected).tolist()
+    assert 0 < decided.rejected.sum() < 8
+
+
+def test_a_detector_of_some_layers_uses_those(model: Any) -> None:
+    detector = replace(model.detector, layers=("layer3", "stem"), weights=(0.5, 0.25))
+    scored = score_at(model.network, model.gaussians, model.images.clone(), 0)
+    places = [model.network.layers.index(name) for name in detector.layers]
+    expected = decide(detector, scored.logits.numpy(), scored.confidences.numpy()[:, places]).score
+    excess = undetected(model.network, model.gaussians, detector)(model.images)
+    assert excess.tolist() == pytest.approx((expected - detector.threshold).tolist(), abs=1e-5)
+
+
+def test_the_gradient_without_perturbation_is_the_scores(model: Any) -> None:
+    objective = undetected(model.network, model.gaussians, model.detector)
+    _, gradient = Problem(objective, model.images).linearise(model.images)
+    step = 1e-3 * gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    with torch.no_grad():
+        slope = (objective(model.images + step) - objective(model.images - step)) / 2e-3
+    assert slope.tolist() == pytest.approx(gradient.flatten(1).norm(dim=1).tolist(), rel=0.05)
+
+
+def test_the_gradient_with_perturbation_is_taken_at_the_perturbed_images(model: Any) -> None:
+    """BPDA: the sum over layers of each layer's gradient at its own perturbed image."""
+    detector = replace(model.detector, epsilon=0.01)
+    _, found = Problem(undetected(model.network, model.gaussians, detector), model.images).linearise(
+        model.images
+    )
+    scored = score_at(model.network, model.gaussians, model.images.clone(), 0.01)
+    expected = torch.zeros_like(model.images)
+    for number, name in enumerate(detector.layers):
+        alone = replace(model.detector, layers=(name,), weights=(detector.weights[number],))
+        shifted = scored.perturbed[:, number]
+        objective = undetected(model.network, model.gaussians, alone)
+        expected += Problem(objective, shifted).linearise(shifted)[1]
+    assert torch.allclose(found, expected, atol=1e-5 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.01])
+def test_the_adaptive_attack_succeeds_only_where_the_class_is_wrong_and_accepted(
+    epsilon: float, model: Any
+) -> None:
+    start = deployed(model, replace(model.detector, epsilon=epsilon), model.images).score
+    detector = replace(model.detector, epsilon=epsilon, threshold=float(sorted(start)[3]))
+    wrong = misclassified(model.network, model.labels)
+    accepted = undetected(model.network, model.gaussians, detector)
+    found = bim(both(wrong, accepted, scales=(0.5, 2.0)), model.images, 0.05, steps=8, eight_bit=True)
+    decided = deployed(model, detector, found.images)
+    assert found.succeeded.any()
+    assert (decided.label != model.labels.numpy())[found.succeeded.numpy()].all()
+    assert not decided.rejected[found.succeeded.numpy()].any()
+
+
+def test_all_of_is_the_least_in_units_of_the_scales(images: Tensor) -> None:
+    one = all_of(lambda x: x[:, 0, 0, 0] * 0 + 4, lambda x: x[:, 0, 0, 0] * 0 + 3, scales=(2, 1))
+    assert one(images).tolist() == [2, 2, 2, 2]
+    three = all_of(*(lambda x, v=v: x[:, 0, 0, 0] * 0 + v for v in (1.0, -1.0, 2.0)))
+    assert three(images).tolist() == [-1, -1, -1, -1]
+
+
+@pytest.mark.parametrize("scales", [(1,), (1, 0), (1, -1)])
+def test_scales_that_cannot_be_are_refused(scales: tuple[float, ...]) -> None:
+    with pytest.raises(SourceError, match="scale above 0"):
+        all_of(lambda x: x, lambda x: x, scales=scales)
+    with pytest.raises(SourceError, match="at least one"):
+        all_of()
+
+
+def test_networks_labels_and_layers_that_do_not_fit_are_refused(model: Any) -> None:
+    with pytest.raises(SourceError, match=r"give integers \[N\]"):
+        misclassified(model.network, torch.zeros(8))
+    with pytest.raises(SourceError, match="3 labels for 8 images"):
+        misclassified(model.network, torch.tensor([0, 1, 2]))(model.images)
+    with pytest.raises(SourceError, match="a class below 3"):
+        misclassified(model.network, torch.full((8,), 3))(model.images)
+    with pytest.raises(SourceError, match="layer9"):
+        undetected(model.network, model.gaussians, replace(model.detector, layers=("stem", "layer9")))
+    model.network.train()
+    try:
+        with pytest.raises(SourceError, match="training mode"):
+            misclassified(model.network, model.labels)
+    finally:
+        model.network.eval()

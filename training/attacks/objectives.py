@@ -1,0 +1,124 @@
+"""What an attack can want: another class, acceptance by the detector, or several things at once."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from edge_runtime.decision import Detector
+from edge_runtime.errors import SourceError
+from training.attacks.problem import Objective
+from training.gaussians import LayerGaussian
+from training.networks import VGG, ResNet
+from training.reference import Layer
+
+
+def misclassified(network: ResNet | VGG, labels: Tensor) -> Objective:
+    """The largest logit of another class less that of the true class (Carlini & Wagner 2017, f_6).
+
+    Args:
+        network: in evaluation mode.
+        labels: integers [N], the true classes of the images the objective will be asked about.
+    """
+    _check_network(network)
+    if labels.dim() != 1 or labels.is_floating_point():
+        raise SourceError(f"labels are {labels.dtype} {list(labels.shape)}; give integers [N]")
+
+    def margin(images: Tensor) -> Tensor:
+        logits, _ = network(images)
+        if len(labels) != len(images) or not bool(((labels >= 0) & (labels < logits.shape[1])).all()):
+            raise SourceError(
+                f"{len(labels)} labels for {len(images)} images; give each a class below {logits.shape[1]}"
+            )
+        true = labels.to(images.device, torch.int64)[:, None]
+        others = logits.scatter(1, true, -torch.inf)
+        margins: Tensor = others.amax(dim=1) - logits.gather(1, true)[:, 0]
+        return margins
+
+    return margin
+
+
+def undetected(
+    network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], detector: Detector
+) -> Objective:
+    """The deployed score less its threshold, M* - rho: an image is accepted where it is greater than 0.
+
+    With the detector's epsilon 0 this is differentiable as it stands. Otherwise each layer's perturbed image
+    (eq. 3 of the paper) is computed anew, and its gradient is passed on to the image as it is: the step along
+    the sign, and its clipping, count as the identity (BPDA, Athalye et al. 2018, section 4.1).
+
+    Args:
+        network: in evaluation mode.
+        gaussians: per layer of the detector.
+        detector: layer weights, epsilon and threshold.
+    """
+    _check_network(network)
+    missing = [n for n in detector.layers if n not in network.layers or n not in gaussians]
+    if missing:
+        raise SourceError(f"no Gaussian or no feature for {', '.join(missing)}; fit the detector's layers")
+    parameter = next(network.parameters())
+    layers = [Layer(gaussians[name], parameter) for name in detector.layers]
+    places = [network.layers.index(name) for name in detector.layers]
+
+    def nearest(images: Tensor) -> list[Tensor]:
+        _, features = network(images)
+        return [layer.distances(features[p]).amin(dim=1) for layer, p in zip(layers, places, strict=True)]
+
+    def excess(images: Tensor) -> Tensor:
+        if detector.epsilon == 0:
+            distances = nearest(images)
+        else:
+            distances = [
+                nearest(shifted)[number]
+                for number, shifted in enumerate(_perturbed(nearest, images, detector.epsilon))
+            ]
+        confidences = -torch.stack(distances, dim=1)
+        # As the device: the sum over layers in float64. The difference is small enough for float32.
+        weights = torch.tensor(detector.weights, dtype=torch.float64, device=images.device)
+        score = confidences.double() @ weights + detector.bias
+        return (score - detector.threshold).to(images.dtype)
+
+    return excess
+
+
+def all_of(*objectives: Objective, scales: Sequence[float] | None = None) -> Objective:
+    """Succeeds only where every objective does: the least of them, each divided by its scale.
+
+    Args:
+        objectives: at least one.
+        scales: one per objective, greater than 0, what counts as much of it (such as its spread over cells):
+            the attack works on whichever is furthest behind. All 1 if None.
+    """
+    divisors = [1.0] * len(objectives) if scales is None else list(scales)
+    if not objectives or len(divisors) != len(objectives) or not all(s > 0 for s in divisors):
+        raise SourceError(
+            f"{len(objectives)} objectives with scales {divisors}; give at least one, each a scale above 0"
+        )
+
+    def least(images: Tensor) -> Tensor:
+        values = [o(images) / s for o, s in zip(objectives, divisors, strict=True)]
+        return torch.stack(values, dim=1).amin(dim=1)
+
+    return least
+
+
+def both(first: Objective, second: Objective, scales: tuple[float, float] = (1.0, 1.0)) -> Objective:
+    """`all_of` two: for the adaptive attack, another class that the detector accepts."""
+    return all_of(first, second, scales=scales)
+
+
+def _perturbed(nearest: Callable[[Tensor], list[Tensor]], images: Tensor, epsilon: float) -> Iterator[Tensor]:
+    """Per layer the perturbed image (eq. 3), whose gradient is passed on to the image unchanged."""
+    leaf = images.detach().requires_grad_()
+    with torch.enable_grad():  # also where the caller wants no gradient: the image itself depends on this one
+        distances = nearest(leaf)
+        gradients = [torch.autograd.grad(d.sum(), leaf, retain_graph=True)[0] for d in distances]
+    for gradient in gradients:
+        shifted = (leaf.detach() - epsilon * gradient.sign()).clamp(0, 1)
+        # Exactly the device's image, plus a zero that carries the gradient.
+        yield shifted + (images - images.detach())
+
+
+def _check_network(network: ResNet | VGG) -> None:
+    if network.training:
+        raise SourceError("the network is in training mode; call eval() first, as the device decides with it")
