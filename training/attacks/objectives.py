@@ -81,6 +81,23 @@ def undetected(
     return excess
 
 
+def sure(network: ResNet | VGG, detector: Detector) -> Objective:
+    """The margin less the least one: an image passes the second test where it is greater than 0.
+
+    Args:
+        network: in evaluation mode.
+        detector: the least margin.
+    """
+    _check_network(network)
+
+    def excess(images: Tensor) -> Tensor:
+        largest = network(images)[0].topk(2, dim=1).values
+        margins: Tensor = largest[:, 0] - largest[:, 1]
+        return margins - detector.least_margin
+
+    return excess
+
+
 def all_of(*objectives: Objective, scales: Sequence[float] | None = None) -> Objective:
     """Succeeds only where every objective does: the least of them, each divided by its scale.
 

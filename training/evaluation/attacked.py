@@ -7,16 +7,18 @@ in 8 bit.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from training.attacks.carlini_wagner import carlini_wagner
-from training.attacks.common import Attacked, Objective, foreground
 from training.attacks.deepfool import deepfool
 from training.attacks.gradient_sign import bim, fgsm
 from training.attacks.objectives import misclassified
+from training.attacks.problem import Attacked, Objective, foreground
 from training.detection.observed import Images, in_eight_bit
 from training.evaluation.imagesets import ImageSet
 from training.networks import VGG, ResNet
@@ -25,6 +27,7 @@ from training.statistics import to_tensor
 
 GREY_LEVEL = 1 / 255
 BIM_STEPS = 10
+_CW: dict[str, int] = {"steps": 60, "searches": 4}  # a tenth of the authors': hours otherwise
 
 Run = Callable[[Objective, Tensor, Tensor | None, bool], Attacked]
 
@@ -61,7 +64,7 @@ def bim_run(levels: float, steps: int = BIM_STEPS) -> Run:
         images,
         levels * GREY_LEVEL,
         steps=steps,
-        step_size=levels * GREY_LEVEL / 4,
+        step=levels * GREY_LEVEL / 4,
         mask=mask,
         eight_bit=eight_bit,
     )
@@ -72,7 +75,7 @@ def _deepfool(objective: Objective, images: Tensor, mask: Tensor | None, eight_b
 
 
 def _cw(objective: Objective, images: Tensor, mask: Tensor | None, eight_bit: bool) -> Attacked:
-    return carlini_wagner(objective, images, mask=mask, eight_bit=eight_bit)
+    return carlini_wagner(objective, images, price=1.0, **_CW, mask=mask, eight_bit=eight_bit)
 
 
 ATTACKS = (
@@ -100,7 +103,9 @@ def attacked_set(network: ResNet | VGG, cells: ImageSet, attack: Attack) -> Imag
     """
     some = np.arange(max(1, round(len(cells) * attack.share)))
     images, labels = to_tensor(cells.pixels[some]), torch.from_numpy(cells.labels[some])
-    kept, turned, tried = [], [], 0
+    kept: list[Images] = []
+    turned: list[NDArray[np.int64]] = []
+    tried = 0
     for start in range(0, len(some), BLOCK):
         block, truth = images[start : start + BLOCK], labels[start : start + BLOCK]
         with torch.no_grad():
@@ -118,7 +123,7 @@ def attacked_set(network: ResNet | VGG, cells: ImageSet, attack: Attack) -> Imag
     return ImageSet(
         name=attack.name,
         group="attacks",
-        images=np.concatenate(kept) if kept else cells.pixels[:0],
+        images=cast("Images", np.concatenate(kept)) if kept else cells.pixels[:0],
         patients=cells.patients[chosen],
         labels=cells.labels[chosen],
         attempts=tried,

@@ -65,5 +65,5 @@ def model() -> Model:
         name: fit_gaussian(Moments.of(f.numpy(), fake, 3), name)
         for name, f in zip(network.layers, features, strict=True)
     }
-    detector = Detector(network.layers, 0.0, (0.01, 0.03, 0.02, 0.01, 0.02), 1.5, -3.0)
+    detector = Detector(network.layers, 0.0, (0.01, 0.03, 0.02, 0.01, 0.02), 1.5, -3.0, 0.5)
     return Model(network, gaussians, detector, images[:8], labels[:8])
