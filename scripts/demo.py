@@ -7,15 +7,13 @@ import argparse
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from edge_runtime.boxes import best_match
-from edge_runtime.simulator import PARASITIZED_KINDS, RED_CELL_KINDS, SimulatedObject, simulate_field
-from edge_runtime.slide import CellReading, FieldReading, SlideRecord
+from edge_runtime.slide import CellReading, SlideRecord
+from scripts.compare_simulated import truth_table
 
 CELLS = "simulated:slides=48,fields=1"  # what the network learns from; the slide that is read is none of them
 EPOCHS = 12
@@ -26,7 +24,6 @@ COLOURS = {  # BGR, as in the report
     "rejected": (61, 56, 51),
     "not-judged": (160, 160, 160),
 }
-COLUMNS = ("true", "free", "found", "right", "wrong", "rejected", "not judged")
 
 
 def main() -> None:
@@ -48,7 +45,7 @@ def main() -> None:
     _command("-m", "edge_runtime.cli", "verify", bundle)
     source = f"simulated:fields={options.fields},seed={options.seed}"
     _command("-m", "edge_runtime.cli", "read", source, "--bundle", bundle, "--slide", "demo", "--out", slide)
-    print(f"\nThe truth of the slide beside what was read\n{truth_table(Path(slide), options.seed)}")
+    print(f"\nThe truth of the slide beside what was read\n{truth_table(Path(slide))}")
     draw_field(Path(slide), options.folder / "field.jpg")
     print(f"\nOpen {slide}/report.html in a browser; {options.folder}/field.jpg is one field of it.")
 
@@ -57,22 +54,6 @@ def _command(*arguments: str) -> None:
     shown = " ".join(arguments).replace("-m edge_runtime.cli", "cellgate")
     print(f"\n$ {shown if shown.startswith('cellgate') else f'python {shown}'}", flush=True)
     subprocess.run([sys.executable, *arguments], check=True)
-
-
-def truth_table(slide: Path, seed: int) -> str:
-    """One line per kind of object: how many there are, were found, and what was said of them."""
-    counts: dict[str, Counter[str]] = {}
-    with SlideRecord.open(slide / "slide.sqlite") as record:
-        for field in record.fields():
-            truth = simulate_field(seed, field.number - 1).objects
-            for true, cell in _pairs(truth, field):
-                counts.setdefault(true.kind, Counter()).update(_outcome(true, cell))
-    head = "".join(f"{name:>12}" for name in ("", *COLUMNS))
-    rows = [
-        f"{kind:>12}" + "".join(f"{counts[kind][name]:>12}" for name in COLUMNS)
-        for kind in sorted(counts, key=_order)
-    ]
-    return "\n".join([head, *rows, "", *_summary(counts)])
 
 
 def draw_field(slide: Path, picture: Path) -> None:
@@ -92,49 +73,6 @@ def draw_field(slide: Path, picture: Path) -> None:
 def _variety(cells: tuple[CellReading, ...]) -> tuple[int, int]:
     rejected = sum(cell.status == "rejected" for cell in cells)
     return len({cell.status for cell in cells}), rejected
-
-
-def _order(kind: str) -> tuple[bool, str]:
-    return kind not in RED_CELL_KINDS, kind
-
-
-def _pairs(
-    truth: tuple[SimulatedObject, ...], field: FieldReading
-) -> list[tuple[SimulatedObject, CellReading | None]]:
-    """Each true object with the reading that overlaps it best, if any does by half."""
-    return [(true, best_match(true.box, field.cells)) for true in truth]
-
-
-def _outcome(true: SimulatedObject, cell: CellReading | None) -> list[str]:
-    told = ["true"]
-    if true.free:
-        told += ["free"] + (["free found"] if cell else [])
-    if cell is None:
-        return told
-    told.append("found")
-    if cell.status in ("rejected", "not-judged"):
-        return [*told, cell.status.replace("-", " ")]
-    expected = "parasitized" if true.kind in PARASITIZED_KINDS else "uninfected"
-    return [*told, "right" if true.kind in RED_CELL_KINDS and cell.status == expected else "wrong"]
-
-
-def _summary(counts: dict[str, Counter[str]]) -> list[str]:
-    red = sum((c for kind, c in counts.items() if kind in RED_CELL_KINDS), Counter())
-    other = sum((c for kind, c in counts.items() if kind not in RED_CELL_KINDS), Counter())
-    accepted = red["right"] + red["wrong"]
-    return [
-        f"red cells that stand free, found          {_share(red['free found'], red['free'])}",
-        f"accepted red cells with the right class   {_share(red['right'], accepted)}",
-        f"red cells rejected, of those judged       {_share(red['rejected'], accepted + red['rejected'])}",
-        (
-            "white cells, platelets, debris rejected   "
-            f"{_share(other['rejected'], other['rejected'] + other['wrong'])}"
-        ),
-    ]
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:6.1%}  ({part} of {whole})" if whole else "  none"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from training.attacks.carlini_wagner import carlini_wagner
@@ -104,7 +103,7 @@ def attacked_set(network: ResNet | VGG, cells: ImageSet, attack: Attack) -> Imag
     some = np.arange(max(1, round(len(cells) * attack.share)))
     images, labels = to_tensor(cells.pixels[some]), torch.from_numpy(cells.labels[some])
     kept: list[Images] = []
-    turned: list[NDArray[np.int64]] = []
+    turned = [np.zeros(0, np.int64)]
     tried = 0
     for start in range(0, len(some), BLOCK):
         block, truth = images[start : start + BLOCK], labels[start : start + BLOCK]
@@ -119,7 +118,7 @@ def attacked_set(network: ResNet | VGG, cells: ImageSet, attack: Attack) -> Imag
         kept.append(_as_images(made.images[made.succeeded], eight_bit=attack.eight_bit))
         turned.append(chosen)
         tried += len(block)
-    chosen = np.concatenate(turned) if turned else np.zeros(0, np.int64)
+    chosen = np.concatenate(turned)
     return ImageSet(
         name=attack.name,
         group="attacks",
