@@ -21,11 +21,11 @@ def carlini_wagner(
     mask: Tensor | None = None,
     eight_bit: bool = False,
 ) -> Attacked:
-    """CW-L2 (Carlini & Wagner 2017, section V.B), for an objective f to be raised above kappa.
+    """CW-L2 (Carlini & Wagner 2017, section VI.A), for an objective f to be raised above kappa.
 
     Minimises |x' - x|^2 + c max(kappa - f(x'), 0) over w, with x' = (tanh w + 1) / 2, by Adam. The price c is
     multiplied by 10 until an image succeeds, then halved into between the least price that succeeded and the
-    largest that did not (ibid., section VI.A). With eight_bit, f and the distance are those of the rounded
+    largest that did not. With eight_bit, f and the distance are those of the rounded
     image. Each image's nearest success comes back; one without any comes back as it was.
 
     Args:

@@ -37,7 +37,7 @@ def bim(
     mask: Tensor | None = None,
     eight_bit: bool = False,
 ) -> Attacked:
-    """The basic iterative method from the image itself (Kurakin et al. 2017, eq. 2).
+    """The basic iterative method from the image itself (Kurakin et al. 2017, section 2.2).
 
     The strongest of all iterates is handed back, image by image.
 
@@ -66,7 +66,7 @@ def pgd(
     mask: Tensor | None = None,
     eight_bit: bool = False,
 ) -> Attacked:
-    """`bim` from random images within epsilon (Madry et al. 2018, eq. 3 and section 4).
+    """`bim` from random images within epsilon (Madry et al. 2018, section 2.1).
 
     The strongest iterate of all restarts is handed back, image by image; no restart follows once all images
     have succeeded.
