@@ -71,7 +71,7 @@ def score_images(
     parameter = next(network.parameters())
     layers = [Layer(gaussians[name], parameter) for name in network.layers]
     # Two copies of the input would share no graph, so one forward pass serves all layers' gradients.
-    inputs = images.to(parameter).requires_grad_()
+    inputs = images.to(parameter).detach().requires_grad_()
     logits, features = network(inputs)
     distances, gradients, perturbed, confidences = [], [], [], []
     for number, layer in enumerate(layers):
