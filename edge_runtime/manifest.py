@@ -102,6 +102,7 @@ class Provenance:
 
     Attributes:
         network: name of the architecture.
+        trained_on: the cells it learned from, in words.
         cells_digest: sha256 over the cells.
         split_digest: sha256 over the split.
         seed: of the training run.
@@ -110,6 +111,7 @@ class Provenance:
     """
 
     network: str
+    trained_on: str
     cells_digest: str
     split_digest: str
     seed: int

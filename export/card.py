@@ -18,7 +18,8 @@ def model_card(manifest: Manifest) -> str:
 Says of a cell from a Giemsa-stained thin blood film: {", ".join(manifest.classes)}, or rejected.
 
 ## What it is
-- Network: {made.network}, {manifest.input.size}x{manifest.input.size} RGB, black outside the cell.
+- Network: {made.network}, trained on {made.trained_on}.
+- Input: {manifest.input.size}x{manifest.input.size} RGB, black outside the cell.
 - Rejection: Mahalanobis confidence over {len(detector.layers)} layers ({weights}), bias {detector.bias:.4g},
   epsilon {detector.epsilon:g}, accepted at {detector.threshold:.4g} or above, if the two largest logits
   are at least {detector.least_margin:.4g} apart.

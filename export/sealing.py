@@ -43,6 +43,7 @@ from training.gaussians import LayerGaussian
 from training.networks import VGG, ResNet
 from training.reference import Reference, score_at, score_images
 from training.run import RunInfo, load_network, load_run, load_split, load_statistics
+from training.simulated import is_simulated
 from training.statistics import to_tensor
 from training.testing import CellFigures, measure_run
 
@@ -228,6 +229,7 @@ def _manifest(
         parity={},
         provenance=Provenance(
             network=info.config.network,
+            trained_on=_trained_on(info),
             cells_digest=info.cells_digest,
             split_digest=info.split_digest,
             seed=info.config.seed,
@@ -236,6 +238,15 @@ def _manifest(
         ),
         intended_use=INTENDED_USE,
         files={},
+    )
+
+
+def _trained_on(info: RunInfo) -> str:
+    source = info.config.cells if is_simulated(info.config.cells) else Path(info.config.cells).name
+    counts = info.counts
+    return (
+        f"{counts['train']} cells of {source}, split by {info.config.split}; "
+        f"{counts['validation']} others calibrated it, {counts['test']} tested it"
     )
 
 

@@ -81,8 +81,11 @@ def test_manifest_says_what_the_run_says(manifest: Mapping, run_folder: Path) ->
         key: calibration[key]
         for key in ("mode", "anomaly", "alpha", "fusion_cells", "threshold_cells", "how")
     }
+    counts, source = run["counts"], Path(run["config"]["cells"]).name
     assert manifest["provenance"] == {
         "network": "edge",
+        "trained_on": f"{counts['train']} cells of {source}, split by image; "
+        f"{counts['validation']} others calibrated it, {counts['test']} tested it",
         "seed": 0,
         **{key: run[key] for key in ("cells_digest", "split_digest", "git_commit", "torch")},
     }
