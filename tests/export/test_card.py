@@ -63,7 +63,8 @@ def test_states_the_figures(manifest: Manifest) -> None:
         "| logits | 1.5e-06 |",
         "| confidences | 2.5e-04 |",
         "## What was measured on test cells, split by patient",
-        "- Network: edge, 125x125 RGB, black outside the cell.",
+        f"- Network: edge, trained on {manifest.provenance.trained_on}.",
+        "- Input: 125x125 RGB, black outside the cell.",
     ):
         assert f"\n{line}\n" in card
 

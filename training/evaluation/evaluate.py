@@ -54,6 +54,7 @@ _ADAPTIVE_SHARE = 0.2  # of the cells: an attack on every layer costs three on t
 _TRAINING_FACTOR = 6  # training cells that rivals are fitted on, per test cell
 _STATE, _CACHE, _CURVE = "state.json", "cache", "adaptive.json"
 _SCHEMA = 1
+FEWEST_KNOWN = 10  # anomalies that a fusion is fitted against: five folds need some in each
 _FEWEST = 2  # images that a row can be counted from
 
 
@@ -195,16 +196,12 @@ def _fitted(subject: Subject, limit: int) -> Fitted:
     halves = calibration_halves(split.validation, cells.labels, seed=seed)
     fuse, threshold = (cells.images[half] for half in halves)
     known = attacked_set(subject.network, _cells(subject, halves[0][:limit]), KNOWN)
-    if len(known) < _FEWEST:
-        raise SourceError(
-            "the known attack turned no cell, so nothing can be fitted against it; train longer"
-        )
     return Fitted(
         train=observe(subject.network, _augmented(subject, train)),
         labels=cells.labels[train],
         fuse=observe(subject.network, fuse),
         limit=observe(subject.network, threshold),
-        known=observe(subject.network, known.images),
+        known=observe(subject.network, known.images) if len(known) >= FEWEST_KNOWN else None,
         alpha=subject.calibration.alpha,
     )
 
@@ -323,7 +320,7 @@ def _known_rows(clean: Kept, kept: Kept, layered: Sequence[Family], on: Fitted) 
     """Mode K, the paper's way: fitted on every other image of the set, tested on the rest."""
     rows = []
     half = len(kept.set) // 2
-    if half < 10:  # the fewest that logistic regression with five folds takes
+    if half < FEWEST_KNOWN:
         return []
     by_name = {family.name: family for family in layered}
     for name, layers in kept.layers.items():

@@ -68,8 +68,9 @@ def load_kept(folder: Path, name: str) -> Kept | None:
     """Read a scored set; None where it is not there, or was damaged and must be made again."""
     path = _path(folder, name)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            stored = {key: file[key] for key in file.files}
+        # np.load would leave a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            stored = {key: arrays[key] for key in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
     images = ImageSet(

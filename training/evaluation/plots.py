@@ -190,25 +190,30 @@ def _adaptive(made: Evaluation) -> Figure | None:
     return figure
 
 
-def _wrong(made: Evaluation) -> Figure | None:
+def _wrong(made: Evaluation) -> Figure:
     clean = made.clean
     wrong = np.flatnonzero(~clean.right & clean.accepted(made.thresholds, SHIPPED))
     order = wrong[np.argsort(-clean.scores["softmax margin"][wrong])][:_GALLERY]
     truth = ("uninfected", "parasitized")
     titles = [f"labelled {truth[clean.set.labels[i]]}" for i in order]
-    return _pictures([clean.set.images[i] for i in order], titles) if len(order) else None
+    return _pictures([clean.set.images[i] for i in order], titles)
 
 
-def _rejected(made: Evaluation) -> Figure | None:
+def _rejected(made: Evaluation) -> Figure:
     clean = made.clean
     rejected = np.flatnonzero(~clean.accepted(made.thresholds, SHIPPED))
     order = rejected[np.argsort(clean.scores[SHIPPED][rejected])][:_GALLERY]
     truth = ("uninfected", "parasitized")
     titles = [f"{truth[clean.set.labels[i]]}, {clean.scores[SHIPPED][i]:.1f}" for i in order]
-    return _pictures([clean.set.images[i] for i in order], titles) if len(order) else None
+    return _pictures([clean.set.images[i] for i in order], titles)
 
 
 def _pictures(images: Sequence[NDArray[np.generic]], titles: Sequence[str]) -> Figure:
+    if not images:
+        figure, axes = _figure(4, 1.5)
+        axes.text(0.5, 0.5, "none", ha="center")
+        axes.axis("off")
+        return figure
     columns = min(8, len(images))
     lines = -(-len(images) // columns)
     figure = Figure(figsize=(1.45 * columns, 1.65 * lines + 0.4), layout="constrained")

@@ -19,6 +19,7 @@ from training.networks import VGG, ResNet
 
 ODIN_TEMPERATURE, ODIN_EPSILON = 1000.0, 0.002  # half a grey level, as Lee et al. choose most often
 EPSILON = 0.002  # at which the perturbation of eq. 3 is measured beside none
+FOREST = "random forest"
 FUSED = ("Mahalanobis", "LID")  # families that the paper fuses on a known anomaly
 
 
@@ -32,7 +33,7 @@ class Scorer:
         score: [N], high = in-distribution.
         threshold: accepted at this or above; set on validation cells.
         trivial: whether it looks at pixels only, and knows nothing of cells.
-        slow: whether it needs gradients.
+        slow: whether it costs much more than a forward pass; left out where sets are many.
     """
 
     name: str
@@ -72,7 +73,7 @@ class Fitted:
         labels: their classes.
         fuse: the half of the validation cells that fits fusions.
         limit: the other half, which sets thresholds.
-        known: an anomaly made of the first half, for mode "U".
+        known: an anomaly made of the first half, for mode "U"; None if too few could be made.
         alpha: share of the in-distribution cells that a threshold may reject.
     """
 
@@ -80,7 +81,7 @@ class Fitted:
     labels: NDArray[np.int64]
     fuse: Observed
     limit: Observed
-    known: Observed
+    known: Observed | None
     alpha: float
 
 
@@ -123,12 +124,11 @@ def scorers(
         made.append(limited(family.name, "0", _fused(family, fused), slow=family.slow))
     own = layered[0]
     confident = own.layers(on.fuse)
-    for name, mode, fused in (
-        ("Mahalanobis", "U", fusion.fit_against(confident, [own.layers(on.known)])),
-        ("worst branch", "0", fusion.fit_branch_minimum(confident)),
-        ("Fisher's p-values", "0", fusion.fit_fisher(confident)),
-    ):
-        made.append(limited(name, mode, _fused(own, fused)))
+    if on.known is not None:
+        against = fusion.fit_against(confident, [own.layers(on.known)])
+        made.append(limited("Mahalanobis", "U", _fused(own, against)))
+    made.append(limited("worst branch", "0", _fused(own, fusion.fit_branch_minimum(confident))))
+    made.append(limited("Fisher's p-values", "0", _fused(own, fusion.fit_fisher(confident))))
     made.append(limited("Mahalanobis, deepest layer", "-", lambda seen: own.layers(seen)[:, -1]))
     vim = subspace.fit_vim(on.train, on.labels)
     made.append(limited("ViM", "-", lambda seen: vim(seen)[:, -1]))  # of the deepest layer, as published
@@ -136,7 +136,8 @@ def scorers(
     made.append(limited("energy", "-", softmax.energy))
     odin = partial(softmax.odin, network, temperature=ODIN_TEMPERATURE, epsilon=ODIN_EPSILON)
     made.append(limited("ODIN", "-", lambda seen: odin(seen.images), slow=True))
-    made += [limited(name, "-", score, trivial=True) for name, score in _trivial(on)]
+    for name, score in _trivial(on):
+        made.append(limited(name, "-", score, trivial=True, slow=name == FOREST))
     return made
 
 
@@ -174,4 +175,4 @@ def _trivial(on: Fitted) -> Iterator[tuple[str, Score]]:
     yield "black background", baselines.black_background
     yield "usual sharpness", baselines.fit_usual_sharpness(on.train, on.labels)
     yield "usual colour", baselines.fit_colour(on.train, on.labels)
-    yield "random forest", baselines.fit_forest(on.train, on.labels)
+    yield FOREST, baselines.fit_forest(on.train, on.labels)
