@@ -12,8 +12,9 @@ from edge_runtime.console import Commands
 from training import distributed, fitting
 from training.calibration import REJECTED, calibrate_run
 from training.download import NIH, download_archive
-from training.evaluation.evaluate import CELLS, ROWS, load_subject
+from training.evaluation.evaluate import CELLS, ROWS
 from training.evaluation.evaluate import evaluate as run_evaluation
+from training.evaluation.subject import load_subject
 from training.networks import NETWORKS
 from training.robustness import measure_changes, measure_strangers
 from training.run import RunConfig

@@ -8,109 +8,41 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import click
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from edge_runtime.errors import SourceError
 from training.attacks.objectives import all_of, misclassified, sure, undetected
-from training.augmentation import Strength, augment, draw
-from training.calibration import Calibration, conformal_threshold, load_calibration
-from training.cells import CellSet
-from training.detection.fusion import fit_against
 from training.detection.observed import observe
-from training.evaluation.attacked import ATTACKS, KNOWN, Curve, adaptive_curve, attacked_set
-from training.evaluation.changed import ChangeRow, change_row
+from training.evaluation.attacked import ATTACKS, Curve, adaptive_curve, attacked_set
+from training.evaluation.counting import Evaluation, count
 from training.evaluation.imagesets import (
     Group,
     ImageSet,
     Job,
     change_jobs,
     failure_jobs,
-    image_set,
     paper_jobs,
     stranger_jobs,
 )
 from training.evaluation.kept import Kept, load_kept, save_kept
-from training.evaluation.rows import Row, measure
-from training.evaluation.scorers import FUSED, Family, Fitted, Scorer, families, scorers
-from training.gaussians import LayerGaussian
-from training.networks import VGG, ResNet
-from training.reference import BLOCK
-from training.run import RunInfo, load_network, load_run, load_split, load_statistics, write_text
-from training.splits import Split, calibration_halves
-from training.statistics import as_images, to_tensor
+from training.evaluation.scorers import FUSED, Family, Scorer, families, scorers
+from training.evaluation.subject import Subject, fitted_on, test_cells
+from training.run import write_text
+from training.statistics import to_tensor
 
 ROWS: tuple[Group, ...] = ("paper", "strangers", "failures", "changes", "attacks")
 CELLS = 500  # per set where --limit is left out: a share is then known to 4 points
 LEVELS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # of the adaptive attack, in grey levels
 ADAPTIVE_STEPS = 20
 _ADAPTIVE_SHARE = 0.2  # of the cells: an attack on every layer costs three on the class
-_TRAINING_FACTOR = 6  # training cells that rivals are fitted on, per test cell
 _STATE, _CACHE, _CURVE = "state.json", "cache", "adaptive.json"
 _SCHEMA = 1
-FEWEST_KNOWN = 10  # anomalies that a fusion is fitted against: five folds need some in each
-_FEWEST = 2  # images that a row can be counted from
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is evaluated: a fitted and calibrated run."""
-
-    info: RunInfo
-    network: ResNet | VGG
-    gaussians: dict[str, LayerGaussian]
-    calibration: Calibration
-    cells: CellSet
-    split: Split
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What came out.
-
-    Attributes:
-        subject: the network and its split, in words.
-        clean: the in-distribution test cells, scored.
-        sets: every other set, scored.
-        rows: one per scorer and set.
-        changes: the shipped detector under every change of a microscope.
-        harmless_accepted: per scorer, mean share of cells accepted under harmless changes.
-        curve: the adaptive attack; None where attacks were left out.
-        scorers: names in the order of the tables.
-    """
-
-    subject: str
-    clean: Kept
-    sets: tuple[Kept, ...]
-    rows: tuple[Row, ...]
-    changes: tuple[ChangeRow, ...]
-    harmless_accepted: dict[str, float]
-    curve: Curve | None
-    thresholds: dict[str, float]
-
-    @property
-    def clean_accuracy(self) -> float:
-        """Share of the in-distribution test cells with the right class."""
-        return float(self.clean.right.mean())
-
-
-def load_subject(folder: Path, *, source: str | None = None, cache: Path | None = None) -> Subject:
-    """Open a run.
-
-    Raises:
-        SourceError: it is not fitted or calibrated, or its cells have changed.
-    """
-    info = load_run(folder)
-    cells, split = load_split(info, source=source, cache=cache)
-    return Subject(
-        info, load_network(folder, info), load_statistics(folder), load_calibration(folder), cells, split
-    )
 
 
 def evaluate(
@@ -138,8 +70,8 @@ def evaluate(
         SourceError: `out` holds an evaluation already, or one of another run or other settings.
     """
     _claim(out, subject, {"limit": limit, "strangers": strangers, "published": published}, resume=resume)
-    cells = _sample(subject, limit)
-    on = _fitted(subject, limit)
+    cells = test_cells(subject, limit)
+    on = fitted_on(subject, limit)
     layered = families(subject.network, subject.gaussians, on)
     columns = scorers(subject.network, subject.gaussians, subject.calibration, layered, on)
     clean = Job("clean", "cells", lambda: cells)
@@ -147,7 +79,9 @@ def evaluate(
     with click.progressbar(jobs, label="sets", show_pos=True, file=sys.stderr, item_show_func=_name) as bar:
         kept = [_done(job, out / _CACHE, subject, layered, columns) for job in bar]
     curve = _curve(subject, cells, out) if "attacks" in rows else None
-    return _counted(subject, kept[0], kept[1:], columns, layered, on, curve)
+    config = subject.info.config
+    told = f"{config.network}, split by {config.split}"
+    return count(told, kept[0], kept[1:], columns, layered, on, curve)
 
 
 def _name(job: Job | None) -> str:
@@ -174,47 +108,6 @@ def _claim(out: Path, subject: Subject, settings: dict[str, object], *, resume: 
         )
     (out / _CACHE).mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(state, indent=2) + "\n")
-
-
-def _sample(subject: Subject, limit: int) -> ImageSet:
-    """Test cells in a random order."""
-    chosen = np.random.default_rng(subject.info.config.seed).permutation(subject.split.test)[:limit]
-    return _cells(subject, chosen)
-
-
-def _cells(subject: Subject, chosen: NDArray[np.int64]) -> ImageSet:
-    cells = subject.cells
-    patients = np.array([cells.patients[i] for i in chosen])
-    images = np.ascontiguousarray(cells.images[chosen])
-    return image_set("clean", "cells", images, patients, cells.labels[chosen])
-
-
-def _fitted(subject: Subject, limit: int) -> Fitted:
-    """Observe what scorers are fitted on."""
-    cells, split, seed = subject.cells, subject.split, subject.info.config.seed
-    train = np.random.default_rng([seed, 1]).permutation(split.train)[: _TRAINING_FACTOR * limit]
-    halves = calibration_halves(split.validation, cells.labels, seed=seed)
-    fuse, threshold = (cells.images[half] for half in halves)
-    known = attacked_set(subject.network, _cells(subject, halves[0][:limit]), KNOWN)
-    return Fitted(
-        train=observe(subject.network, _augmented(subject, train)),
-        labels=cells.labels[train],
-        fuse=observe(subject.network, fuse),
-        limit=observe(subject.network, threshold),
-        known=observe(subject.network, known.images) if len(known) >= FEWEST_KNOWN else None,
-        alpha=subject.calibration.alpha,
-    )
-
-
-def _augmented(subject: Subject, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Training cells as the Gaussian statistics have seen them."""
-    uniform = draw(len(subject.cells), seed=subject.info.config.seed, epoch=90_003)
-    made = []
-    for start in range(0, len(chosen), BLOCK):
-        block = chosen[start : start + BLOCK]
-        images = augment(as_images(subject.cells, block), uniform[block], Strength())
-        made.append((images.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy())
-    return np.concatenate(made)
 
 
 def _jobs(
@@ -263,80 +156,6 @@ def _done(
     )
     save_kept(folder, kept)
     return kept
-
-
-def _counted(
-    subject: Subject,
-    clean: Kept,
-    sets: Sequence[Kept],
-    columns: Sequence[Scorer],
-    layered: Sequence[Family],
-    on: Fitted,
-    curve: Curve | None,
-) -> Evaluation:
-    rows: list[Row] = []
-    for kept in sets:
-        if kept.set.group != "changes" and len(kept.set) >= _FEWEST:
-            rows += [_row(clean, kept, column) for column in columns]
-            rows += _known_rows(clean, kept, layered, on)
-    accuracy = float(clean.right.mean())
-    thresholds = {column.title: column.threshold for column in columns}
-    changed = [kept for kept in sets if kept.set.group == "changes"]
-    changes = [
-        change_row(k.set.name, k.right, k.accepted(thresholds, "shipped [0]"), accuracy) for k in changed
-    ]
-    harmless = [k for k, row in zip(changed, changes, strict=True) if row.verdict == "harmless"]
-    accepted = {
-        title: float(np.mean([k.accepted(thresholds, title).mean() for k in harmless]))
-        for title in (harmless[0].scores if harmless else ())
-    }
-    config = subject.info.config
-    return Evaluation(
-        subject=f"{config.network}, split by {config.split}, {len(clean.set)} test cells of "
-        f"{len(set(clean.set.patients))} patients",
-        clean=clean,
-        sets=tuple(sets),
-        rows=tuple(rows),
-        changes=tuple(changes),
-        harmless_accepted=accepted,
-        curve=curve,
-        thresholds=thresholds,
-    )
-
-
-def _row(clean: Kept, kept: Kept, column: Scorer) -> Row:
-    return measure(
-        (clean.scores[column.title], kept.scores[column.title]),
-        (clean.set.patients, kept.set.patients),
-        column.threshold,
-        images=kept.set.name,
-        group=kept.set.group,
-        detector=column.name,
-        mode=column.mode,
-    )
-
-
-def _known_rows(clean: Kept, kept: Kept, layered: Sequence[Family], on: Fitted) -> list[Row]:
-    """Mode K, the paper's way: fitted on every other image of the set, tested on the rest."""
-    rows = []
-    half = len(kept.set) // 2
-    if half < FEWEST_KNOWN:
-        return []
-    by_name = {family.name: family for family in layered}
-    for name, layers in kept.layers.items():
-        fused = fit_against(by_name[name].layers(on.fuse), [layers[0 : 2 * half : 2]])
-        rows.append(
-            measure(
-                (fused(clean.layers[name]), fused(layers[1::2])),
-                (clean.set.patients, kept.set.patients[1::2]),
-                conformal_threshold(fused(by_name[name].layers(on.limit)), on.alpha),
-                images=kept.set.name,
-                group=kept.set.group,
-                detector=name,
-                mode="K",
-            )
-        )
-    return rows
 
 
 def _curve(subject: Subject, cells: ImageSet, out: Path) -> Curve | None:

@@ -9,11 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from training.evaluation.evaluate import Evaluation
+from training.evaluation.counting import SHIPPED, Evaluation
 from training.evaluation.kept import Kept
 from training.evaluation.metrics import rates
 from training.evaluation.rows import Row
-from training.evaluation.tables import SHIPPED
 
 _PAPER = ("softmax margin", "ODIN", "Mahalanobis [K]")
 # Told apart also without colour vision (Okabe and Ito's palette).

@@ -5,10 +5,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from training.evaluation.evaluate import Evaluation
+from training.evaluation.counting import SHIPPED, Evaluation
 from training.evaluation.rows import Row
 
-SHIPPED = "shipped [0]"
 PAPER = ("softmax margin", "ODIN", "LID", "Mahalanobis")
 Key = TypeVar("Key")
 

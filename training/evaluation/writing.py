@@ -5,7 +5,7 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
-from training.evaluation.evaluate import Evaluation
+from training.evaluation.counting import Evaluation
 from training.evaluation.plots import draw_all
 from training.evaluation.tables import honest_table, paper_table
 from training.run import write_text

@@ -16,11 +16,12 @@ from training.calibration import calibrate_run
 from training.evaluation import evaluate as room
 from training.evaluation.attacked import ATTACKS
 from training.evaluation.changes import CHANGES, SEVERITIES
-from training.evaluation.evaluate import LEVELS, load_subject
+from training.evaluation.evaluate import LEVELS
 from training.evaluation.failures import FAILURES
 from training.evaluation.kept import load_kept
 from training.evaluation.plots import FIGURES
 from training.evaluation.rows import check_possible
+from training.evaluation.subject import load_subject
 from training.fitting import fit
 from training.run import RunConfig
 
