@@ -98,13 +98,15 @@ def sure(network: ResNet | VGG, detector: Detector) -> Objective:
     return excess
 
 
-def all_of(*objectives: Objective, scales: Sequence[float] | None = None) -> Objective:
+def all_of(*objectives: Objective, scales: Sequence[float] | None = None, softness: float = 0.0) -> Objective:
     """Succeeds only where every objective does: the least of them, each divided by its scale.
 
     Args:
         objectives: at least one.
         scales: one per objective, greater than 0, what counts as much of it (such as its spread over cells):
             the attack works on whichever is furthest behind. All 1 if None.
+        softness: above 0, a smooth minimum -s log sum exp(-value / s) instead, which is never above the true
+            one: steps along the gradient then serve all objectives at once, and do not swing between them.
     """
     divisors = [1.0] * len(objectives) if scales is None else list(scales)
     if not objectives or len(divisors) != len(objectives) or not all(s > 0 for s in divisors):
@@ -113,8 +115,10 @@ def all_of(*objectives: Objective, scales: Sequence[float] | None = None) -> Obj
         )
 
     def least(images: Tensor) -> Tensor:
-        values = [o(images) / s for o, s in zip(objectives, divisors, strict=True)]
-        return torch.stack(values, dim=1).amin(dim=1)
+        values = torch.stack([o(images) / s for o, s in zip(objectives, divisors, strict=True)], dim=1)
+        if softness > 0:
+            return -softness * torch.logsumexp(-values / softness, dim=1)
+        return values.amin(dim=1)
 
     return least
 

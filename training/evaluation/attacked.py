@@ -57,13 +57,14 @@ def _fgsm(levels: float) -> Run:
 
 
 def bim_run(levels: float, steps: int = BIM_STEPS) -> Run:
-    """BIM within so many grey levels, each step a quarter of them."""
+    """BIM within so many grey levels; all steps together go two and a half to four times as far."""
+    length = levels * GREY_LEVEL * max(2.5, min(4.0, steps / 10)) / steps
     return lambda objective, images, mask, eight_bit: bim(
         objective,
         images,
         levels * GREY_LEVEL,
         steps=steps,
-        step=levels * GREY_LEVEL / 4,
+        step=length,
         mask=mask,
         eight_bit=eight_bit,
     )
@@ -155,7 +156,7 @@ class Curve:
 
 def adaptive_curve(
     images: Tensor,
-    objectives: tuple[Objective, Objective],
+    objectives: tuple[Objective, Objective, Objective],
     levels: tuple[float, ...],
     *,
     steps: int,
@@ -167,11 +168,12 @@ def adaptive_curve(
 
     Args:
         images: [N, 3, H, W] in [0, 1]: cells that are right and accepted.
-        objectives: above 0 where the class is turned; and where it is turned and accepted.
+        objectives: above 0 where the class is turned; where it is turned and accepted; and what the attacker
+            raises to reach that.
         levels: strengths in grey levels, growing.
         steps: of every attack.
     """
-    turned_by, both = objectives
+    turned_by, both, aim = objectives
     turned, unnoticed, adaptive = [], [], []
     beaten = torch.zeros(len(images), dtype=torch.bool)
     mask = foreground(images)
@@ -179,8 +181,9 @@ def adaptive_curve(
         plain = bim_run(level, steps)(turned_by, images, mask, True)  # noqa: FBT003 - as Run says
         with torch.no_grad():
             slipped = plain.succeeded & (both(plain.images) > 0)
-        aimed = bim_run(level, steps)(both, images, mask, True)  # noqa: FBT003 - as Run says
-        beaten = beaten | aimed.succeeded | slipped
+        aimed = bim_run(level, steps)(aim, images, mask, True)  # noqa: FBT003 - as Run says
+        with torch.no_grad():
+            beaten = beaten | slipped | (both(aimed.images) > 0)
         turned.append(float(plain.succeeded.float().mean()))
         unnoticed.append(float(slipped.float().mean()))
         adaptive.append(float(beaten.float().mean()))

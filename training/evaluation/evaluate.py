@@ -39,7 +39,8 @@ from training.statistics import to_tensor
 ROWS: tuple[Group, ...] = ("paper", "strangers", "failures", "changes", "attacks")
 CELLS = 500  # per set where --limit is left out: a share is then known to 4 points
 LEVELS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # of the adaptive attack, in grey levels
-ADAPTIVE_STEPS = 20
+ADAPTIVE_STEPS = 40
+_SOFTNESS = 0.3  # of the attacker's minimum, in units of score and margin
 _ADAPTIVE_SHARE = 0.2  # of the cells: an attack on every layer costs three on the class
 _STATE, _CACHE, _CURVE = "state.json", "cache", "adaptive.json"
 _SCHEMA = 1
@@ -168,14 +169,14 @@ def _curve(subject: Subject, cells: ImageSet, out: Path) -> Curve | None:
     some = np.arange(max(1, round(len(cells) * _ADAPTIVE_SHARE)))
     images, labels = to_tensor(cells.pixels[some]), torch.from_numpy(cells.labels[some])
     detector = subject.calibration.detector
-    accepted = all_of(
-        undetected(subject.network, subject.gaussians, detector), sure(subject.network, detector)
-    )
+    tests = (undetected(subject.network, subject.gaussians, detector), sure(subject.network, detector))
     with torch.no_grad():
-        usable = (subject.network(images)[0].argmax(dim=1) == labels) & (accepted(images) > 0)
+        right = subject.network(images)[0].argmax(dim=1) == labels
+        usable = right & (all_of(*tests)(images) > 0)
     if not usable.any():
         return None
     turned = misclassified(subject.network, labels[usable])
-    curve = adaptive_curve(images[usable], (turned, all_of(turned, accepted)), LEVELS, steps=ADAPTIVE_STEPS)
+    objectives = (turned, all_of(turned, *tests), all_of(turned, *tests, softness=_SOFTNESS))
+    curve = adaptive_curve(images[usable], objectives, LEVELS, steps=ADAPTIVE_STEPS)
     write_text(path, json.dumps(asdict(curve), indent=2) + "\n")
     return curve

@@ -95,7 +95,7 @@ def _bars(made: Evaluation, label: str, value: Callable[[Row], float]) -> Figure
     axes.set_xticks(range(len(sets)), sets)
     axes.set_ylabel(f"{label}, %")
     axes.set_ylim(0, 110)
-    axes.legend(loc="lower right")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

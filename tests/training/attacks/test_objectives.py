@@ -8,7 +8,7 @@ from torch import Tensor
 from edge_runtime.decision import Decisions, Detector, decide
 from edge_runtime.errors import SourceError
 from training.attacks.gradient_sign import bim
-from training.attacks.objectives import all_of, both, misclassified, undetected
+from training.attacks.objectives import all_of, both, misclassified, sure, undetected
 from training.attacks.problem import Problem
 from training.reference import score_at
 
@@ -34,8 +34,8 @@ def test_undetected_is_the_deployed_score_over_its_threshold(epsilon: float, mod
     with torch.no_grad():
         excess = undetected(model.network, model.gaussians, detector)(model.images)
     assert excess.tolist() == pytest.approx((decided.score - detector.threshold).tolist(), abs=1e-5)
-    assert (excess > 0).tolist() == (~decided.rejected).tolist()
-    assert 0 < decided.rejected.sum() < 8
+    assert (excess > 0).tolist() == (~decided.far).tolist()
+    assert 0 < decided.far.sum() < 8
 
 
 def test_a_detector_of_some_layers_uses_those(model: Any) -> None:
@@ -84,7 +84,7 @@ def test_the_adaptive_attack_succeeds_only_where_the_class_is_wrong_and_accepted
     decided = deployed(model, detector, found.images)
     assert found.succeeded.any()
     assert (decided.label != model.labels.numpy())[found.succeeded.numpy()].all()
-    assert not decided.rejected[found.succeeded.numpy()].any()
+    assert not decided.far[found.succeeded.numpy()].any()
 
 
 def test_all_of_is_the_least_in_units_of_the_scales(images: Tensor) -> None:
@@ -117,3 +117,25 @@ def test_networks_labels_and_layers_that_do_not_fit_are_refused(model: Any) -> N
             misclassified(model.network, model.labels)
     finally:
         model.network.eval()
+
+
+def test_sure_is_the_deployed_margin_over_the_least_one(model: Any) -> None:
+    margin = deployed(model, model.detector, model.images).margin
+    detector = replace(model.detector, least_margin=float(sorted(margin)[3]) + 1e-4)
+    decided = deployed(model, detector, model.images)
+    with torch.no_grad():
+        excess = sure(model.network, detector)(model.images)
+    assert excess.tolist() == pytest.approx((decided.margin - detector.least_margin).tolist(), abs=1e-5)
+    assert (excess > 0).tolist() == (~decided.unsure).tolist()
+    assert 0 < decided.unsure.sum() < len(model.images)
+
+
+def test_a_soft_minimum_is_never_above_the_true_one_and_moves_all() -> None:
+    images = torch.rand(5, 3, 4, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    terms = [lambda x, c=c: x[:, c].mean(dim=(1, 2)) - 0.5 for c in range(3)]
+    hard, soft = all_of(*terms)(images), all_of(*terms, softness=0.1)(images)
+    assert (soft <= hard).all()
+    assert soft.tolist() == pytest.approx((hard - 0.1 * torch.tensor(3.0).log()).tolist(), abs=0.11)
+    assert all_of(*terms, softness=1e-4)(images).tolist() == pytest.approx(hard.tolist(), abs=1e-3)
+    (gradient,) = torch.autograd.grad(soft.sum(), images)
+    assert (gradient.abs().amax(dim=(2, 3)) > 0).all()
