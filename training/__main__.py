@@ -23,7 +23,7 @@ from training.testing import measure_run
 
 # What each network gets where --epochs and --learning-rate are left out.
 _EPOCHS = {"edge": 24, "resnet18": 20, "vgg19": 20}
-_LEARNING_RATE = {"edge": 0.1, "resnet18": 0.03, "vgg19": 0.02}
+_LEARNING_RATE = {"edge": 0.1, "resnet18": 0.05, "vgg19": 0.02}
 
 run_option = click.option(
     "--run", "folder", type=click.Path(path_type=Path), required=True, help="The run folder."
