@@ -1,8 +1,9 @@
 """What a finished run does outside its test cells: under a changed light, and with what is no red cell."""
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.decision import Decisions
 from edge_runtime.errors import ImageError
-from edge_runtime.images import decode_image, list_images
+from edge_runtime.images import ImageFile, decode_image, list_images
 from edge_runtime.preprocessing import resize_crop
 from training.calibration import load_calibration
 from training.reference import reference_decisions
@@ -93,8 +94,9 @@ def measure_changes(
     cells, split = load_split(info, source=source, cache=cache)
     chosen = np.random.default_rng(info.config.seed).permutation(split.test)[:MOST_CELLS]
     labels = cells.labels[chosen]
+    decide = _decider(folder, info)
     found = {
-        name: _change(_decide(folder, info, crops), labels)
+        name: _change(decide(crops), labels)
         for name, crops in changed(np.ascontiguousarray(cells.images[chosen])).items()
     }
     add_metrics(folder, changes={name: vars(change) for name, change in found.items()})
@@ -112,33 +114,45 @@ def measure_strangers(folder: Path, strangers: str) -> dict[str, Strangers]:
         SourceError: there is nothing to judge, or the run is not fitted or calibrated.
     """
     info = load_run(folder)
-    crops: defaultdict[str, list[Crops]] = defaultdict(list)
-    refused: Counter[str] = Counter()
-    for file in list_images(strangers):
-        kind = kind_of(file.name, strangers)
-        try:
-            crop = decode_image(file.read(), file.name)
-            crops[kind].append(resize_crop(crop, info.input.size, file.name))
-        except ImageError:
-            refused[kind] += 1
-    found = {
-        kind: _strangers(_decide(folder, info, np.stack(of_kind)), refused[kind])
-        for kind, of_kind in sorted(crops.items())
-    }
+    decide = _decider(folder, info)
+    found = {}
+    for kind, files in files_by_kind(strangers).items():
+        crops = readable_crops(files, info.input.size)
+        if len(crops):
+            found[kind] = _strangers(decide(crops), refused=len(files) - len(crops))
     add_metrics(folder, strangers={kind: vars(figures) for kind, figures in found.items()})
     return found
 
 
-def kind_of(name: str, source: str) -> str:
-    """The kind of an image: the folder it lies in, without that of the source itself."""
-    path = PurePosixPath(name)
-    inside = path.relative_to(source) if path.is_relative_to(source) else path
-    return "/".join(inside.parts[:-1]) or "images"
+def files_by_kind(source: str) -> dict[str, list[ImageFile]]:
+    """The images of a folder or zip by kind, sorted: the folder an image lies in, without the source's own.
+
+    Raises:
+        SourceError: there are none.
+    """
+    kinds: defaultdict[str, list[ImageFile]] = defaultdict(list)
+    for file in list_images(source):
+        path = PurePosixPath(file.name)
+        inside = path.relative_to(source) if path.is_relative_to(source) else path
+        kinds["/".join(inside.parts[:-1]) or "images"].append(file)
+    return dict(sorted(kinds.items()))
 
 
-def _decide(folder: Path, info: RunInfo, crops: Crops) -> Decisions:
-    detector = load_calibration(folder).detector
-    return reference_decisions(load_network(folder, info), load_statistics(folder), detector, crops)
+def readable_crops(files: Sequence[ImageFile], size: int) -> Crops:
+    """The files that the runtime would judge, as network input: uint8 [N, size, size, 3] RGB, N from 0."""
+    crops = []
+    for file in files:
+        try:
+            crops.append(resize_crop(decode_image(file.read(), file.name), size, file.name))
+        except ImageError:
+            continue
+    return np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8)
+
+
+def _decider(folder: Path, info: RunInfo) -> Callable[[Crops], Decisions]:
+    """The run's reference decision, its parts read once."""
+    network, statistics = load_network(folder, info), load_statistics(folder)
+    return partial(reference_decisions, network, statistics, load_calibration(folder).detector)
 
 
 def _change(decisions: Decisions, labels: NDArray[np.int64]) -> Change:
@@ -151,7 +165,7 @@ def _change(decisions: Decisions, labels: NDArray[np.int64]) -> Change:
     )
 
 
-def _strangers(decisions: Decisions, refused: int) -> Strangers:
+def _strangers(decisions: Decisions, *, refused: int) -> Strangers:
     return Strangers(
         images=len(decisions.label),
         refused=refused,

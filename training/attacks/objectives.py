@@ -123,11 +123,6 @@ def all_of(*objectives: Objective, scales: Sequence[float] | None = None, softne
     return least
 
 
-def both(first: Objective, second: Objective, scales: tuple[float, float] = (1.0, 1.0)) -> Objective:
-    """`all_of` two: for the adaptive attack, another class that the detector accepts."""
-    return all_of(first, second, scales=scales)
-
-
 def _perturbed(nearest: Callable[[Tensor], list[Tensor]], images: Tensor, epsilon: float) -> Iterator[Tensor]:
     """Per layer the perturbed image (eq. 3), whose gradient is passed on to the image unchanged."""
     leaf = images.detach().requires_grad_()

@@ -4,7 +4,7 @@ Every score is float64 [N, L], high = ID: minus a squared distance, or (the rela
 a difference of two.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -44,8 +44,12 @@ def fit_class_conditional(train: Observed, labels: Labels) -> Score:
 
     The run's own statistics are those of augmented cells; this one shares its cells with the rivals below.
     """
-    fitted = _gaussians(train, labels, classes=train.logits.shape[1])
-    return _each_layer(fitted, lambda gaussian, f: -gaussian.distances(f).min(axis=1))
+    return class_conditional(_gaussians(train, labels, classes=train.logits.shape[1]))
+
+
+def class_conditional(gaussians: Sequence[LayerGaussian]) -> Score:
+    """The confidences of eq. 4 without perturbation, by Gaussians in the order of the layers."""
+    return _each_layer(gaussians, lambda gaussian, f: -gaussian.distances(f).min(axis=1))
 
 
 def fit_class_agnostic(train: Observed, labels: Labels) -> Score:
@@ -88,7 +92,7 @@ def _gaussians(train: Observed, labels: Labels, *, classes: int) -> list[LayerGa
     ]
 
 
-def _each_layer(fitted: list[LayerGaussian], score: Callable[[LayerGaussian, _Features], Array]) -> Score:
+def _each_layer(fitted: Sequence[LayerGaussian], score: Callable[[LayerGaussian, _Features], Array]) -> Score:
     def scores(observed: Observed) -> Array:
         return by_layer([score(g, f) for g, f in zip(fitted, observed.features, strict=True)])
 

@@ -36,18 +36,24 @@ class Attack:
     """One attack in one setting.
 
     Attributes:
-        name: as it stands in the tables.
+        kind: which one, and how strong.
         run: objective, images, mask, whether in 8 bit, to the attacked images.
         cell_only: whether only pixels of the cell may change.
         eight_bit: whether the attacked image is one that a camera could give.
         share: of the cells at hand that it is tried on; small where an attack is dear.
     """
 
-    name: str
+    kind: str
     run: Run
     cell_only: bool
     eight_bit: bool
     share: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """As it stands in the tables."""
+        where, how = "cell only" if self.cell_only else "whole frame", "8 bit" if self.eight_bit else "float"
+        return f"{self.kind}, {where}, {how}"
 
 
 def _fgsm(levels: float) -> Run:
@@ -79,19 +85,19 @@ def _cw(objective: Objective, images: Tensor, mask: Tensor | None, eight_bit: bo
 
 
 ATTACKS = (
-    Attack("FGSM 12.75/255, whole frame, float", _fgsm(12.75), cell_only=False, eight_bit=False),
-    Attack("BIM 12.75/255, whole frame, float", bim_run(12.75), cell_only=False, eight_bit=False),
-    Attack("DeepFool, whole frame, float", _deepfool, cell_only=False, eight_bit=False, share=0.5),
-    Attack("CW, whole frame, float", _cw, cell_only=False, eight_bit=False, share=0.2),
-    Attack("FGSM 8/255, cell only, 8 bit", _fgsm(8), cell_only=True, eight_bit=True),
-    Attack("BIM 2/255, cell only, 8 bit", bim_run(2), cell_only=True, eight_bit=True),
-    Attack("BIM 4/255, cell only, 8 bit", bim_run(4), cell_only=True, eight_bit=True),
-    Attack("BIM 8/255, cell only, 8 bit", bim_run(8), cell_only=True, eight_bit=True),
-    Attack("DeepFool, cell only, 8 bit", _deepfool, cell_only=True, eight_bit=True, share=0.5),
-    Attack("CW, cell only, 8 bit", _cw, cell_only=True, eight_bit=True, share=0.2),
+    Attack("FGSM 12.75/255", _fgsm(12.75), cell_only=False, eight_bit=False),
+    Attack("BIM 12.75/255", bim_run(12.75), cell_only=False, eight_bit=False),
+    Attack("DeepFool", _deepfool, cell_only=False, eight_bit=False, share=0.5),
+    Attack("CW", _cw, cell_only=False, eight_bit=False, share=0.2),
+    Attack("FGSM 8/255", _fgsm(8), cell_only=True, eight_bit=True),
+    Attack("BIM 2/255", bim_run(2), cell_only=True, eight_bit=True),
+    Attack("BIM 4/255", bim_run(4), cell_only=True, eight_bit=True),
+    Attack("BIM 8/255", bim_run(8), cell_only=True, eight_bit=True),
+    Attack("DeepFool", _deepfool, cell_only=True, eight_bit=True, share=0.5),
+    Attack("CW", _cw, cell_only=True, eight_bit=True, share=0.2),
 )
 # The one attack that mode "U" has seen; made on validation cells, and no row of a table.
-KNOWN = Attack("FGSM 4/255, cell only, 8 bit", _fgsm(4), cell_only=True, eight_bit=True)
+KNOWN = Attack("FGSM 4/255", _fgsm(4), cell_only=True, eight_bit=True)
 
 
 def attacked_set(network: ResNet | VGG, cells: ImageSet, attack: Attack) -> ImageSet:

@@ -1,21 +1,51 @@
 """From scored sets to rows, shares and what else the tables and plots show."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.calibration import conformal_threshold
 from training.detection.fusion import fit_against
+from training.detection.observed import Array
 from training.evaluation.attacked import Curve
-from training.evaluation.changed import ChangeRow, change_row
 from training.evaluation.kept import Kept
 from training.evaluation.rows import Row, measure
-from training.evaluation.scorers import Family, Fitted, Scorer
+from training.evaluation.scorers import FUSED, Family, Fitted, Scorer
 
 SHIPPED = "shipped [0]"
 FEWEST_KNOWN = 10  # anomalies that a fusion is fitted against: five folds need some in each
 FEWEST = 2  # images that a row can be counted from
+HARMLESS, HARMFUL = 0.01, 0.05  # accuracy that a change costs: at most, and more than
+
+
+@dataclass(frozen=True)
+class ChangeRow:
+    """One change at one severity.
+
+    Attributes:
+        change: its name.
+        severity: 1 to 5.
+        cells: number of test cells.
+        accuracy: share with the right class, rejected or not.
+        cost: accuracy of the same cells unchanged, less that.
+        accepted: share accepted.
+        accuracy_of_accepted: share of these with the right class; nan if there are none.
+    """
+
+    change: str
+    severity: int
+    cells: int
+    accuracy: float
+    cost: float
+    accepted: float
+    accuracy_of_accepted: float
+
+    @property
+    def verdict(self) -> str:
+        """One of "harmless", "harmful" and, between them, ""."""
+        return "harmless" if self.cost <= HARMLESS else "harmful" if self.cost > HARMFUL else ""
 
 
 @dataclass(frozen=True)
@@ -30,7 +60,7 @@ class Evaluation:
         changes: the shipped detector under every change of a microscope.
         harmless_accepted: per scorer, mean share of cells accepted under harmless changes.
         curve: the adaptive attack; None where attacks were left out.
-        scorers: names in the order of the tables.
+        thresholds: per scorer, in the order of the tables: accepted at this score or above.
     """
 
     subject: str
@@ -59,14 +89,15 @@ def count(
 ) -> Evaluation:
     """Count what is kept into rows; the arguments are what `evaluate` has made."""
     rows: list[Row] = []
+    validation = {f.name: (f.layers(on.fuse), f.layers(on.limit)) for f in layered if f.name in FUSED}
     for kept in sets:
         if kept.set.group != "changes" and len(kept.set) >= FEWEST:
             rows += [_row(clean, kept, column) for column in columns]
-            rows += _known_rows(clean, kept, layered, on)
+            rows += _known_rows(clean, kept, validation, on.alpha)
     accuracy = float(clean.right.mean())
     thresholds = {column.title: column.threshold for column in columns}
     changed = [kept for kept in sets if kept.set.group == "changes"]
-    changes = [change_row(k.set.name, k.right, k.accepted(thresholds, SHIPPED), accuracy) for k in changed]
+    changes = [_change_row(k.set.name, k.right, k.accepted(thresholds, SHIPPED), accuracy) for k in changed]
     harmless = [k for k, row in zip(changed, changes, strict=True) if row.verdict == "harmless"]
     accepted = {
         title: float(np.mean([k.accepted(thresholds, title).mean() for k in harmless]))
@@ -84,6 +115,22 @@ def count(
     )
 
 
+def _change_row(
+    name: str, right: NDArray[np.bool_], accepted: NDArray[np.bool_], clean_accuracy: float
+) -> ChangeRow:
+    """Count one set of changed cells, named "change severity"."""
+    change, _, severity = name.rpartition(" ")
+    return ChangeRow(
+        change=change,
+        severity=int(severity),
+        cells=len(right),
+        accuracy=float(right.mean()),
+        cost=clean_accuracy - float(right.mean()),
+        accepted=float(accepted.mean()),
+        accuracy_of_accepted=float(right[accepted].mean()) if accepted.any() else float("nan"),
+    )
+
+
 def _row(clean: Kept, kept: Kept, column: Scorer) -> Row:
     return measure(
         (clean.scores[column.title], kept.scores[column.title]),
@@ -96,20 +143,22 @@ def _row(clean: Kept, kept: Kept, column: Scorer) -> Row:
     )
 
 
-def _known_rows(clean: Kept, kept: Kept, layered: Sequence[Family], on: Fitted) -> list[Row]:
+def _known_rows(
+    clean: Kept, kept: Kept, validation: Mapping[str, tuple[Array, Array]], alpha: float
+) -> list[Row]:
     """Mode K, the paper's way: fitted on every other image of the set, tested on the rest."""
     rows = []
     half = len(kept.set) // 2
     if half < FEWEST_KNOWN:
         return []
-    by_name = {family.name: family for family in layered}
-    for name, layers in kept.layers.items():
-        fused = fit_against(by_name[name].layers(on.fuse), [layers[0 : 2 * half : 2]])
+    for name, (fuse, limit) in validation.items():
+        layers = kept.layers[name]
+        fused = fit_against(fuse, [layers[0 : 2 * half : 2]])
         rows.append(
             measure(
                 (fused(clean.layers[name]), fused(layers[1::2])),
                 (clean.set.patients, kept.set.patients[1::2]),
-                conformal_threshold(fused(by_name[name].layers(on.limit)), on.alpha),
+                conformal_threshold(fused(limit), alpha),
                 images=kept.set.name,
                 group=kept.set.group,
                 detector=name,

@@ -7,7 +7,7 @@ goes on where it stood; rows are then counted from what is kept.
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from training.evaluation.imagesets import (
 )
 from training.evaluation.kept import Kept, load_kept, save_kept
 from training.evaluation.scorers import FUSED, Family, Scorer, families, scorers
-from training.evaluation.subject import Subject, fitted_on, test_cells
+from training.evaluation.subject import Subject, drawn_test_cells, fitted_on
 from training.run import write_text
 from training.statistics import to_tensor
 
@@ -71,10 +71,10 @@ def evaluate(
         SourceError: `out` holds an evaluation already, or one of another run or other settings.
     """
     _claim(out, subject, {"limit": limit, "strangers": strangers, "published": published}, resume=resume)
-    cells = test_cells(subject, limit)
+    cells = drawn_test_cells(subject, limit)
     on = fitted_on(subject, limit)
     layered = families(subject.network, subject.gaussians, on)
-    columns = scorers(subject.network, subject.gaussians, subject.calibration, layered, on)
+    columns = scorers(subject.network, subject.calibration, layered, on)
     clean = Job("clean", "cells", lambda: cells)
     jobs = [clean, *_jobs(subject, cells, rows, limit, strangers, published)]
     with click.progressbar(jobs, label="sets", show_pos=True, file=sys.stderr, item_show_func=_name) as bar:
@@ -120,18 +120,17 @@ def _jobs(
     published: str | None,
 ) -> list[Job]:
     seed, size = subject.info.config.seed, subject.info.input.size
-    attacks = [
-        Job(attack.name, "attacks", partial(attacked_set, subject.network, cells, attack))
-        for attack in ATTACKS
-    ]
-    every = {
-        "paper": lambda: list(paper_jobs(cells, published, limit)),
-        "strangers": lambda: list(stranger_jobs(strangers, limit, size)),
-        "failures": lambda: list(failure_jobs(cells)),
-        "changes": lambda: list(change_jobs(cells, seed=seed)),
-        "attacks": lambda: attacks,
+    every: dict[Group, Iterable[Job]] = {  # nothing is made before a group is asked for
+        "paper": paper_jobs(cells, published, limit),
+        "strangers": stranger_jobs(strangers, limit, size),
+        "failures": failure_jobs(cells),
+        "changes": change_jobs(cells, seed=seed),
+        "attacks": (
+            Job(attack.name, "attacks", partial(attacked_set, subject.network, cells, attack))
+            for attack in ATTACKS
+        ),
     }
-    return [job for group in ROWS if group in rows for job in every[group]()]
+    return [job for group in ROWS if group in rows for job in every[group]]
 
 
 def _done(

@@ -14,13 +14,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.errors import ImageError
-from edge_runtime.images import ImageFile, decode_image, list_images
+from edge_runtime.images import ImageFile
 from edge_runtime.preprocessing import resize_crop
 from training.detection.observed import Images, in_eight_bit
 from training.evaluation.changes import CHANGES, SEVERITIES, change_all
 from training.evaluation.failures import FAILURES, Failure
-from training.robustness import kind_of
+from training.robustness import files_by_kind, readable_crops
 from training.simulated import Simulation, anomalies
 
 Crops = NDArray[np.uint8]
@@ -162,18 +161,12 @@ def change_jobs(cells: ImageSet, *, seed: int) -> Iterator[Job]:
 def _folders(source: str) -> list[tuple[str, list[ImageFile]]]:
     """The files of an archive by the last two folders they lie in."""
     folders: defaultdict[str, list[ImageFile]] = defaultdict(list)
-    for file in list_images(source):
-        folders["/".join(kind_of(file.name, source).split("/")[-2:])].append(file)
+    for kind, files in files_by_kind(source).items():
+        folders["/".join(kind.split("/")[-2:])] += files
     return sorted(folders.items())
 
 
 def _read(files: list[ImageFile], limit: int, size: int) -> Crops:
     """At most `limit` crops, evenly spread; those that the runtime refuses to judge are left out."""
-    crops = []
-    for position in np.unique(np.linspace(0, len(files) - 1, min(limit, len(files))).astype(int)):
-        file = files[position]
-        try:
-            crops.append(resize_crop(decode_image(file.read(), file.name), size, file.name))
-        except ImageError:
-            continue
-    return np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8)
+    places = np.unique(np.linspace(0, len(files) - 1, min(limit, len(files))).astype(int))
+    return readable_crops([files[place] for place in places], size)

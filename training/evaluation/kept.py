@@ -73,6 +73,8 @@ def load_kept(folder: Path, name: str) -> Kept | None:
             stored = {key: arrays[key] for key in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
+    if str(stored["name"]) != name:  # another set whose name makes the same file name
+        return None
     images = ImageSet(
         name=str(stored["name"]),
         group=cast("Group", str(stored["group"])),  # as it was written

@@ -1,6 +1,6 @@
 """The evaluation in pictures: counterparts of the paper's figures, and those that a clinic needs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -18,51 +18,6 @@ _PAPER = ("softmax margin", "ODIN", "Mahalanobis [K]")
 # Told apart also without colour vision (Okabe and Ito's palette).
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 _GALLERY = 24
-
-FIGURES = {
-    "figure-1-inputs": "One image of every kind of input",
-    "figure-2-tnr": "TNR at 95 % TPR on the paper's second set",
-    "figure-3-auroc": "AUROC on the paper's second set",
-    "figure-4-detection-accuracy": "Detection accuracy on the paper's second set",
-    "figure-5-aupr": "AUPR (in-distribution positive) on the paper's second set",
-    "roc": "ROC of the shipped detector",
-    "scores": "Scores of the shipped detector",
-    "coverage": "Accuracy against coverage",
-    "changes": "Changes by the microscope",
-    "adaptive": "An attacker who knows the decision",
-    "gallery-wrong": "Wrong, and surest of it",
-    "gallery-rejected": "Rejected test cells, farthest first",
-}
-
-
-def draw_all(made: Evaluation, folder: Path) -> list[Path]:
-    """Draw every figure whose data there is, as PNG files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    plots: dict[str, Callable[[Evaluation], Figure | None]] = {
-        "figure-1-inputs": _inputs,
-        "figure-2-tnr": lambda m: _bars(m, "TNR at 95 % TPR", lambda row: row.separation.tnr),
-        "figure-3-auroc": lambda m: _bars(m, "AUROC", lambda row: row.separation.auroc),
-        "figure-4-detection-accuracy": lambda m: _bars(
-            m, "detection accuracy", lambda row: row.separation.detection_accuracy
-        ),
-        "figure-5-aupr": lambda m: _bars(m, "AUPR in", lambda row: row.separation.aupr_in),
-        "roc": _roc,
-        "scores": _scores,
-        "coverage": _coverage,
-        "changes": _changes,
-        "adaptive": _adaptive,
-        "gallery-wrong": _wrong,
-        "gallery-rejected": _rejected,
-    }
-    paths = []
-    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        for name, plot in plots.items():
-            figure = plot(made)
-            if figure is not None:
-                figure.suptitle(FIGURES[name])
-                paths.append(folder / f"{name}.png")
-                figure.savefig(paths[-1], dpi=120)
-    return paths
 
 
 def _figure(width: float = 7.0, height: float = 4.0) -> tuple[Figure, Axes]:
@@ -225,4 +180,49 @@ def _pictures(images: Sequence[NDArray[np.generic]], titles: Sequence[str]) -> F
 
 
 def _wrapped(title: str) -> list[str]:
-    return title.replace("/", "/\u200b").split(", ") if len(title) > 18 else [title]
+    return title.split(", ") if len(title) > 18 else [title]
+
+
+Plot = Callable[[Evaluation], Figure | None]
+
+# By file name: the title, and what draws it.
+FIGURES: Mapping[str, tuple[str, Plot]] = {
+    "figure-1-inputs": ("One image of every kind of input", _inputs),
+    "figure-2-tnr": (
+        "TNR at 95 % TPR on the paper's second set",
+        lambda m: _bars(m, "TNR at 95 % TPR", lambda row: row.separation.tnr),
+    ),
+    "figure-3-auroc": (
+        "AUROC on the paper's second set",
+        lambda m: _bars(m, "AUROC", lambda row: row.separation.auroc),
+    ),
+    "figure-4-detection-accuracy": (
+        "Detection accuracy on the paper's second set",
+        lambda m: _bars(m, "detection accuracy", lambda row: row.separation.detection_accuracy),
+    ),
+    "figure-5-aupr": (
+        "AUPR (in-distribution positive) on the paper's second set",
+        lambda m: _bars(m, "AUPR in", lambda row: row.separation.aupr_in),
+    ),
+    "roc": ("ROC of the shipped detector", _roc),
+    "scores": ("Scores of the shipped detector", _scores),
+    "coverage": ("Accuracy against coverage", _coverage),
+    "changes": ("Changes by the microscope", _changes),
+    "adaptive": ("An attacker who knows the decision", _adaptive),
+    "gallery-wrong": ("Wrong, and surest of it", _wrong),
+    "gallery-rejected": ("Rejected test cells, farthest first", _rejected),
+}
+
+
+def draw_all(made: Evaluation, folder: Path) -> list[Path]:
+    """Draw every figure whose data there is, as PNG files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        for name, (title, plot) in FIGURES.items():
+            figure = plot(made)
+            if figure is not None:
+                figure.suptitle(title)
+                paths.append(folder / f"{name}.png")
+                figure.savefig(paths[-1], dpi=120)
+    return paths

@@ -52,12 +52,17 @@ class Row:
 
     @property
     def title(self) -> str:
-        """Detector and mode, as a column is headed."""
-        return self.detector if self.mode == "-" else f"{self.detector} [{self.mode}]"
+        """As a column is headed."""
+        return heading(self.detector, self.mode)
 
     def as_json(self) -> dict[str, object]:
         """Every field, and the prevalence."""
         return {**asdict(self), "prevalence": self.prevalence}
+
+
+def heading(detector: str, mode: str) -> str:
+    """How a column of the tables is headed: the detector, with the mode of its fusion if there is one."""
+    return detector if mode == "-" else f"{detector} [{mode}]"
 
 
 def check_possible(name: str, figures: Separation | Mapping[str, float], rounding: float = 0.0) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from training.calibration import Calibration, Strictness, conformal_threshold
 from training.detection import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
-from training.detection.observed import Array, Observed, Score, by_layer
+from training.detection.observed import Array, Observed, Score
+from training.evaluation.rows import heading
 from training.gaussians import LayerGaussian
 from training.networks import VGG, ResNet
 
@@ -32,7 +33,6 @@ class Scorer:
         mode: what its fusion has seen (see `rows.Row`).
         score: [N], high = in-distribution.
         threshold: accepted at this or above; set on validation cells.
-        trivial: whether it looks at pixels only, and knows nothing of cells.
         slow: whether it costs much more than a forward pass; left out where sets are many.
     """
 
@@ -40,13 +40,12 @@ class Scorer:
     mode: str
     score: Score
     threshold: float
-    trivial: bool = False
     slow: bool = False
 
     @property
     def title(self) -> str:
-        """Name and mode, as a column is headed."""
-        return self.name if self.mode == "-" else f"{self.name} [{self.mode}]"
+        """As a column is headed."""
+        return heading(self.name, self.mode)
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def families(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], on: 
         ("LID", lid.fit_lid),
     )
     return (
-        Family("Mahalanobis", plain(gaussians, network.layers)),
+        Family("Mahalanobis", mahalanobis.class_conditional([gaussians[name] for name in network.layers])),
         Family(
             f"Mahalanobis, epsilon {EPSILON:g}",
             lambda seen: mahalanobis.confidences(network, gaussians, seen.images, EPSILON),
@@ -107,22 +106,25 @@ def families(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], on: 
 
 
 def scorers(
-    network: ResNet | VGG,
-    gaussians: Mapping[str, LayerGaussian],
-    calibration: Calibration,
-    layered: Sequence[Family],
-    on: Fitted,
+    network: ResNet | VGG, calibration: Calibration, layered: Sequence[Family], on: Fitted
 ) -> list[Scorer]:
-    """Every scorer that does not depend on the set it is tested on."""
+    """Every scorer that does not depend on the set it is tested on.
 
-    def limited(name: str, mode: str, score: Score, *, trivial: bool = False, slow: bool = False) -> Scorer:
-        return Scorer(name, mode, score, conformal_threshold(score(on.limit), on.alpha), trivial, slow)
+    Args:
+        network: of the run.
+        calibration: of the run.
+        layered: what `families` gives, the run's own Gaussians first.
+        on: what to fit on.
+    """
 
-    made = [limited("shipped", "0", shipped(gaussians, network.layers, calibration, on))]
+    def limited(name: str, mode: str, score: Score, *, slow: bool = False) -> Scorer:
+        return Scorer(name, mode, score, conformal_threshold(score(on.limit), on.alpha), slow)
+
+    own = layered[0]
+    made = [limited("shipped", "0", shipped(own.layers, calibration, on))]
     for family in layered:
         fused = fusion.fit_z_sum(family.layers(on.fuse))
         made.append(limited(family.name, "0", _fused(family, fused), slow=family.slow))
-    own = layered[0]
     confident = own.layers(on.fuse)
     if on.known is not None:
         against = fusion.fit_against(confident, [own.layers(on.known)])
@@ -137,25 +139,15 @@ def scorers(
     odin = partial(softmax.odin, network, temperature=ODIN_TEMPERATURE, epsilon=ODIN_EPSILON)
     made.append(limited("ODIN", "-", lambda seen: odin(seen.images), slow=True))
     for name, score in _trivial(on):
-        made.append(limited(name, "-", score, trivial=True, slow=name == FOREST))
+        made.append(limited(name, "-", score, slow=name == FOREST))
     return made
 
 
-def plain(gaussians: Mapping[str, LayerGaussian], layers: tuple[str, ...]) -> Score:
-    """The confidences without perturbation, from what was observed: [N, L]."""
-    return lambda seen: by_layer(
-        [-gaussians[name].distances(f).min(axis=1) for name, f in zip(layers, seen.features, strict=True)]
-    )
-
-
-def shipped(
-    gaussians: Mapping[str, LayerGaussian], layers: tuple[str, ...], calibration: Calibration, on: Fitted
-) -> Score:
+def shipped(confidences: Score, calibration: Calibration, on: Fitted) -> Score:
     """The deployed decision as one score: the worse of its two tests, on the scale of calibration.
 
     Without the perturbation of eq. 3, which the shipped detector does not have.
     """
-    confidences = plain(gaussians, layers)
     weights, bias = np.array(calibration.detector.weights), calibration.detector.bias
 
     def tests(seen: Observed) -> Array:

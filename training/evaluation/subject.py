@@ -50,7 +50,7 @@ def load_subject(folder: Path, *, source: str | None = None, cache: Path | None 
     )
 
 
-def test_cells(subject: Subject, limit: int) -> ImageSet:
+def drawn_test_cells(subject: Subject, limit: int) -> ImageSet:
     """Test cells in a random order."""
     chosen = np.random.default_rng(subject.info.config.seed).permutation(subject.split.test)[:limit]
     return cells_of(subject, chosen)

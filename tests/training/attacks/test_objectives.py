@@ -8,7 +8,7 @@ from torch import Tensor
 from edge_runtime.decision import Decisions, Detector, decide
 from edge_runtime.errors import SourceError
 from training.attacks.gradient_sign import bim
-from training.attacks.objectives import all_of, both, misclassified, sure, undetected
+from training.attacks.objectives import all_of, misclassified, sure, undetected
 from training.attacks.problem import Problem
 from training.reference import score_at
 
@@ -80,7 +80,7 @@ def test_the_adaptive_attack_succeeds_only_where_the_class_is_wrong_and_accepted
     detector = replace(model.detector, epsilon=epsilon, threshold=float(sorted(start)[3]))
     wrong = misclassified(model.network, model.labels)
     accepted = undetected(model.network, model.gaussians, detector)
-    found = bim(both(wrong, accepted, scales=(0.5, 2.0)), model.images, 0.05, steps=8, eight_bit=True)
+    found = bim(all_of(wrong, accepted, scales=(0.5, 2.0)), model.images, 0.05, steps=8, eight_bit=True)
     decided = deployed(model, detector, found.images)
     assert found.succeeded.any()
     assert (decided.label != model.labels.numpy())[found.succeeded.numpy()].all()

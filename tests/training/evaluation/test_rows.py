@@ -28,6 +28,9 @@ POSSIBLE = {
 }
 
 
+PLATELETS = {"images": "platelets", "group": "strangers", "detector": "margin", "mode": "-"}
+
+
 def figures(tnr: float, auroc: float, accuracy: float) -> dict[str, float]:
     return {"tnr": tnr / 100, "auroc": auroc / 100, "detection_accuracy": accuracy / 100}
 
@@ -99,10 +102,7 @@ def test_a_row_counts_what_the_threshold_does() -> None:
         (np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 2.0])),
         (alone(4), alone(2)),
         2.0,
-        images="platelets",
-        group="strangers",
-        detector="margin",
-        mode="-",
+        **PLATELETS,
     )
     assert (row.inside, row.outside, row.prevalence) == (4, 2, 4 / 6)
     assert (row.kept, row.refused) == (0.75, 0.5)
@@ -120,8 +120,5 @@ def test_a_row_with_impossible_figures_cannot_be_made(monkeypatch: pytest.Monkey
             (inside, outside),
             (alone(400), alone(200)),
             0.0,
-            images="platelets",
-            group="strangers",
-            detector="margin",
-            mode="-",
+            **PLATELETS,
         )
