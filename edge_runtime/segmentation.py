@@ -26,6 +26,7 @@ _RIM = 0.985
 _FAINTEST = 0.035  # absorbance; an empty film's clouds are fainter, the palest cells are not
 _NOISE = 5.0  # deviations of the empty film that a cell's absorbance must exceed
 _MOSTLY_RED = 0.7  # of the area of what is darkest: as much that is less dark is red cells, not their borders
+_FEWEST = 24  # values of the empty film that its noise can be told from
 _PARTED = 0.72  # of the variance between two groups; a film without cells, cut in two, has 0.64 (2 / pi)
 _SPECK = 0.02  # of the typical cell's area: smaller is noise and dust
 _HOLE = 0.35  # of the typical cell's area: pallor is smaller, a gap between cells may be larger
@@ -175,7 +176,7 @@ def _parted_by(values: Plane, above: NDArray[np.bool_]) -> float:
 def _stands_out(values: Plane, cut: float) -> bool:
     """Whether what lies above the cut can be told from the noise of what lies below."""
     above, film = values[values >= cut], values[values < cut]
-    if not above.size or not film.size:
+    if not above.size or film.size < _FEWEST:
         return False
     return bool(np.median(above) >= max(_FAINTEST, _NOISE * _noise(film)))
 

@@ -6,8 +6,13 @@ Imports stand inside the fixtures: the tests of edge_runtime run where there is 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 EPSILON = 0.002
+
+# An example's wall time says how busy the machine is, and nothing of the code.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ def test_another_epoch_changes_every_cell(images: Tensor) -> None:
     assert ((one - other).abs().amax(dim=(1, 2, 3)) > 0.1).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.floats(0, 3))
 def test_result_is_an_image_black_outside(images: Tensor, seed: int, extreme: float) -> None:
     strength = replace(

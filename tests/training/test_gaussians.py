@@ -83,7 +83,7 @@ def test_whitening_is_lower_triangular() -> None:
     assert np.array_equal(whitening, np.tril(whitening))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 80), max_size=6))
 def test_streaming_over_batches_equals_one_batch(seed: int, cuts: list[int]) -> None:
     features, labels = sample(80, 7, seed)
