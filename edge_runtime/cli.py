@@ -105,6 +105,7 @@ def read(
     threads: int | None,
 ) -> None:
     """Read a slide: a folder, zip, video, camera number, stream or simulated:fields=12,seed=5."""
+    from edge_runtime.group import judge_group
     from edge_runtime.reading import REPORT, read_slide
 
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
@@ -119,6 +120,12 @@ def read(
     )
     for name, count in asdict(counts).items():
         click.echo(f"{name.replace('_', ' '):<12}{count:>7}")
+    calibrated = classifier.bundle.manifest.calibrated
+    group = judge_group(
+        counts.rejected, counts.judged, usual=calibrated.alpha, correlation=calibrated.correlation
+    )
+    if group.alarm:
+        click.echo(f"UNUSUAL SLIDE: ordinary ones have at most {group.most} rejected of {group.cells} cells")
     click.echo(f"bundle {classifier.bundle.title} on {classifier.provider}")
     click.echo(f"report {click.format_filename(out / REPORT)}")
 

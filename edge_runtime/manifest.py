@@ -11,7 +11,7 @@ from edge_runtime.decision import Detector
 from edge_runtime.errors import BundleError
 from edge_runtime.preprocessing import InputSpec
 
-SCHEMA = 2
+SCHEMA = 3
 CLASSES = {"uninfected", "parasitized"}  # what a slide's counts are made of
 PERTURBATIONS = {"per-layer", "none"}
 INTENDED_USE = "Research use only. Not for use in diagnostic procedures."
@@ -70,6 +70,7 @@ class Calibrated:
         alpha: share of in-distribution cells that both tests together were set to reject.
         fusion_cells: cells that fitted the layer weights.
         threshold_cells: cells that set the thresholds.
+        correlation: of rejection among the cells of one patient, 0 to below 1 (see `group.judge_group`).
         how: the choices in words.
     """
 
@@ -78,6 +79,7 @@ class Calibrated:
     alpha: float
     fusion_cells: int
     threshold_cells: int
+    correlation: float
     how: str
 
 
@@ -247,6 +249,11 @@ def _check_supported(manifest: Manifest) -> None:
         ),
         (len(detector.layers) == len(detector.weights), "as many layer weights as layers are needed"),
         (all(map(math.isfinite, numbers)), "a detector's weight or threshold that is no finite number"),
+        (0 < manifest.calibrated.alpha < 1, f"alpha {manifest.calibrated.alpha}; expected a share"),
+        (
+            0 <= manifest.calibrated.correlation < 1,
+            f"a correlation of {manifest.calibrated.correlation}; expected 0 to below 1",
+        ),
         (
             manifest.orientation == "high-is-in-distribution",
             f"unknown orientation {manifest.orientation!r}",

@@ -141,13 +141,16 @@ def _not_judged(cell: NotCut) -> CellReading:
 
 
 def _header(source: str, classifier: Classifier, slide: str) -> SlideHeader:
+    manifest = classifier.bundle.manifest
     return SlideHeader(
         slide=printable(slide),
         source=shown_source(source),
         bundle=classifier.bundle.title,
         bundle_digest=classifier.bundle.digest,
-        threshold=classifier.bundle.manifest.detector.threshold,
-        least_margin=classifier.bundle.manifest.detector.least_margin,
+        threshold=manifest.detector.threshold,
+        least_margin=manifest.detector.least_margin,
+        usual=manifest.calibrated.alpha,
+        correlation=manifest.calibrated.correlation,
         provider=classifier.provider,
         software=f"cellgate {edge_runtime.__version__}",
         started=_now(),

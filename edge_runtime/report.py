@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 
 from edge_runtime.errors import StorageError
+from edge_runtime.group import FALSE_ALARMS, judge_group
 from edge_runtime.report_images import (
     NumberedCell,
     field_figure,
@@ -58,6 +59,7 @@ def render_report(record: SlideRecord) -> str:
         ]
     sections = (
         _top(header),
+        _group(header, counts),
         _counts(counts),
         _share(counts),
         _parasitized(_with_status(cells, "parasitized")),
@@ -94,6 +96,18 @@ def _state(header: SlideHeader) -> str:
     return """<p class="incomplete" role="alert"><strong>INCOMPLETE: cut off</strong>
 The reading of this slide did not come to its end. Every figure below counts only what was
 recorded until then and does not stand for the whole slide. Read the slide again.</p>"""
+
+
+def _group(header: SlideHeader, counts: Counts) -> str:
+    """A warning where this slide, as a whole, is unlike those of calibration; else nothing."""
+    found = judge_group(counts.rejected, counts.judged, usual=header.usual, correlation=header.correlation)
+    if not found.alarm:
+        return ""
+    return f"""<p class="incomplete" role="alert"><strong>UNUSUAL SLIDE</strong>
+{found.rejected:,} of {found.cells:,} judged cells were rejected. Of {1 / FALSE_ALARMS:.0f} ordinary
+slides only one would have more than {found.most:,}. Its stain, light, focus or kind of cell differs
+from what the detector was calibrated on, so the accepted cells deserve less trust, too. Check the
+slide and the microscope and read it again.</p>"""
 
 
 def _counts(counts: Counts) -> str:

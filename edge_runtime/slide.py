@@ -13,11 +13,11 @@ from edge_runtime.preprocessing import Box
 
 Status = Literal["uninfected", "parasitized", "rejected", "not-judged"]
 
-_SCHEMA = 2
+_SCHEMA = 3
 _TABLES = """
 CREATE TABLE slide (
     schema INTEGER, slide TEXT, source TEXT, bundle TEXT, bundle_digest TEXT, threshold REAL,
-    least_margin REAL, provider TEXT, software TEXT, started TEXT, finished TEXT
+    least_margin REAL, usual REAL, correlation REAL, provider TEXT, software TEXT, started TEXT, finished TEXT
 );
 CREATE TABLE field (
     number INTEGER PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, overview BLOB, read_at TEXT
@@ -43,6 +43,8 @@ class SlideHeader:
         bundle_digest: its sha256.
         threshold: cells that score below it were rejected.
         least_margin: cells whose two largest logits are closer were rejected, too.
+        usual: share of cells that is rejected on an ordinary slide (see `group.judge_group`).
+        correlation: of rejection among the cells of an ordinary slide.
         provider: execution provider that was really used.
         software: cellgate's version.
         started: UTC, ISO 8601.
@@ -55,6 +57,8 @@ class SlideHeader:
     bundle_digest: str
     threshold: float
     least_margin: float
+    usual: float
+    correlation: float
     provider: str
     software: str
     started: str
@@ -136,6 +140,11 @@ class Counts:
     not_judged: int
     fields: int
     skipped: int
+
+    @property
+    def judged(self) -> int:
+        """Cells that were classified, accepted or not."""
+        return self.uninfected + self.parasitized + self.rejected
 
 
 class SlideRecord:
@@ -268,7 +277,7 @@ def _start(connection: sqlite3.Connection, header: SlideHeader) -> None:
         for statement in filter(str.strip, _TABLES.split(";")):
             connection.execute(statement)
         connection.execute(
-            "INSERT INTO slide VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO slide VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 _SCHEMA,
                 header.slide,
@@ -277,6 +286,8 @@ def _start(connection: sqlite3.Connection, header: SlideHeader) -> None:
                 header.bundle_digest,
                 header.threshold,
                 header.least_margin,
+                header.usual,
+                header.correlation,
                 header.provider,
                 header.software,
                 header.started,

@@ -38,7 +38,7 @@ from edge_runtime.verification import (
 from export.card import model_card
 from export.forward import IR_VERSION, OPSET, feature_name
 from export.graph import Perturbation, build_graph, output_names
-from training.calibration import Calibration, load_calibration
+from training.calibration_file import Calibration, load_calibration
 from training.gaussians import LayerGaussian
 from training.networks import VGG, ResNet
 from training.reference import Reference, score_at, score_images
@@ -222,6 +222,7 @@ def _manifest(
             alpha=calibration.alpha,
             fusion_cells=calibration.fusion_cells,
             threshold_cells=calibration.threshold_cells,
+            correlation=calibration.correlation,
             how=calibration.how,
         ),
         performance=_performance(info, tested),

@@ -16,14 +16,11 @@ from training.evaluation.evaluate import CELLS, ROWS
 from training.evaluation.evaluate import evaluate as run_evaluation
 from training.evaluation.subject import load_subject
 from training.networks import NETWORKS
+from training.recipes import RECIPES
 from training.robustness import measure_changes, measure_strangers
-from training.run import RunConfig
+from training.run import Precision, RunConfig
 from training.splits import SplitBy
 from training.testing import measure_run
-
-# What each network gets where --epochs and --learning-rate are left out.
-_EPOCHS = {"edge": 24, "resnet18": 20, "vgg19": 20}
-_LEARNING_RATE = {"edge": 0.1, "resnet18": 0.05, "vgg19": 0.02}
 
 run_option = click.option(
     "--run", "folder", type=click.Path(path_type=Path), required=True, help="The run folder."
@@ -63,6 +60,13 @@ def download(out: Path, url: str) -> None:
 @click.option(
     "--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak of the one-cycle schedule."
 )
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    default="float32",
+    show_default=True,
+    help="bfloat16 halves the time on processors that have it.",
+)
 @click.option("--weights", type=click.Path(path_type=Path), help="torchvision weights to start from.")
 @cache_option
 def fit(
@@ -75,6 +79,7 @@ def fit(
     epochs: int | None,
     batch_size: int,
     learning_rate: float | None,
+    precision: Precision,
     weights: Path | None,
     cache: Path | None,
 ) -> None:
@@ -93,10 +98,11 @@ def fit(
                 network,
                 split,
                 seed,
-                epochs or _EPOCHS[network],
+                epochs or RECIPES[network].epochs,
                 batch_size,
-                learning_rate or _LEARNING_RATE[network],
+                learning_rate or RECIPES[network].learning_rate,
                 str(weights) if weights else None,
+                precision,
             )
             info = fitting.fit(config, folder, cache=cache)
         if distributed.rank() == 0:

@@ -5,11 +5,9 @@ strict the two tests are against each other; the other half, which nothing else 
 by split conformal prediction, so that both tests together reject the share asked for.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -22,58 +20,22 @@ from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.images import decode_image, list_images
 from edge_runtime.preprocessing import resize_crop
 from training import simulated
+from training.calibration_file import Calibration, save_calibration
 from training.cells import CellSet
 from training.gaussians import LayerGaussian
+from training.intervals import patient_correlation
 from training.networks import VGG, ResNet
 from training.reference import BLOCK, score_at
-from training.run import (
-    CALIBRATION,
-    load_network,
-    load_run,
-    load_split,
-    load_statistics,
-    write_text,
-)
+from training.run import load_network, load_run, load_split, load_statistics
 from training.splits import calibration_halves
 from training.statistics import as_images, to_tensor
 
-Mode = Literal["none", "known"]
 Array = NDArray[np.float64]
 
 # Lee et al.'s magnitudes in units of the image; those below half a grey level are left out.
 EPSILONS = (0.0, 0.002, 0.005, 0.01)
 REJECTED = 0.05  # share of in-distribution cells that may be rejected
 _FEWEST_ANOMALIES = 10
-_SCHEMA = 2
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The content of calibration.json.
-
-    Attributes:
-        detector: what the device decides by.
-        mode: "none" (no anomaly was known) or "known" (logistic regression against one, as in the paper).
-        anomaly: what the known anomaly was, or "".
-        alpha: share of in-distribution cells that both tests together were set to reject.
-        fusion_cells: in-distribution cells that fitted the weights.
-        anomaly_cells: anomalies that fitted the weights.
-        threshold_cells: in-distribution cells that set the thresholds, used for nothing else.
-        how: how epsilon, weights and thresholds were chosen, in words.
-        auroc: of the fused score against the known anomaly, on the cells it was fitted on; None without one.
-        schema: version of this file.
-    """
-
-    detector: Detector
-    mode: Mode
-    anomaly: str
-    alpha: float
-    fusion_cells: int
-    anomaly_cells: int
-    threshold_cells: int
-    how: str
-    auroc: float | None
-    schema: int = _SCHEMA
 
 
 @dataclass(frozen=True)
@@ -218,7 +180,8 @@ def calibrate(
         for confidences, margin in [outputs_of(network, gaussians, half, chosen)]
     ]
     strictness = Strictness.of(tests[0], alpha)
-    threshold, least_margin = strictness.thresholds(conformal_threshold(strictness.joint(tests[1]), alpha))
+    joint = conformal_threshold(strictness.joint(tests[1]), alpha)
+    threshold, least_margin = strictness.thresholds(joint)
     detector = Detector(
         layers=network.layers,
         epsilon=chosen,
@@ -235,9 +198,18 @@ def calibrate(
         fusion_cells=len(halves[0]),
         anomaly_cells=0 if anomaly is None else len(anomaly[1]),
         threshold_cells=len(halves[1]),
+        correlation=_correlation(strictness, tests, joint, np.array(cells.patients)[np.concatenate(halves)]),
         how=how + "; thresholds: equally strict, split conformal on cells used for nothing else",
         auroc=auroc,
     )
+
+
+def _correlation(
+    strictness: Strictness, tests: list[Array], threshold: float, patients: NDArray[np.str_]
+) -> float:
+    rejected = strictness.joint(np.concatenate(tests)) < threshold
+    # A few patients can look wholly alike, which no test of a slide could work with.
+    return min(patient_correlation(rejected, patients), 0.99)
 
 
 def _against(
@@ -308,34 +280,3 @@ def _anomaly_images(source: str, size: int) -> torch.Tensor:
             f"{source}: {len(crops)} images; at least {_FEWEST_ANOMALIES} are needed to fit against"
         )
     return to_tensor(np.stack(crops))
-
-
-def save_calibration(folder: Path, calibration: Calibration) -> None:
-    """Write calibration.json."""
-    write_text(folder / CALIBRATION, json.dumps(asdict(calibration), indent=2) + "\n")
-
-
-def load_calibration(folder: Path) -> Calibration:
-    """Read calibration.json.
-
-    Raises:
-        SourceError: absent, unreadable or of another version.
-    """
-    path = folder / CALIBRATION
-    try:
-        raw = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise SourceError(f"{path}: missing; run 'python -m training calibrate --run {folder}'") from error
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path}: cannot be read ({error})") from error
-    other = f"{path}: written by another version of cellgate; calibrate again"
-    if not isinstance(raw, dict) or raw.get("schema") != _SCHEMA:
-        raise SourceError(other)
-    try:
-        detector = raw["detector"]
-        raw["detector"] = Detector(
-            **{**detector, "layers": tuple(detector["layers"]), "weights": tuple(detector["weights"])}
-        )
-        return Calibration(**raw)
-    except (KeyError, TypeError) as error:
-        raise SourceError(other) from error

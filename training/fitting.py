@@ -1,6 +1,6 @@
 """The one training loop: any network, one process or several, cut off at any time and resumed.
 
-SGD with Nesterov momentum on a one-cycle schedule; the weights that are kept are an exponential moving
+A recipe per network (`recipes`) on a one-cycle schedule; the weights that are kept are an exponential moving
 average, which is what the Gaussian statistics are then estimated on.
 """
 
@@ -25,11 +25,13 @@ from training.archive import CLASSES
 from training.augmentation import Strength, augment, draw
 from training.cells import CellSet, load_cells
 from training.networks import VGG, ResNet, build_network, load_pretrained
+from training.recipes import RECIPES, make_optimiser, side_in
 from training.reference import BLOCK
 from training.run import (
     CHECKPOINT,
     RUN_FILE,
     WEIGHTS,
+    Precision,
     RunConfig,
     RunInfo,
     add_metrics,
@@ -46,8 +48,6 @@ from training.statistics import as_images, fit_statistics, predict
 
 Network = ResNet | VGG
 
-WEIGHT_DECAY = 5e-4
-MOMENTUM = 0.9
 LABEL_SMOOTHING = 0.05
 WARM_UP = 0.2  # share of the steps in which the learning rate rises
 AVERAGE_DECAY = 0.99  # of the moving average of the weights, per step
@@ -60,7 +60,7 @@ class _State:
 
     network: Network
     average: Network
-    optimiser: torch.optim.SGD
+    optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.OneCycleLR
     step: int = 0
     seconds: float = 0.0
@@ -183,13 +183,7 @@ def _go_on(folder: Path, cells: CellSet, split: Split) -> RunInfo:
 def _start(config: RunConfig, classes: int, steps: int) -> _State:
     network = _build(config, classes)
     network = network.to(distributed.device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.SGD(
-        network.parameters(),
-        config.learning_rate,
-        MOMENTUM,
-        weight_decay=WEIGHT_DECAY,
-        nesterov=True,
-    )
+    optimiser = make_optimiser(RECIPES[config.network], network.parameters(), config.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser,
         config.learning_rate,
@@ -252,6 +246,8 @@ def _train_epoch(
     uniform = draw(len(cells), seed=config.seed, epoch=epoch)
     first = state.step - epoch * per_epoch
     share = slice(distributed.rank(), None, distributed.world_size())
+    side = side_in(RECIPES[config.network], epoch, config.epochs, info.input.size)
+    device = distributed.device()
     losses, clock, saved = [], time.monotonic(), time.monotonic()
     model.train()
     numbers = range(first, per_epoch)
@@ -259,7 +255,9 @@ def _train_epoch(
     with click.progressbar(numbers, label=f"epoch {epoch + 1}", hidden=hidden, file=sys.stderr) as bar:
         for number in bar:
             chosen = order[number * config.batch_size : (number + 1) * config.batch_size][share]
-            losses.append(_step(model, state, cells, chosen, uniform))
+            images = augment(as_images(cells, chosen).to(device), uniform[chosen], Strength())
+            labels = torch.from_numpy(cells.labels[chosen]).to(device)
+            losses.append(_step(model, state, smaller(images, side), labels, config.precision))
             now = time.monotonic()
             state.seconds, clock = state.seconds + now - clock, now
             if distributed.rank() == 0 and now - saved > CHECKPOINT_SECONDS:
@@ -268,16 +266,18 @@ def _train_epoch(
     return float(np.mean(losses))
 
 
-def _step(
-    model: nn.Module, state: _State, cells: CellSet, chosen: NDArray[np.int64], uniform: Tensor
-) -> float:
-    device = distributed.device()
-    images = as_images(cells, chosen).to(device)
-    images = augment(images, uniform[chosen], Strength()).contiguous(memory_format=torch.channels_last)
-    logits, _ = model(images)
-    loss = F.cross_entropy(
-        logits, torch.from_numpy(cells.labels[chosen]).to(device), label_smoothing=LABEL_SMOOTHING
-    )
+def smaller(images: Tensor, side: int) -> Tensor:
+    """Images [N, 3, H, W] reduced to [N, 3, side, side], each pixel the mean of what it covers."""
+    if images.shape[-1] == side:
+        return images
+    return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
+
+
+def _step(model: nn.Module, state: _State, images: Tensor, labels: Tensor, precision: Precision) -> float:
+    half = precision == "bfloat16"
+    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
+        logits, _ = model(images.contiguous(memory_format=torch.channels_last))
+    loss = F.cross_entropy(logits.float(), labels, label_smoothing=LABEL_SMOOTHING)
     state.optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimiser.step()

@@ -32,3 +32,29 @@ def over_patients(
     shares = right[drawn].sum(axis=1) / cells[drawn].sum(axis=1)
     low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def patient_correlation(hits: NDArray[np.bool_], patients: NDArray[np.str_]) -> float:
+    """How alike the cells of one patient are: the intra-class correlation of a share.
+
+    The analysis-of-variance estimator for binary data (Fleiss, Statistical Methods for Rates and Proportions,
+    chapter on clustered data; Ridout et al. 1999): 0 where patients differ no more than chance would have it.
+
+    Args:
+        hits: bool [N], what the share counts.
+        patients: [N], the patient of each cell.
+
+    Returns:
+        0 to 1; 0 where nothing can be said: with fewer than two patients, or one cell each.
+    """
+    _, index = np.unique(patients, return_inverse=True)
+    cells = np.bincount(index).astype(np.float64)
+    count, total = len(cells), float(cells.sum())
+    if count < 2 or total <= count:
+        return 0.0
+    shares = np.bincount(index, weights=hits) / cells
+    between = float((cells * (shares - hits.mean()) ** 2).sum()) / (count - 1)
+    within = float((cells * shares * (1 - shares)).sum()) / (total - count)
+    size = (total - float((cells**2).sum()) / total) / (count - 1)  # of a patient, corrected for unequal ones
+    spread = between + (size - 1) * within
+    return min(1.0, max(0.0, (between - within) / spread)) if spread > 0 else 0.0

@@ -14,7 +14,7 @@ from edge_runtime.decision import Decisions
 from edge_runtime.errors import ImageError
 from edge_runtime.images import ImageFile, decode_image, list_images
 from edge_runtime.preprocessing import resize_crop
-from training.calibration import load_calibration
+from training.calibration_file import load_calibration
 from training.reference import reference_decisions
 from training.run import RunInfo, add_metrics, load_network, load_run, load_split, load_statistics
 

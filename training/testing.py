@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.decision import Decisions
-from training.calibration import load_calibration
+from training.calibration_file import load_calibration
 from training.intervals import over_patients
 from training.reference import reference_decisions
 from training.run import add_metrics, load_network, load_run, load_split, load_statistics

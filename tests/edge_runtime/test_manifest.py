@@ -57,10 +57,10 @@ def test_values_arrive_where_they_belong(raw: dict[str, Any]) -> None:
     assert manifest.parity == {"logits": 1e-7}
 
 
-@pytest.mark.parametrize("schema", [0, 1, "2", None, 2.5, [2]])
+@pytest.mark.parametrize("schema", [0, 2, "3", None, 2.5, [3]])
 def test_another_schema_is_refused_with_both_versions(raw: dict[str, Any], schema: object) -> None:
     raw["schema"] = schema
-    assert f"schema {schema!r}, but this cellgate reads schema 2; " in refused(raw)
+    assert f"schema {schema!r}, but this cellgate reads schema 3; " in refused(raw)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1", '{"schema": 1', "[" * 100_000, "\0"])

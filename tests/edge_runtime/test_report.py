@@ -25,6 +25,8 @@ HEADER = SlideHeader(
     bundle_digest="0123456789abcdef" * 4,
     threshold=-2.25,
     least_margin=0.5,
+    usual=0.05,
+    correlation=0.02,
     provider="CPUExecutionProvider",
     software="cellgate 0.1.0",
     started="2025-01-02T03:04:05+00:00",
@@ -317,3 +319,17 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(
         write_report(record, report)
     assert report.read_text() == "the old one"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "slide.sqlite"]
+
+
+def test_a_slide_with_too_many_rejected_cells_is_called_unusual(recorded: Callable[..., Path]) -> None:
+    rejected = [replace(REJECTED, box=(number, 20, 40, 30)) for number in range(12)]
+    with SlideRecord.open(recorded(field(1, "a", UNINFECTED, *rejected))) as record:
+        page = render_report(record)
+    assert "UNUSUAL SLIDE" in page
+    assert "12 of 13 judged cells were rejected" in page
+
+
+def test_an_ordinary_slide_is_not(recorded: Callable[..., Path]) -> None:
+    accepted = [replace(UNINFECTED, box=(number, 20, 40, 30)) for number in range(40)]
+    with SlideRecord.open(recorded(field(1, "a", REJECTED, REJECTED, *accepted))) as record:
+        assert "UNUSUAL" not in render_report(record)

@@ -24,6 +24,8 @@ HEADER = SlideHeader(
     bundle_digest="ab" * 32,
     threshold=-2.25,
     least_margin=0.5,
+    usual=0.05,
+    correlation=0.02,
     provider="CPUExecutionProvider",
     software="cellgate 0.1.0",
     started="2025-01-02T03:04:05+00:00",
@@ -146,7 +148,7 @@ def test_a_record_of_another_version_is_refused(path: Path) -> None:
         connection.execute("UPDATE slide SET schema = 9")
     connection.close()
     with (
-        pytest.raises(SourceError, match="slide record of schema 9, but this cellgate reads schema 2"),
+        pytest.raises(SourceError, match="slide record of schema 9, but this cellgate reads schema 3"),
         SlideRecord.open(path),
     ):
         pass

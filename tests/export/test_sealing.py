@@ -79,7 +79,7 @@ def test_manifest_says_what_the_run_says(manifest: Mapping, run_folder: Path) ->
     assert manifest["detector"]["epsilon"] == 0.002
     assert manifest["calibrated"] == {
         key: calibration[key]
-        for key in ("mode", "anomaly", "alpha", "fusion_cells", "threshold_cells", "how")
+        for key in ("mode", "anomaly", "alpha", "fusion_cells", "threshold_cells", "correlation", "how")
     }
     counts, source = run["counts"], Path(run["config"]["cells"]).name
     assert manifest["provenance"] == {

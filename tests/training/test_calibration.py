@@ -18,16 +18,8 @@ from sklearn.metrics import roc_auc_score
 from edge_runtime.decision import Detector
 from edge_runtime.errors import CheckFailedError, SourceError
 from training import calibration
-from training.calibration import (
-    Calibration,
-    Strictness,
-    calibrate_run,
-    conformal_threshold,
-    load_calibration,
-    logistic,
-    save_calibration,
-    z_sum,
-)
+from training.calibration import Strictness, calibrate_run, conformal_threshold, logistic, z_sum
+from training.calibration_file import Calibration, load_calibration, save_calibration
 from training.cells import CellSet
 from training.reference import score_images, score_plain
 from training.run import load_network, load_run, load_split, load_statistics
@@ -226,6 +218,7 @@ EXAMPLE = Calibration(
     fusion_cells=100,
     anomaly_cells=20,
     threshold_cells=101,
+    correlation=0.0125,
     how="by a test",
     auroc=0.9999999999999999,
 )
@@ -251,7 +244,7 @@ def change(key: str, value: object) -> Callable[[dict[str, object]], object]:
 @pytest.mark.parametrize(
     "alter",
     [
-        change("schema", 1),
+        change("schema", 2),
         change("colour", "red"),
         change("detector", {"layers": ["stem"]}),
         change("detector", 7),
@@ -268,6 +261,6 @@ def test_another_schema_is_refused(tmp_path: Path, alter: Callable[[dict[str, ob
 
 
 def test_file_that_is_no_json(tmp_path: Path) -> None:
-    (tmp_path / "calibration.json").write_text('{"schema": 2')
+    (tmp_path / "calibration.json").write_text('{"schema": 3')
     with pytest.raises(SourceError, match="cannot be read"):
         load_calibration(tmp_path)

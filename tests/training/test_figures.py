@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import accuracy_score, recall_score
 
 from edge_runtime.decision import Decisions
-from training.calibration import load_calibration
+from training.calibration_file import load_calibration
 from training.cells import CellSet
 from training.run import load_network, load_run, load_split, load_statistics
 from training.statistics import predict

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from training.intervals import over_patients
+from training.intervals import over_patients, patient_correlation
 
 
 def test_equal_patients_leave_no_doubt() -> None:
@@ -45,3 +45,23 @@ def test_independent_cells_agree_with_the_normal_interval() -> None:
     low, high = over_patients(hits, np.arange(20_000).astype(str))
     half = 1.96 * math.sqrt(0.8 * 0.2 / 20_000)
     assert (high - low) / 2 == pytest.approx(half, rel=0.1)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.02, 0.1, 0.3])
+def test_the_correlation_of_beta_binomial_patients_is_found(correlation: float) -> None:
+    rng = np.random.default_rng(3)
+    sizes = rng.integers(20, 300, 1500)  # unequal, as patients are
+    both = (1 - correlation) / correlation if correlation else 0.0
+    shares = rng.beta(0.05 * both, 0.95 * both, len(sizes)) if correlation else np.full(len(sizes), 0.05)
+    patients = np.repeat([f"C{i}" for i in range(len(sizes))], sizes)
+    hits = rng.random(len(patients)) < np.repeat(shares, sizes)
+    assert patient_correlation(hits, patients) == pytest.approx(correlation, abs=0.01 + 0.1 * correlation)
+
+
+def test_patients_that_are_each_all_or_nothing_are_wholly_alike() -> None:
+    assert patient_correlation(np.repeat([True, False], 50), np.repeat(["C1", "C2"], 50)) == 1.0
+
+
+@pytest.mark.parametrize("patients", [["C1"] * 8, [f"C{i}" for i in range(8)]])
+def test_one_patient_or_one_cell_each_tell_no_correlation(patients: list[str]) -> None:
+    assert patient_correlation(np.arange(8) % 2 == 0, np.array(patients)) == 0.0

@@ -11,7 +11,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from training.calibration import Calibration, Strictness, conformal_threshold
+from training.calibration import Strictness, conformal_threshold
+from training.calibration_file import Calibration
 from training.detection import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
 from training.detection.observed import Array, Observed, Score
 from training.evaluation.rows import heading

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from training.augmentation import Strength, augment, draw
-from training.calibration import Calibration, load_calibration
+from training.calibration_file import Calibration, load_calibration
 from training.cells import CellSet
 from training.detection.observed import observe
 from training.evaluation.attacked import KNOWN, attacked_set

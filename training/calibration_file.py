@@ -1,0 +1,75 @@
+"""calibration.json: what calibration fitted, and on what."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from edge_runtime.decision import Detector
+from edge_runtime.errors import SourceError
+from training.run import CALIBRATION, write_text
+
+Mode = Literal["none", "known"]
+_SCHEMA = 3
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The content of calibration.json.
+
+    Attributes:
+        detector: what the device decides by.
+        mode: "none" (no anomaly was known) or "known" (logistic regression against one, as in the paper).
+        anomaly: what the known anomaly was, or "".
+        alpha: share of in-distribution cells that both tests together were set to reject.
+        fusion_cells: in-distribution cells that fitted the weights.
+        anomaly_cells: anomalies that fitted the weights.
+        threshold_cells: in-distribution cells that set the thresholds, used for nothing else.
+        correlation: of rejection among the validation cells of one patient (see `edge_runtime.group`).
+        how: how epsilon, weights and thresholds were chosen, in words.
+        auroc: of the fused score against the known anomaly, on the cells it was fitted on; None without one.
+        schema: version of this file.
+    """
+
+    detector: Detector
+    mode: Mode
+    anomaly: str
+    alpha: float
+    fusion_cells: int
+    anomaly_cells: int
+    threshold_cells: int
+    correlation: float
+    how: str
+    auroc: float | None
+    schema: int = _SCHEMA
+
+
+def save_calibration(folder: Path, calibration: Calibration) -> None:
+    """Write calibration.json."""
+    write_text(folder / CALIBRATION, json.dumps(asdict(calibration), indent=2) + "\n")
+
+
+def load_calibration(folder: Path) -> Calibration:
+    """Read calibration.json.
+
+    Raises:
+        SourceError: absent, unreadable or of another version.
+    """
+    path = folder / CALIBRATION
+    try:
+        raw = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise SourceError(f"{path}: missing; run 'python -m training calibrate --run {folder}'") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path}: cannot be read ({error})") from error
+    other = f"{path}: written by another version of cellgate; calibrate again"
+    if not isinstance(raw, dict) or raw.get("schema") != _SCHEMA:
+        raise SourceError(other)
+    try:
+        detector = raw["detector"]
+        raw["detector"] = Detector(
+            **{**detector, "layers": tuple(detector["layers"]), "weights": tuple(detector["weights"])}
+        )
+        return Calibration(**raw)
+    except (KeyError, TypeError) as error:
+        raise SourceError(other) from error
