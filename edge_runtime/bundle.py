@@ -1,12 +1,12 @@
-"""Opening a bundle: nothing in it is used before every file's hash has been checked."""
+"""Opening and saving a bundle: nothing in it is used before every file's hash has been checked."""
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_runtime.errors import BundleError
-from edge_runtime.manifest import Manifest, manifest_from_json
+from edge_runtime.manifest import Manifest, manifest_from_json, manifest_to_json
 
 MANIFEST, MODEL, REFERENCE, MODEL_CARD = (
     "manifest.json",
@@ -77,6 +77,15 @@ def open_bundle(path: str | Path) -> Bundle:
             raise BundleError(f"{path / name}: altered since the bundle was sealed; copy the bundle again")
         contents[name] = data
     return Bundle(path, manifest, hashlib.sha256(text).hexdigest(), contents)
+
+
+def save_bundle(out: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> None:
+    """Write a bundle's files and, last, the manifest with their hashes: a folder cut off is no bundle."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, data in contents.items():
+        (out / name).write_bytes(data)
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    (out / MANIFEST).write_text(manifest_to_json(replace(manifest, files=hashes)))
 
 
 def _read(file: Path) -> bytes:

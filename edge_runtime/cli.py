@@ -16,7 +16,7 @@ from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
 from edge_runtime.parity import all_passed
 from edge_runtime.scoring import CellScore, score_images
-from edge_runtime.slide import FieldReading, SkippedFrame, SlideRecord
+from edge_runtime.slide import RECORD, FieldReading, SkippedFrame, SlideRecord
 from edge_runtime.sources import EVERY_SECONDS
 from edge_runtime.verification import replay
 
@@ -145,12 +145,36 @@ def _told(field: FieldReading | SkippedFrame) -> str:
 @click.argument("out", type=click.Path(path_type=Path))
 def report(out: Path) -> None:
     """Write the report of a slide again, from the record that 'read' left in a folder."""
-    from edge_runtime.reading import RECORD, REPORT
+    from edge_runtime.reading import REPORT
     from edge_runtime.report import write_report
 
     with SlideRecord.open(out / RECORD) as record:
         write_report(record, out / REPORT)
     click.echo(f"report {click.format_filename(out / REPORT)}")
+
+
+@main.command()
+@click.argument("cells", type=click.Path(path_type=Path))
+@click.option("--site", required=True, help="A name for the site; it becomes part of the bundle's name.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The bundle to make.")
+@bundle_option
+@provider_option
+@threads_option
+def recalibrate(
+    cells: Path, site: str, out: Path, bundle: Path | None, provider: Provider, threads: int | None
+) -> None:
+    """Fit a bundle to a site's stain and light, from unlabelled red cells of ordinary slides.
+
+    CELLS is a folder that 'read' wrote, or crops: a folder or zip; at least 200 cells.
+    """
+    from edge_runtime.recalibration import recalibrate_bundle, site_cells
+
+    classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
+    found = site_cells(cells, classifier.bundle.manifest.input.size)
+    made = recalibrate_bundle(classifier, found, site, out)
+    before, after = made.rejected_before, made.rejected_after
+    click.echo(f"{made.cells} cells: {before:.1%} were rejected before, {after:.1%} are now")
+    click.echo(f"bundle {open_bundle(out).title} in {click.format_filename(out)}")
 
 
 @main.command()

@@ -17,6 +17,7 @@ from edge_runtime.errors import SourceError
 from edge_runtime.images import printable
 from edge_runtime.report import write_report
 from edge_runtime.slide import (
+    RECORD,
     CellReading,
     Counts,
     FieldReading,
@@ -27,7 +28,7 @@ from edge_runtime.slide import (
 )
 from edge_runtime.sources import EVERY_SECONDS, Frame, frames, shown_source
 
-RECORD, REPORT = "slide.sqlite", "report.html"
+REPORT = "report.html"
 OVERVIEW_WIDTH = 1600  # pixels; a report of fifty fields must still open on a phone
 OVERVIEW_QUALITY = 80
 

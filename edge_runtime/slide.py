@@ -13,6 +13,7 @@ from edge_runtime.preprocessing import Box
 
 Status = Literal["uninfected", "parasitized", "rejected", "not-judged"]
 
+RECORD = "slide.sqlite"  # in the folder of a slide
 _SCHEMA = 3
 _TABLES = """
 CREATE TABLE slide (

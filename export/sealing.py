@@ -1,6 +1,5 @@
 """Sealing a bundle: graph, reference vectors, model card and the manifest that names and hashes them."""
 
-import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_runtime.bundle import MANIFEST, MODEL, MODEL_CARD, REFERENCE, Bundle, open_bundle
+from edge_runtime.bundle import MODEL, MODEL_CARD, REFERENCE, Bundle, open_bundle, save_bundle
 from edge_runtime.classifier import Classifier
 from edge_runtime.cutting import cut_cells
 from edge_runtime.errors import CheckFailedError, SourceError
@@ -22,7 +21,6 @@ from edge_runtime.manifest import (
     Performance,
     Provenance,
     Requires,
-    manifest_to_json,
 )
 from edge_runtime.parity import all_passed
 from edge_runtime.simulator import simulate_field
@@ -129,17 +127,8 @@ def seal_bundle(
     return open_bundle(out)
 
 
-def write_sealed(out: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
-    """Write a bundle's files and, last, the manifest with their hashes: a folder cut off is no bundle."""
-    out.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        (out / name).write_bytes(data)
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    (out / MANIFEST).write_text(manifest_to_json(replace(manifest, files=hashes)))
-
-
 def _write(out: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
-    write_sealed(out, manifest, {**files, MODEL_CARD: model_card(manifest).encode()})
+    save_bundle(out, manifest, {**files, MODEL_CARD: model_card(manifest).encode()})
 
 
 def _reference_images(info: RunInfo, source: str | None, cache: Path | None) -> NDArray[np.uint8]:

@@ -13,9 +13,8 @@ import click
 from edge_runtime.boxes import best_match
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
-from edge_runtime.reading import RECORD
 from edge_runtime.simulator import PARASITIZED_KINDS, RED_CELL_KINDS, SimulatedObject, simulate_field
-from edge_runtime.slide import CellReading, FieldReading, SlideRecord
+from edge_runtime.slide import RECORD, CellReading, FieldReading, SlideRecord
 
 COLUMNS = ("true", "free", "found", "right", "wrong", "rejected", "not judged")
 

@@ -10,10 +10,10 @@ import onnx
 import pytest
 import torch
 
-from edge_runtime.bundle import MODEL, open_bundle
+from edge_runtime.bundle import MODEL, open_bundle, save_bundle
 from export import contents, sealing
 from export.forward import export_forward
-from export.sealing import Trained, load_trained, write_sealed
+from export.sealing import Trained, load_trained
 from training.networks import VGG, ResNet, build_network
 
 FORWARD_SIZE = 41  # pixels, odd, so that no stride divides it; VGG-19 needs 32
@@ -89,7 +89,7 @@ def reseal(tmp_path: Path, bundle_folder: Path) -> Callable[..., Path]:
         if edit is not None:
             edit(model)
         contents = {**bundle.contents, MODEL: model.SerializeToString(), **(files or {})}
-        write_sealed(tmp_path / "altered", replace(bundle.manifest, **changes), contents)
+        save_bundle(tmp_path / "altered", replace(bundle.manifest, **changes), contents)
         return tmp_path / "altered"
 
     return altered

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from onnx import numpy_helper
 
-from edge_runtime.bundle import open_bundle
+from edge_runtime.bundle import open_bundle, save_bundle
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import BundleError, CheckFailedError
 from edge_runtime.parity import all_passed
@@ -230,7 +230,7 @@ def test_a_bundle_cut_off_by_a_full_disk_is_none(
 
     monkeypatch.setattr(Path, "write_bytes", on_a_full_disk)
     with pytest.raises(OSError, match="No space left"):
-        sealing.write_sealed(tmp_path / "bundle", bundle.manifest, bundle.contents)
+        save_bundle(tmp_path / "bundle", bundle.manifest, bundle.contents)
     with pytest.raises(BundleError, match=r"manifest\.json: missing"):
         open_bundle(tmp_path / "bundle")
 
@@ -238,7 +238,7 @@ def test_a_bundle_cut_off_by_a_full_disk_is_none(
 def test_sealing_again_hashes_again(bundle_folder: Path, tmp_path: Path) -> None:
     bundle = open_bundle(bundle_folder)
     files = {**bundle.contents, "MODEL_CARD.md": b"another"}
-    sealing.write_sealed(tmp_path / "bundle", replace(bundle.manifest, name="other"), files)
+    save_bundle(tmp_path / "bundle", replace(bundle.manifest, name="other"), files)
     again = open_bundle(tmp_path / "bundle")
     assert again.contents["MODEL_CARD.md"] == b"another"
     assert again.manifest.name == "other"

@@ -1,0 +1,165 @@
+"""Fitting a detector to another site, whose stain, lamp or camera moves the features, from unlabelled cells.
+
+Only the test of the features is fitted. The least margin stays: how sure the classifier must be does not
+depend on the site, and cells without labels cannot tell where it is right.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.bundle import MODEL_CARD, Bundle, save_bundle
+from edge_runtime.classifier import Classifier
+from edge_runtime.decision import Decisions, Detector
+from edge_runtime.errors import CheckFailedError, ImageError, SourceError
+from edge_runtime.images import decode_image, list_images
+from edge_runtime.preprocessing import resize_crop
+from edge_runtime.slide import RECORD, SlideRecord
+
+Array = NDArray[np.float64]
+
+FEWEST_CELLS = 200
+MOST_UNSURE = 4  # times alpha: where more of a site's cells are, the classifier itself is at a loss
+_TRIMMED = 0.025  # share of the lowest confidences that do not widen a layer's spread: they may be no cells
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """What became of a detector.
+
+    Attributes:
+        detector: fitted to the site.
+        cells: number of the site's cells that it was fitted on.
+        rejected_before: share of these that were rejected before.
+        rejected_after: share that is rejected now.
+        unsure: share that is rejected for its margin, before and after.
+    """
+
+    detector: Detector
+    cells: int
+    rejected_before: float
+    rejected_after: float
+    unsure: float
+
+
+def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Recalibration:
+    """Fit the test of the features to the cells of a site.
+
+    Each layer's confidence is standardised on the site's cells, as calibration without a known anomaly does,
+    so that no layer which the site has moved or widened outweighs the others; the threshold is where alpha/2
+    of them lie below, as either of the two tests has its half of alpha. A few strangers among the cells only
+    make it reject fewer of them.
+
+    Args:
+        detector: of the bundle, which decided.
+        decisions: for at least FEWEST_CELLS cells of the site, without labels: red cells of ordinary slides.
+        alpha: share of good cells that both tests together should reject.
+
+    Raises:
+        SourceError: too few cells.
+        CheckFailedError: the classifier is unsure of too many of them, or the confidences do not vary.
+    """
+    confidences, cells = decisions.confidences, len(decisions.score)
+    if cells < FEWEST_CELLS:
+        raise SourceError(f"{cells} cells; give at least {FEWEST_CELLS} of this site, or all of a slide")
+    unsure = float(decisions.unsure.mean())
+    if unsure > MOST_UNSURE * alpha:
+        raise CheckFailedError(
+            f"the classifier is unsure of {unsure:.0%} of these cells; no threshold mends that: check focus "
+            "and light, or train with cells of this site"
+        )
+    spread = np.maximum(confidences, np.quantile(confidences, _TRIMMED, axis=0)).std(axis=0)
+    if not (np.isfinite(spread) & (spread > 0)).all():
+        raise CheckFailedError("the confidences of these cells do not vary; give different cells")
+    weights = 1 / (spread * len(detector.layers))
+    bias = -float((weights * np.median(confidences, axis=0)).sum())
+    score = confidences @ weights + bias
+    rank = int(np.floor((cells + 1) * alpha / 2))
+    threshold = float(np.sort(score)[max(rank, 1) - 1])
+    fitted = replace(detector, weights=tuple(weights.tolist()), bias=bias, threshold=threshold)
+    return Recalibration(
+        detector=fitted,
+        cells=cells,
+        rejected_before=float(decisions.rejected.mean()),
+        rejected_after=float((decisions.unsure | ~(score >= threshold)).mean()),
+        unsure=unsure,
+    )
+
+
+def site_cells(source: Path, size: int) -> NDArray[np.uint8]:
+    """The cells of a site: crops (an image, folder or zip), or all judged cells of a slide that was read.
+
+    Args:
+        source: of crops, or the folder that `cellgate read` wrote.
+        size: side of the network's input.
+
+    Returns:
+        uint8 [N, size, size, 3] RGB; crops that cannot be judged are left out.
+
+    Raises:
+        SourceError: there is nothing to read.
+    """
+    if (source / RECORD).exists():
+        with SlideRecord.open(source / RECORD) as record:
+            crops = [
+                resize_crop(decode_image(cell.crop, str(source)), size)
+                for field in record.fields()
+                for cell in field.cells
+                if cell.crop
+            ]
+    else:
+        crops = []
+        for file in list_images(source):
+            with suppress(ImageError):
+                crops.append(resize_crop(decode_image(file.read(), file.name), size, file.name))
+    return np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8)
+
+
+def recalibrate_bundle(
+    classifier: Classifier, resized: NDArray[np.uint8], site: str, out: Path
+) -> Recalibration:
+    """Write a bundle for a site: the same graph, with the detector fitted to the site's cells.
+
+    Args:
+        classifier: with the bundle to start from.
+        resized: uint8 [N, size, size, 3] RGB, as `preprocessing.resize_crop` makes them.
+        site: name of the site; it becomes part of the bundle's name.
+        out: folder to make; it must not exist, or be empty.
+
+    Raises:
+        SourceError: `out` holds something, or there are too few cells.
+        CheckFailedError: see `recalibrate`.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise SourceError(f"{out}: not empty; choose another folder for the bundle")
+    bundle = classifier.bundle
+    manifest = bundle.manifest
+    made = recalibrate(manifest.detector, classifier.decide_resized(resized), alpha=manifest.calibrated.alpha)
+    told = f"recalibrated on {made.cells} unlabelled cells of {site}, from {bundle.title}"
+    save_bundle(
+        out,
+        replace(
+            manifest,
+            name=f"{manifest.name}-{site}",
+            detector=made.detector,
+            calibrated=replace(manifest.calibrated, how=f"{manifest.calibrated.how}; {told}"),
+        ),
+        {**bundle.contents, MODEL_CARD: _card(bundle, made, site)},
+    )
+    return made
+
+
+def _card(bundle: Bundle, made: Recalibration, site: str) -> bytes:
+    """The model card, which tells first that its figures are those of another threshold."""
+    card = bundle.contents[MODEL_CARD].decode("utf-8", errors="replace")
+    return f"""# {bundle.manifest.name}-{site}
+
+Recalibrated from {bundle.title} on {made.cells} unlabelled cells of {site}: of these
+{made.rejected_before:.1%} were rejected before and {made.rejected_after:.1%} are now. Threshold
+{made.detector.threshold:.4g}; the least margin is unchanged. No label was used, so nothing is known of the
+accuracy at this site. All that follows was written of the bundle before.
+
+{card}""".encode()

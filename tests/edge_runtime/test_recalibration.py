@@ -1,0 +1,175 @@
+"""Recalibration: a site whose cells look otherwise is accepted again, and nothing else is."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import Result
+
+from edge_runtime.bundle import open_bundle
+from edge_runtime.classifier import Classifier
+from edge_runtime.cutting import cut_cells
+from edge_runtime.decision import Decisions, Detector, decide
+from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.parity import all_passed
+from edge_runtime.recalibration import recalibrate, recalibrate_bundle, site_cells
+from edge_runtime.simulator import simulate_field
+from edge_runtime.verification import replay
+
+DETECTOR = Detector(("a", "b"), 0.0, (0.5, 0.5), 0.0, threshold=-1.0, least_margin=0.5)
+ALPHA = 0.1
+
+
+def site(seed: int, cells: int = 400, shift: float = 0.0, spread: float = 1.0) -> Decisions:
+    """Cells whose first layer is shifted and spread, with margins that all suffice."""
+    rng = np.random.default_rng(seed)
+    confidences = rng.normal(0, 0.3, (cells, 2)).astype(np.float32)
+    confidences[:, 0] = confidences[:, 0] * spread + shift
+    return decide(DETECTOR, np.tile(np.array([0, 5], np.float32), (cells, 1)), confidences)
+
+
+def rejected(detector: Detector, decisions: Decisions) -> float:
+    logits = np.tile(np.array([0, 5], np.float32), (len(decisions.score), 1))
+    return float(decide(detector, logits, decisions.confidences.astype(np.float32)).far.mean())
+
+
+def test_a_shifted_site_is_accepted_again() -> None:
+    made = recalibrate(DETECTOR, site(0, shift=-6, spread=4), alpha=ALPHA)
+    assert made.rejected_before == 1.0
+    assert made.rejected_after <= ALPHA / 2
+    assert rejected(made.detector, site(1, cells=20_000, shift=-6, spread=4)) == pytest.approx(0.05, abs=0.03)
+
+
+def test_what_is_far_from_the_site_is_still_rejected() -> None:
+    made = recalibrate(DETECTOR, site(0, shift=-6), alpha=ALPHA)
+    assert rejected(made.detector, site(1, shift=-12)) == 1.0
+
+
+def test_a_layer_that_was_widened_does_not_outweigh_the_others() -> None:
+    made = recalibrate(DETECTOR, site(0, cells=20_000, spread=10), alpha=ALPHA)
+    first, second = made.detector.weights
+    assert second / first == pytest.approx(10, rel=0.1)
+
+
+def test_the_margin_and_the_layers_stay() -> None:
+    made = recalibrate(DETECTOR, site(0, shift=-6), alpha=ALPHA).detector
+    assert (made.least_margin, made.layers, made.epsilon) == (0.5, ("a", "b"), 0.0)
+
+
+def test_a_few_strangers_do_not_let_strangers_in() -> None:
+    cells, strangers = site(0, cells=400, shift=-6), site(1, cells=8, shift=-60)
+    both = decide(
+        DETECTOR,
+        np.tile(np.array([0, 5], np.float32), (408, 1)),
+        np.concatenate([cells.confidences, strangers.confidences]).astype(np.float32),
+    )
+    made = recalibrate(DETECTOR, both, alpha=ALPHA)
+    assert rejected(made.detector, strangers) == 1.0
+    assert rejected(made.detector, cells) <= 0.05
+
+
+def test_too_few_cells() -> None:
+    with pytest.raises(SourceError, match="199 cells; give at least 200"):
+        recalibrate(DETECTOR, site(0, cells=199), alpha=ALPHA)
+
+
+def test_a_classifier_that_is_unsure_there_cannot_be_mended() -> None:
+    unsure = decide(DETECTOR, np.zeros((300, 2), np.float32), np.zeros((300, 2), np.float32))
+    with pytest.raises(CheckFailedError, match="unsure of 100% of these cells"):
+        recalibrate(DETECTOR, unsure, alpha=ALPHA)
+
+
+def test_cells_that_are_all_the_same() -> None:
+    same = decide(
+        DETECTOR, np.tile(np.array([0, 5], np.float32), (300, 1)), np.full((300, 2), -1, np.float32)
+    )
+    with pytest.raises(CheckFailedError, match="do not vary"):
+        recalibrate(DETECTOR, same, alpha=ALPHA)
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten simulated fields under a light that no calibration has seen."""
+    folder = tmp_path_factory.mktemp("frames")
+    for seed in range(900, 910):
+        field = simulate_field(seed, width=600, height=480, cells=30, parasitized_fraction=0.2)
+        frame = np.clip(field.frame * np.array([0.8, 0.75, 0.65]), 0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{seed}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def crops(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their cells."""
+    folder = tmp_path_factory.mktemp("crops")
+    for path in sorted(frames.iterdir()):
+        frame = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        for number, cell in enumerate(cut_cells(frame, 64)[0]):
+            crop = cv2.cvtColor(cell.crop, cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(folder / f"{path.stem}-{number:02}.png"), crop)
+    return folder
+
+
+def test_a_sites_bundle_verifies_and_accepts_its_cells(
+    classifier: Classifier, crops: Path, tmp_path: Path
+) -> None:
+    size = classifier.bundle.manifest.input.size
+    cells = site_cells(crops, size)
+    assert len(cells) > 200
+    made = recalibrate_bundle(classifier, cells, "kisumu", tmp_path / "site")
+    bundle = open_bundle(tmp_path / "site")
+    assert bundle.manifest.name == f"{classifier.bundle.manifest.name}-kisumu"
+    assert bundle.manifest.detector == made.detector
+    assert f"{len(cells)} unlabelled cells of kisumu" in bundle.manifest.calibrated.how
+    opened = Classifier.open(bundle, threads=1)
+    assert all_passed(replay(opened))
+    assert made.rejected_after == pytest.approx(float(opened.decide_resized(cells).rejected.mean()))
+    assert made.rejected_after < made.rejected_before
+    card = bundle.contents["MODEL_CARD.md"].decode()
+    assert card.startswith(f"# {bundle.manifest.name}\n")
+    assert "nothing is known of the" in card
+    assert classifier.bundle.contents["MODEL_CARD.md"].decode() in card
+
+
+def test_the_command_takes_crops_or_a_slide(
+    cellgate: Callable[..., Result], tiny_bundle: Path, frames: Path, crops: Path, tmp_path: Path
+) -> None:
+    common = ["--bundle", str(tiny_bundle), "--threads", "1"]
+    done = cellgate("recalibrate", str(crops), "--site", "a", "--out", str(tmp_path / "a"), *common)
+    assert done.exit_code == 0, done.output
+    assert f"{len(list(crops.iterdir()))} cells: " in done.output
+    assert cellgate("verify", str(tmp_path / "a"), "--threads", "1").exit_code == 0
+
+    slide = [str(frames), "--slide", "S", "--out", str(tmp_path / "slide")]
+    assert cellgate("read", *slide, *common).exit_code == 0
+    done = cellgate(
+        "recalibrate", str(tmp_path / "slide"), "--site", "b", "--out", str(tmp_path / "b"), *common
+    )
+    assert done.exit_code == 0, done.output
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    assert manifest["name"].endswith("-b")
+
+
+def test_the_command_refuses_too_few_cells_and_leaves_nothing(
+    cellgate: Callable[..., Result], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    cv2.imwrite(str(few / "one.png"), np.full((50, 50, 3), 120, np.uint8))
+    done = cellgate(
+        "recalibrate", str(few), "--site", "a", "--out", str(tmp_path / "a"), "--bundle", str(tiny_bundle)
+    )
+    assert done.exit_code == 1
+    assert "give at least 200" in done.output
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_bundle_is_never_written_over(classifier: Classifier, crops: Path, tmp_path: Path) -> None:
+    (tmp_path / "kept.txt").write_text("kept")
+    with pytest.raises(SourceError, match="not empty"):
+        recalibrate_bundle(
+            classifier, site_cells(crops, classifier.bundle.manifest.input.size), "a", tmp_path
+        )
