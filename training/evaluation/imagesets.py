@@ -6,6 +6,7 @@ that the caller names; nothing here has been seen by training or calibration.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.errors import ImageError
 from edge_runtime.images import ImageFile
 from edge_runtime.preprocessing import resize_crop
 from training.detection.observed import Images, in_eight_bit
@@ -127,7 +129,11 @@ def stranger_jobs(source: str | None, limit: int, size: int) -> Iterator[Job]:
 
     def simulated() -> ImageSet:
         made = anomalies(Simulation(slides=max(1, limit // 20), fields=1, seed=_SIMULATED_SEED))
-        crops = [resize_crop(crop, size, kind) for kind, crop in made][:limit]
+        crops = []
+        for kind, crop in made:
+            with suppress(ImageError):  # a speck that the runtime would not judge either
+                crops.append(resize_crop(crop, size, kind))
+        crops = crops[:limit]
         return image_set("simulated strangers", "strangers", np.stack(crops))
 
     for kind, files in _folders(source) if source is not None else ():
