@@ -74,7 +74,8 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
     spread = np.maximum(confidences, np.quantile(confidences, _TRIMMED, axis=0)).std(axis=0)
     if not (np.isfinite(spread) & (spread > 0)).all():
         raise CheckFailedError("the confidences of these cells do not vary; give different cells")
-    weights = 1 / (spread * len(detector.layers))
+    used = np.array(detector.weights) != 0
+    weights = np.where(used, 1 / (spread * used.sum()), 0.0)
     bias = -float((weights * np.median(confidences, axis=0)).sum())
     score = confidences @ weights + bias
     rank = int(np.floor((cells + 1) * alpha / 2))

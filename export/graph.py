@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.differentiation import append_gradient, clone_subgraph
 from export.forward import export_forward, feature_name
-from training.gaussians import LayerGaussian
+from training.gaussians import SILENCE, LayerGaussian
 from training.networks import VGG, ResNet
 
 Perturbation = Literal["per-layer", "none"]
@@ -46,11 +46,12 @@ def build_graph(
     graph = model.graph
     for layer in network.layers:
         _add_constants(graph, layer, gaussians[layer])
-        _distances(graph, layer, feature_name(layer), f"distances.{layer}", prefix="plain")
+        relative = gaussians[layer].relative
+        _distances(graph, layer, feature_name(layer), f"distances.{layer}", prefix="plain", relative=relative)
     _stack(graph, [f"distances.{layer}" for layer in network.layers], "distances")
     scored = [f"distances.{layer}" for layer in network.layers]
     if perturbation == "per-layer":
-        scored = [_perturb(graph, layer) for layer in network.layers]
+        scored = [_perturb(graph, layer, relative=gaussians[layer].relative) for layer in network.layers]
     for layer, distances in zip(network.layers, scored, strict=True):
         _node(
             graph,
@@ -90,8 +91,15 @@ def _add_constants(graph: onnx.GraphProto, layer: str, gaussian: LayerGaussian) 
     )
 
 
-def _distances(graph: onnx.GraphProto, layer: str, features: str, output: str, *, prefix: str) -> None:
-    """Squared Mahalanobis distances [N, K] of features [N, C]; leaves `<prefix>.white.<layer>` [N, C]."""
+def _distances(
+    graph: onnx.GraphProto, layer: str, features: str, output: str, *, prefix: str, relative: bool
+) -> None:
+    """Squared Mahalanobis distances [N, K] of features [N, C], or of their relative activations.
+
+    Leaves `<prefix>.relative.<layer>` and `<prefix>.white.<layer>`, both [N, C].
+    """
+    if relative:
+        features = _relative(graph, layer, features, prefix)
     white = f"{prefix}.white.{layer}"
     first_axis = _const(graph, "axis.1", np.array([1]))
     _node(graph, "Sub", [features, f"origin.{layer}"], f"{prefix}.moved.{layer}")
@@ -102,7 +110,16 @@ def _distances(graph: onnx.GraphProto, layer: str, features: str, output: str, *
     _node(graph, "ReduceSumSquare", [f"{prefix}.offset.{layer}", last_axis], output, keepdims=0)
 
 
-def _perturb(graph: onnx.GraphProto, layer: str) -> str:
+def _relative(graph: onnx.GraphProto, layer: str, features: str, prefix: str) -> str:
+    """Features over their mean, as `gaussians.relative_activations`; returns the name."""
+    axis = _const(graph, "axis.1", np.array([1]))
+    mean = _node(graph, "ReduceMean", [features, axis], f"{prefix}.mean.{layer}", keepdims=1)
+    silence = _const(graph, "silence", np.array(SILENCE, np.float32))
+    heard = _node(graph, "Add", [mean, silence], f"{prefix}.heard.{layer}")
+    return _node(graph, "Div", [features, heard], f"{prefix}.relative.{layer}")
+
+
+def _perturb(graph: onnx.GraphProto, layer: str, *, relative: bool) -> str:
     """Append the gradient, the perturbed image (eq. 3) and the pass over it; returns its distances' name."""
     # d/df |W (f - mu)|^2 = 2 W^T W (f - mu), for the nearest class (eq. 2).
     _node(graph, "ArgMin", [f"distances.{layer}"], f"nearest.{layer}", axis=1, keepdims=0)
@@ -116,7 +133,7 @@ def _perturb(graph: onnx.GraphProto, layer: str) -> str:
         [f"half.{layer}", _const(graph, "two", np.array(2, np.float32))],
         f"seed.{layer}",
     )
-    seeds = {feature_name(layer): f"seed.{layer}"}
+    seeds = {f"plain.relative.{layer}" if relative else feature_name(layer): f"seed.{layer}"}
     gradient = append_gradient(graph, seeds=seeds, wrt="image", prefix=f"back.{layer}")
     _node(graph, "Identity", [gradient], f"gradient.{layer}")
     _node(graph, "Sign", [gradient], f"sign.{layer}")
@@ -134,7 +151,7 @@ def _perturb(graph: onnx.GraphProto, layer: str) -> str:
         prefix=f"again.{layer}",
     )
     output = f"perturbed_distances.{layer}"
-    _distances(graph, layer, again[feature_name(layer)], output, prefix="perturbed")
+    _distances(graph, layer, again[feature_name(layer)], output, prefix="perturbed", relative=relative)
     return output
 
 

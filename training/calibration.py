@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 
 # Lee et al.'s magnitudes in units of the image; those below half a grey level are left out.
 EPSILONS = (0.0, 0.002, 0.005, 0.01)
+DEEPEST = 3  # layers that decide where no anomaly is known; docs/detector.md has the table
 REJECTED = 0.05  # share of in-distribution cells that may be rejected
 _FEWEST_ANOMALIES = 10
 
@@ -50,10 +51,17 @@ class Fusion:
         return np.asarray(confidences @ self.weights + self.bias)
 
 
-def z_sum(confidences: Array) -> Fusion:
-    """Mean over layers of the confidences, each standardised on in-distribution cells [N, L]."""
+def z_sum(confidences: Array, deepest: int | None = None) -> Fusion:
+    """Mean over layers of the confidences, each standardised on in-distribution cells [N, L].
+
+    Args:
+        confidences: of in-distribution cells.
+        deepest: how many layers, from the deepest up, have a weight; the others' is 0. All of them if None.
+    """
+    count = confidences.shape[1]
+    used = np.arange(count) >= count - min(deepest or count, count)
     mean, deviation = confidences.mean(axis=0), confidences.std(axis=0)
-    weights = 1 / (deviation * confidences.shape[1])
+    weights = np.where(used, 1 / (deviation * used.sum()), 0.0)
     return Fusion(weights, float(-(weights * mean).sum()))
 
 
@@ -168,9 +176,11 @@ def calibrate(
     fusion_images, threshold_images = (as_images(cells, half) for half in halves)
     if anomaly is None:
         chosen = epsilon or 0.0
-        fusion = z_sum(outputs_of(network, gaussians, fusion_images, chosen)[0])
+        fusion = z_sum(outputs_of(network, gaussians, fusion_images, chosen)[0], DEEPEST)
         auroc, how = None, "epsilon given" if epsilon else "no perturbation"
-        how += "; weights: one over the standard deviation of each layer's confidence"
+        how += (
+            f"; weights: one over the standard deviation of the confidence, in the deepest {DEEPEST} layers"
+        )
     else:
         chosen, fusion, auroc = _against(network, gaussians, fusion_images, anomaly[1], epsilon)
         how = "epsilon and weights: logistic regression with the best AUROC against the known anomaly"

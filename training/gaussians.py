@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 # covariance of a condition above the other.
 _LEAST_VARIANCE = 1e-12
 _LARGEST_CONDITION = 1e12
+# Added to the mean activation that relative features are divided by: a layer can be silent.
+SILENCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class LayerGaussian:
         counts: float64 [K], cells per class.
         shrinkage: share of the identity in the shrunk covariance, 0 to 1.
         condition: condition number of the shrunk covariance.
+        relative: whether it is that of `relative_activations`, which distances then take first.
     """
 
     means: Array
@@ -82,16 +85,36 @@ class LayerGaussian:
     counts: Array
     shrinkage: float
     condition: float
+    relative: bool = False
 
     def distances(self, features: NDArray[np.floating]) -> Array:
         """Squared Mahalanobis distance to every class: [N, C] -> float64 [N, K]."""
-        white = (np.asarray(features, np.float64) - self.means.mean(axis=0)) @ self.whitening.T
+        f = np.asarray(features, np.float64)
+        if self.relative:
+            f = relative_activations(f)
+        white = (f - self.means.mean(axis=0)) @ self.whitening.T
         centres = (self.means - self.means.mean(axis=0)) @ self.whitening.T
         return np.asarray(((white[:, None] - centres[None]) ** 2).sum(axis=2))
 
 
-def fit_gaussian(moments: Moments, layer: str) -> LayerGaussian:
+def relative_activations(features: NDArray[np.floating]) -> Array:
+    """Each channel's activation as a multiple of the mean over channels: [N, C] to float64 [N, C].
+
+    How strongly a layer answers varies with light, stain and confidence more than which channels do; that is
+    taken off here, as Mahalanobis++ (Mueller & Hein 2025) does with the Euclidean length. Features are means
+    of rectified activations, so they are at least 0.
+    """
+    f = np.asarray(features, np.float64)
+    return np.asarray(f / (f.mean(axis=1, keepdims=True) + SILENCE))
+
+
+def fit_gaussian(moments: Moments, layer: str, *, relative: bool = False) -> LayerGaussian:
     """Class means and the tied covariance, shrunk as Ledoit & Wolf (2004) derive.
+
+    Args:
+        moments: of the features; of their relative activations if `relative`.
+        layer: its name, for messages.
+        relative: see LayerGaussian.
 
     Raises:
         CheckFailedError: a class without cells, or features that do not vary, or that are no numbers.
@@ -122,6 +145,7 @@ def fit_gaussian(moments: Moments, layer: str) -> LayerGaussian:
         counts=moments.count,
         shrinkage=shrinkage,
         condition=condition,
+        relative=relative,
     )
 
 
@@ -154,6 +178,7 @@ def save_gaussians(path: Path, layers: Iterable[tuple[str, LayerGaussian]]) -> N
         arrays[f"{name}.counts"] = gaussian.counts
         arrays[f"{name}.shrinkage"] = np.array(gaussian.shrinkage)
         arrays[f"{name}.condition"] = np.array(gaussian.condition)
+        arrays[f"{name}.relative"] = np.array(gaussian.relative)
     unfinished = path.with_name(path.name + ".part")
     with unfinished.open("wb") as file:
         np.savez(file, layers=np.array(names), allow_pickle=False, **arrays)
@@ -175,6 +200,7 @@ def load_gaussians(path: Path) -> dict[str, LayerGaussian]:
                     counts=stored[f"{name}.counts"],
                     shrinkage=float(stored[f"{name}.shrinkage"]),
                     condition=float(stored[f"{name}.condition"]),
+                    relative=bool(stored[f"{name}.relative"]),
                 )
                 for name in stored["layers"]
             }

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from edge_runtime.decision import Decisions, Detector, decide
 from edge_runtime.preprocessing import to_input
-from training.gaussians import LayerGaussian
+from training.gaussians import SILENCE, LayerGaussian
 from training.networks import VGG, ResNet
 
 # Cells per forward pass; fixed, so that results do not depend on how many processes share the blocks.
@@ -47,9 +47,12 @@ class Layer:
     def __init__(self, gaussian: LayerGaussian, like: Tensor) -> None:
         self.means = torch.from_numpy(gaussian.means).to(like)
         self.whitening = torch.from_numpy(gaussian.whitening).to(like)
+        self.relative = gaussian.relative
 
     def distances(self, features: Tensor) -> Tensor:
-        """(f - mu_c)^T S^-1 (f - mu_c) for every class c: [N, C] -> [N, K]."""
+        """(f - mu_c)^T S^-1 (f - mu_c) for every class c, of relative activations: [N, C] -> [N, K]."""
+        if self.relative:
+            features = features / (features.mean(dim=1, keepdim=True) + SILENCE)
         difference = features[:, None, :] - self.means[None, :, :]
         return (difference @ self.whitening.T).square().sum(dim=2)
 

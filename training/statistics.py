@@ -14,7 +14,7 @@ from edge_runtime.preprocessing import to_input
 from training import distributed
 from training.augmentation import Strength, augment, draw
 from training.cells import CellSet
-from training.gaussians import Moments, fit_gaussian, save_gaussians
+from training.gaussians import Moments, fit_gaussian, relative_activations, save_gaussians
 from training.networks import VGG, ResNet
 from training.reference import BLOCK
 from training.run import GAUSSIANS, RunInfo, add_metrics
@@ -53,7 +53,7 @@ def predict(
 def fit_statistics(
     folder: Path, info: RunInfo, network: ResNet | VGG, cells: CellSet, chosen: NDArray[np.int64]
 ) -> None:
-    """Estimate the class-conditional Gaussians on augmented training cells and write gaussians.npz.
+    """Estimate the Gaussians of relative activations on augmented training cells, and write gaussians.npz.
 
     Several processes share the blocks of cells; the result does not depend on how many they are.
     """
@@ -63,7 +63,10 @@ def fit_statistics(
         Moments(*(distributed.summed(torch.from_numpy(a)).numpy() for a in m.arrays())) for m in moments
     ]
     if distributed.rank() == 0:
-        fitted = [(name, fit_gaussian(m, name)) for name, m in zip(info.layers, gathered, strict=True)]
+        fitted = [
+            (name, fit_gaussian(m, name, relative=True))
+            for name, m in zip(info.layers, gathered, strict=True)
+        ]
         save_gaussians(folder / GAUSSIANS, fitted)
         add_metrics(
             folder,
@@ -86,7 +89,8 @@ def _moments(
                 images = augment(as_images(cells, block).to(device), uniform[block], Strength())
                 _, features = network(images)
                 labels = cells.labels[block]
-                new = [Moments.of(f.cpu().numpy(), labels, len(info.classes)) for f in features]
+                relative = [relative_activations(f.cpu().numpy()) for f in features]
+                new = [Moments.of(f, labels, len(info.classes)) for f in relative]
                 total = [a + b for a, b in zip(total, new, strict=True)] if total else new
     return total
 

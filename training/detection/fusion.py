@@ -18,9 +18,9 @@ from training.detection.observed import Array
 Fused = Callable[[Array], Array]
 
 
-def fit_z_sum(validation: Array) -> Fused:
-    """Mode [0]: mean of the confidences, standardised on validation cells [M, L]; the shipped default."""
-    return z_sum(_varied(validation)).score
+def fit_z_sum(validation: Array, deepest: int | None = None) -> Fused:
+    """Mode [0]: mean of the confidences of the deepest layers, standardised on validation cells [M, L]."""
+    return z_sum(_varied(validation), deepest).score
 
 
 def fit_against(validation: Array, anomalies: Sequence[Array]) -> Fused:

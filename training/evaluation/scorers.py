@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from training.calibration import Strictness, conformal_threshold
+from training.calibration import DEEPEST, Strictness, conformal_threshold
 from training.calibration_file import Calibration
 from training.detection import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
 from training.detection.observed import Array, Observed, Score
@@ -22,7 +22,8 @@ from training.networks import VGG, ResNet
 ODIN_TEMPERATURE, ODIN_EPSILON = 1000.0, 0.002  # half a grey level, as Lee et al. choose most often
 EPSILON = 0.002  # at which the perturbation of eq. 3 is measured beside none
 FOREST = "random forest"
-FUSED = ("Mahalanobis", "LID")  # families that the paper fuses on a known anomaly
+OWN = "relative activations"  # the family of the shipped detector
+FUSED = (OWN, "Mahalanobis", "LID")  # families that are also fused on a known anomaly, as in the paper
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Fitted:
 def families(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], on: Fitted) -> tuple[Family, ...]:
     """All scores that come per layer."""
     rivals = (
+        ("Mahalanobis", mahalanobis.fit_class_conditional),
         ("class-agnostic", mahalanobis.fit_class_agnostic),
         ("relative Mahalanobis", mahalanobis.fit_relative),
         ("Mahalanobis++", mahalanobis.fit_normalised),
@@ -96,9 +98,9 @@ def families(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], on: 
         ("LID", lid.fit_lid),
     )
     return (
-        Family("Mahalanobis", mahalanobis.class_conditional([gaussians[name] for name in network.layers])),
+        Family(OWN, mahalanobis.class_conditional([gaussians[name] for name in network.layers])),
         Family(
-            f"Mahalanobis, epsilon {EPSILON:g}",
+            f"{OWN}, epsilon {EPSILON:g}",
             lambda seen: mahalanobis.confidences(network, gaussians, seen.images, EPSILON),
             slow=True,
         ),
@@ -121,18 +123,22 @@ def scorers(
     def limited(name: str, mode: str, score: Score, *, slow: bool = False) -> Scorer:
         return Scorer(name, mode, score, conformal_threshold(score(on.limit), on.alpha), slow)
 
-    own = layered[0]
+    own, by_name = layered[0], {family.name: family for family in layered}
     made = [limited("shipped", "0", shipped(own.layers, calibration, on))]
     for family in layered:
         fused = fusion.fit_z_sum(family.layers(on.fuse))
         made.append(limited(family.name, "0", _fused(family, fused), slow=family.slow))
+        if family.name in FUSED[:2] and on.known is not None:
+            against = fusion.fit_against(family.layers(on.fuse), [family.layers(on.known)])
+            made.append(limited(family.name, "U", _fused(family, against)))
+    for name in FUSED[:2]:
+        deepest = fusion.fit_z_sum(by_name[name].layers(on.fuse), DEEPEST)
+        made.append(limited(f"{name}, deepest {DEEPEST}", "0", _fused(by_name[name], deepest)))
     confident = own.layers(on.fuse)
-    if on.known is not None:
-        against = fusion.fit_against(confident, [own.layers(on.known)])
-        made.append(limited("Mahalanobis", "U", _fused(own, against)))
     made.append(limited("worst branch", "0", _fused(own, fusion.fit_branch_minimum(confident))))
     made.append(limited("Fisher's p-values", "0", _fused(own, fusion.fit_fisher(confident))))
-    made.append(limited("Mahalanobis, deepest layer", "-", lambda seen: own.layers(seen)[:, -1]))
+    paper = by_name["Mahalanobis"]
+    made.append(limited("Mahalanobis, deepest layer", "-", lambda seen: paper.layers(seen)[:, -1]))
     vim = subspace.fit_vim(on.train, on.labels)
     made.append(limited("ViM", "-", lambda seen: vim(seen)[:, -1]))  # of the deepest layer, as published
     made.append(limited("softmax margin", "-", softmax.margin))

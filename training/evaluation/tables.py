@@ -7,6 +7,7 @@ import numpy as np
 
 from training.evaluation.counting import SHIPPED, Evaluation
 from training.evaluation.rows import Row
+from training.evaluation.scorers import FUSED
 
 PAPER = ("softmax margin", "ODIN", "LID", "Mahalanobis")
 Key = TypeVar("Key")
@@ -104,8 +105,9 @@ def _attacks(made: Evaluation) -> str:
 
 
 def _known(sets: Sequence[tuple[str, str]], by_key: Mapping[tuple[str, str], Row]) -> str:
-    lines = ["| images | Mahalanobis [K] | [U] | [0] | LID [K] | [0] |", "|---|---|---|---|---|---|"]
-    titles = ["Mahalanobis [K]", "Mahalanobis [U]", "Mahalanobis [0]", "LID [K]", "LID [0]"]
+    titles = [SHIPPED, *(f"{name} [{mode}]" for name in FUSED for mode in "KU0")]
+    titles.remove("LID [U]")  # its bank of training cells knows no anomaly
+    lines = [_line(["images", *titles]), _line(["---"] * (1 + len(titles)))]
     for _, images in sets:
         found = [by_key.get((images, title)) for title in titles]
         lines.append(
