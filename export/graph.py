@@ -114,9 +114,13 @@ def _relative(graph: onnx.GraphProto, layer: str, features: str, prefix: str) ->
     """Features over their mean, as `gaussians.relative_activations`; returns the name."""
     axis = _const(graph, "axis.1", np.array([1]))
     mean = _node(graph, "ReduceMean", [features, axis], f"{prefix}.mean.{layer}", keepdims=1)
-    silence = _const(graph, "silence", np.array(SILENCE, np.float32))
+    silence = _const(graph, "silence", np.array([[SILENCE]], np.float32))
     heard = _node(graph, "Add", [mean, silence], f"{prefix}.heard.{layer}")
-    return _node(graph, "Div", [features, heard], f"{prefix}.relative.{layer}")
+    relative = _node(graph, "Div", [features, heard], f"{prefix}.relative.{layer}")
+    (channels,) = next(known.dims for known in graph.initializer if known.name == f"origin.{layer}")
+    for name, width in ((mean, 1), (heard, 1), (relative, channels)):  # the way back needs their shapes
+        graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width]))
+    return relative
 
 
 def _perturb(graph: onnx.GraphProto, layer: str, *, relative: bool) -> str:

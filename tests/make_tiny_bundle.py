@@ -26,7 +26,7 @@ from export.graph import build_graph
 from training.augmentation import Strength, augment, draw
 from training.calibration import calibrate
 from training.cells import CellSet, load_cells
-from training.gaussians import Moments, fit_gaussian
+from training.gaussians import Moments, fit_gaussian, relative_activations
 from training.networks import ResNet
 from training.reference import reference_decisions
 from training.run import RunConfig, make_split, new_run
@@ -83,7 +83,7 @@ def _train(cache: Path) -> tuple[sealing.Trained, CellSet, Split]:
     _, features = predict(network, cells, split.train)
     labels = cells.labels[split.train]
     gaussians = {
-        layer: fit_gaussian(Moments.of(found, labels, 2), layer)
+        layer: fit_gaussian(Moments.of(relative_activations(found), labels, 2), layer, relative=True)
         for layer, found in zip(network.layers, features, strict=True)
     }
     halves = calibration_halves(split.validation, cells.labels, seed=CONFIG.seed)

@@ -13,7 +13,7 @@ from scipy.spatial.distance import mahalanobis
 from export import graph
 from export.forward import export_forward
 from export.graph import Perturbation, build_graph, output_names
-from training.gaussians import LayerGaussian
+from training.gaussians import LayerGaussian, relative_activations
 from training.networks import VGG, ResNet
 from training.reference import Reference, score_images
 
@@ -47,7 +47,7 @@ def images_of(batch: int, size: int = SIZE) -> np.ndarray:
     return np.random.default_rng(batch).random((batch, 3, size, size), np.float32)
 
 
-def gaussians_of(network: ResNet | VGG, size: int) -> Gaussians:
+def gaussians_of(network: ResNet | VGG, size: int, *, relative: bool = True) -> Gaussians:
     """Class means well off the features, and a whitening far from singular: what differs is no rounding."""
     rng = np.random.default_rng(0)
     with torch.no_grad():
@@ -55,10 +55,12 @@ def gaussians_of(network: ResNet | VGG, size: int) -> Gaussians:
     gaussians = {}
     for layer, tensor in zip(network.layers, features, strict=True):
         f = tensor.numpy().astype(np.float64)
+        f = relative_activations(f) if relative else f
         channels = f.shape[1]
         triangle = np.tril(rng.normal(0, 1 / channels, (channels, channels))) + np.eye(channels)
         means = f.mean(axis=0) * rng.uniform(0.5, 1.5, (2, channels))
-        gaussians[layer] = LayerGaussian(means, triangle / np.abs(f).mean(), np.full(2, 20.0), 0.0, 1.0)
+        whitening = triangle / np.abs(f).mean()
+        gaussians[layer] = LayerGaussian(means, whitening, np.full(2, 20.0), 0.0, 1.0, relative)
     return gaussians
 
 
@@ -68,9 +70,9 @@ def network(random_network: Callable[[ResNet], ResNet]) -> ResNet:
     return random_network(ResNet((4, 8, 12, 16), 2))
 
 
-@pytest.fixture(scope="module")
-def gaussians(network: ResNet) -> Gaussians:
-    return gaussians_of(network, SIZE)
+@pytest.fixture(scope="module", params=[True, False], ids=["relative activations", "as they are"])
+def gaussians(network: ResNet, request: pytest.FixtureRequest) -> Gaussians:
+    return gaussians_of(network, SIZE, relative=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -206,9 +208,12 @@ def test_distances_are_those_of_scipy(models: Mapping[str, onnx.ModelProto], gau
     for number, layer in enumerate(LAYERS):
         whitening = gaussians[layer].whitening
         precision = whitening.T @ whitening
+        features = got[f"features.{layer}"].astype(np.float64)
+        if gaussians[layer].relative:
+            features /= features.mean(axis=1, keepdims=True) + 1e-6
         expected = [
             [mahalanobis(feature, mean, precision) ** 2 for mean in gaussians[layer].means]
-            for feature in got[f"features.{layer}"].astype(np.float64)
+            for feature in features
         ]
         np.testing.assert_allclose(got["distances"][:, number], expected, rtol=1e-4)
 

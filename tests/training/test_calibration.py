@@ -121,6 +121,14 @@ def test_z_sum_does_not_care_about_scale() -> None:
     )
 
 
+def test_z_sum_of_the_deepest_layers_leaves_the_others_out() -> None:
+    values = confidences(300)
+    fusion = z_sum(values, 2)
+    assert fusion.weights[:2].tolist() == [0.0, 0.0]
+    assert fusion.score(values) == pytest.approx(stats.zscore(values[:, 2:], axis=0).mean(axis=1))
+    assert z_sum(values, 9).score(values) == pytest.approx(z_sum(values).score(values))
+
+
 def test_logistic_separates_a_known_anomaly() -> None:
     normal, strange = confidences(300), confidences(200, 1) - [0.0, 500.0, 0.0, 0.0]
     fusion = logistic(normal, strange)
@@ -146,7 +154,7 @@ def test_threshold_and_weights_come_from_different_halves(
     assert (found.fusion_cells, found.threshold_cells) == (len(halves[0]), len(halves[1]))
     assert found.fusion_cells + found.threshold_cells == info.counts["validation"]
     weights = np.array(found.detector.weights)
-    assert weights * fusing.std(axis=0) == pytest.approx(np.full(5, 1 / 5), rel=1e-4)
+    assert weights * fusing.std(axis=0) == pytest.approx([0, 0, 1 / 3, 1 / 3, 1 / 3], rel=1e-4)
     first, second = (
         np.column_stack([confidence @ weights + found.detector.bias, margin])
         for confidence, margin in ((fusing, fusing_margin), (setting, setting_margin))

@@ -13,7 +13,14 @@ from scipy.spatial.distance import cdist
 from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 
 from edge_runtime.errors import CheckFailedError, SourceError
-from training.gaussians import LayerGaussian, Moments, fit_gaussian, load_gaussians, save_gaussians
+from training.gaussians import (
+    LayerGaussian,
+    Moments,
+    fit_gaussian,
+    load_gaussians,
+    relative_activations,
+    save_gaussians,
+)
 
 Features = NDArray[np.floating]
 Labels = NDArray[np.int64]
@@ -70,6 +77,23 @@ def test_distances_are_those_of_scipy() -> None:
     precision = LedoitWolf(assume_centered=True).fit(class_centred(features, labels)).precision_
     expected = cdist(features, found.means, "mahalanobis", VI=precision) ** 2
     assert np.allclose(found.distances(features), expected, rtol=1e-6)
+
+
+def test_relative_activations_do_not_depend_on_how_strong_they_are() -> None:
+    features = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 6.0]])
+    assert relative_activations(features) == pytest.approx(np.array([[0.5, 1, 1.5], [0, 0, 3]]), rel=1e-5)
+    assert relative_activations(features * 50) == pytest.approx(relative_activations(features), rel=1e-5)
+    assert relative_activations(np.zeros((1, 3))).tolist() == [[0, 0, 0]]  # a layer can be silent
+
+
+def test_distances_of_a_relative_gaussian_are_of_relative_activations() -> None:
+    features, labels = sample(200, 6)
+    features = np.abs(features)
+    relative = relative_activations(features)
+    found = fit_gaussian(Moments.of(relative, labels, 2), "layer", relative=True)
+    same = fit_gaussian(Moments.of(relative, labels, 2), "layer")
+    assert np.array_equal(found.distances(features), same.distances(relative))
+    assert np.allclose(found.distances(features * 7), found.distances(features), rtol=1e-4)
 
 
 def test_distances_do_not_depend_on_where_the_origin_is() -> None:
@@ -151,7 +175,7 @@ def test_dead_channel_is_no_obstacle() -> None:
 @pytest.fixture
 def layers() -> dict[str, LayerGaussian]:
     return {
-        name: fit_gaussian(Moments.of(*sample(100, channels), 2), name)
+        name: fit_gaussian(Moments.of(*sample(100, channels), 2), name, relative=name == "stem")
         for name, channels in (("stem", 4), ("layer1", 1), ("a layer", 9))
     }
 
@@ -165,7 +189,8 @@ def test_file_keeps_every_bit(tmp_path: Path, layers: dict[str, LayerGaussian]) 
         for field in ("means", "whitening", "counts"):
             assert getattr(found[name], field).dtype == np.float64
             assert np.array_equal(getattr(found[name], field), getattr(layer, field))
-        assert (found[name].shrinkage, found[name].condition) == (layer.shrinkage, layer.condition)
+        for field in ("shrinkage", "condition", "relative"):
+            assert getattr(found[name], field) == getattr(layer, field)
     with np.load(path, allow_pickle=False) as stored:
         assert all(stored[name].dtype != object for name in stored.files)
     assert [file.name for file in tmp_path.iterdir()] == ["gaussians.npz"]

@@ -27,9 +27,9 @@ class Model:
     covariances: dict[str, Array]
 
 
-def gaussian_from(means: Array, covariance: Array) -> LayerGaussian:
+def gaussian_from(means: Array, covariance: Array, *, relative: bool = False) -> LayerGaussian:
     whitening = np.linalg.inv(np.linalg.cholesky(covariance))
-    return LayerGaussian(means, whitening, np.ones(len(means)), 0.0, 1.0)
+    return LayerGaussian(means, whitening, np.ones(len(means)), 0.0, 1.0, relative)
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def images() -> Tensor:
     return found
 
 
-@pytest.fixture(scope="module")
-def model(images: Tensor) -> Model:
+@pytest.fixture(scope="module", params=[True, False], ids=["relative activations", "as they are"])
+def model(images: Tensor, request: pytest.FixtureRequest) -> Model:
     torch.manual_seed(0)
     network = ResNet((4, 5, 6, 7), 2)
     for module in network.modules():
@@ -54,14 +54,17 @@ def model(images: Tensor) -> Model:
     means, covariances = {}, {}
     with torch.no_grad():
         _, features = network(images.double())
-    for name, feature in zip(network.layers, features, strict=True):
+    for name, raw in zip(network.layers, features, strict=True):
+        feature = raw / (raw.mean(dim=1, keepdim=True) + 1e-6) if request.param else raw
         channels = feature.shape[1]
         centre = feature.mean(dim=0).numpy()
         # Two classes near the features, so that images differ in which is nearest.
         means[name] = centre + rng.normal(size=(2, channels)) * feature.std(dim=0).numpy()
         factor = rng.normal(size=(channels, 2 * channels))
         covariances[name] = factor @ factor.T / channels
-    gaussians = {name: gaussian_from(means[name], covariances[name]) for name in network.layers}
+    gaussians = {
+        name: gaussian_from(means[name], covariances[name], relative=request.param) for name in network.layers
+    }
     return Model(network, gaussians, means, covariances)
 
 
@@ -69,6 +72,8 @@ def slow_distances(model: Model, image: Tensor, layer: str) -> Tensor:
     """d_c = (f - mu_c)^T S^-1 (f - mu_c) of one image [3, H, W], for every class."""
     number = model.network.layers.index(layer)
     feature = model.network(image[None])[1][number][0]
+    if model.gaussians[layer].relative:
+        feature = feature / (feature.mean() + 1e-6)
     precision = torch.from_numpy(np.linalg.inv(model.covariances[layer]))
     means = torch.from_numpy(model.means[layer])
     return torch.stack([torch.dot(feature - mean, torch.mv(precision, feature - mean)) for mean in means])
