@@ -22,6 +22,7 @@ from edge_runtime.slide import RECORD, SlideRecord
 Array = NDArray[np.float64]
 
 FEWEST_CELLS = 200
+MOST_FAR = 0.5  # share of a site's cells; beyond it the cells may be as spoilt as they are strange
 MOST_UNSURE = 4  # times alpha: where more of a site's cells are, the classifier itself is at a loss
 _TRIMMED = 0.025  # share of the lowest confidences that do not widen a layer's spread: they may be no cells
 
@@ -60,12 +61,18 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
 
     Raises:
         SourceError: too few cells.
-        CheckFailedError: the classifier is unsure of too many of them, or the confidences do not vary.
+        CheckFailedError: too many of them are unlike the training cells, or leave the classifier unsure: what
+            it says of them may be wrong, and without labels nobody would know.
     """
     confidences, cells = decisions.confidences, len(decisions.score)
     if cells < FEWEST_CELLS:
         raise SourceError(f"{cells} cells; give at least {FEWEST_CELLS} of this site, or all of a slide")
-    unsure = float(decisions.unsure.mean())
+    far, unsure = float(decisions.far.mean()), float(decisions.unsure.mean())
+    if far > MOST_FAR:
+        raise CheckFailedError(
+            f"{far:.0%} of these cells are unlike the training cells, too many to trust what is said of them; "
+            "check focus, light and colours, or train with cells of this site"
+        )
     if unsure > MOST_UNSURE * alpha:
         raise CheckFailedError(
             f"the classifier is unsure of {unsure:.0%} of these cells; no threshold mends that: check focus "

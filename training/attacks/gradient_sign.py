@@ -34,10 +34,11 @@ def bim(
     *,
     steps: int = 10,
     step: float | None = None,
+    start: Tensor | None = None,
     mask: Tensor | None = None,
     eight_bit: bool = False,
 ) -> Attacked:
-    """The basic iterative method from the image itself (Kurakin et al. 2017, section 2.2).
+    """The basic iterative method (Kurakin et al. 2017, section 2.2).
 
     The strongest of all iterates is handed back, image by image.
 
@@ -47,11 +48,13 @@ def bim(
         epsilon: largest change of a value, in units of the image.
         steps: number of steps.
         step: length of one; 2.5 epsilon / steps if None (Madry et al. 2018, section 5).
+        start: [N, 3, H, W], where an earlier attack got to, to climb on from; the images themselves if None.
         mask: [N, 1, H, W] of 0 and 1, where an image may change; everywhere if None.
         eight_bit: answer with, and judge, multiples of 1/255.
     """
     problem = Problem(objective, images, mask=mask, eight_bit=eight_bit, epsilon=epsilon)
-    return _search(problem, [problem.images], steps=steps, step=_length(step, epsilon, steps))
+    first = problem.images if start is None else start
+    return _search(problem, [first], steps=steps, step=_length(step, epsilon, steps))
 
 
 def pgd(

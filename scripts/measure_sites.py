@@ -1,0 +1,169 @@
+"""What recalibration and a slide's alarm are worth, measured on test cells as another site would show them.
+
+    python -m scripts.measure_sites --run runs/default --strangers ../shared/data/other.zip/nih_native_ood
+
+A site is a change of the microscope at its greatest severity: 200 of its cells, without labels, recalibrate
+the detector, and its other cells and the strangers, changed likewise, judge it before and after. Prints a
+table in Markdown.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.console import Commands
+from edge_runtime.decision import Decisions, Detector, decide
+from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.group import judge_group
+from edge_runtime.recalibration import FEWEST_CELLS, recalibrate
+from training.evaluation.changes import CHANGES, SEVERITIES, change_all
+from training.evaluation.imagesets import stranger_jobs
+from training.evaluation.subject import Subject, load_subject
+from training.reference import reference_decisions
+
+Crops = NDArray[np.uint8]
+
+GROUP = 100  # cells of a slide
+DRAWS = 500  # slides drawn from the cells of a site
+FEWEST_OF_PATIENT = 30  # cells, for a patient's alarm to be counted
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a changed microscope does to the detector. Shares are 0 to 1; None where it refused to be fitted.
+
+    Attributes:
+        change: its name and severity.
+        accuracy: of the classifier on the site's cells, rejected or not.
+        alarms: share of slides of GROUP cells that sound the alarm.
+        accepted: share of the site's cells, before and after recalibration.
+        accuracy_of_accepted: before and after.
+        strangers_rejected: share of what is no red cell, before and after.
+    """
+
+    change: str
+    accuracy: float
+    alarms: float
+    accepted: tuple[float, float | None]
+    accuracy_of_accepted: tuple[float, float | None]
+    strangers_rejected: tuple[float, float | None]
+
+
+def measure_site(subject: Subject, cells: NDArray[np.int64], strangers: Crops, change: str) -> Site:
+    """Recalibrate on the first FEWEST_CELLS cells, judge by the others and by the strangers.
+
+    Args:
+        subject: the run.
+        cells: numbers of test cells, more than FEWEST_CELLS, in a random order.
+        strangers: uint8 [N, size, size, 3] RGB.
+        change: one of `changes.CHANGES`, at its greatest severity.
+    """
+    severity, calibration = max(SEVERITIES), subject.calibration
+
+    def seen(crops: Crops) -> Decisions:
+        changed = change_all(crops, change, severity, seed=0)
+        return reference_decisions(subject.network, subject.gaussians, calibration.detector, changed)
+
+    fitting, judged, strange = (
+        seen(images)
+        for images in (
+            subject.cells.images[cells[:FEWEST_CELLS]],
+            subject.cells.images[cells[FEWEST_CELLS:]],
+            strangers,
+        )
+    )
+    right = judged.label == subject.cells.labels[cells[FEWEST_CELLS:]]
+    try:
+        fitted = recalibrate(calibration.detector, fitting, alpha=calibration.alpha).detector
+    except CheckFailedError:
+        fitted = None
+    before, after = _figures(calibration.detector, judged, strange, right), None
+    if fitted is not None:
+        after = _figures(fitted, judged, strange, right)
+    pairs = [(value, None if after is None else after[place]) for place, value in enumerate(before)]
+    rng = np.random.default_rng(0)
+    drawn = [judged.rejected[rng.choice(len(right), GROUP)].sum() for _ in range(DRAWS)]
+    alarms = [_alarm(subject, int(rejected), GROUP) for rejected in drawn]
+    return Site(f"{change} {severity}", float(right.mean()), float(np.mean(alarms)), *pairs)
+
+
+def _figures(
+    detector: Detector, judged: Decisions, strange: Decisions, right: NDArray[np.bool_]
+) -> tuple[float, float, float]:
+    """Cells accepted, accuracy of these, strangers rejected."""
+    accepted, far = (~_again(detector, seen) for seen in (judged, strange))
+    accuracy = float(right[accepted].mean()) if accepted.any() else float("nan")
+    return float(accepted.mean()), accuracy, float(1 - far.mean())
+
+
+def _again(detector: Detector, seen: Decisions) -> NDArray[np.bool_]:
+    """Which cells another detector rejects; the margin is that of two logits, whatever they were."""
+    logits = np.column_stack([np.zeros_like(seen.margin), seen.margin]).astype(np.float32)
+    return decide(detector, logits, seen.confidences.astype(np.float32)).rejected
+
+
+def _alarm(subject: Subject, rejected: int, cells: int) -> bool:
+    calibration = subject.calibration
+    return judge_group(rejected, cells, usual=calibration.alpha, correlation=calibration.correlation).alarm
+
+
+def false_alarms(subject: Subject, cells: NDArray[np.int64]) -> tuple[int, int]:
+    """How many of the patients of unchanged test cells sound the alarm, and how many were asked."""
+    images = subject.cells.images[cells]
+    rejected = reference_decisions(
+        subject.network, subject.gaussians, subject.calibration.detector, images
+    ).rejected
+    patients = np.array([subject.cells.patients[cell] for cell in cells])
+    found = [rejected[patients == patient] for patient in np.unique(patients)]
+    asked = [cells for cells in found if len(cells) >= FEWEST_OF_PATIENT]
+    return sum(_alarm(subject, int(cells.sum()), len(cells)) for cells in asked), len(asked)
+
+
+def table(sites: list[Site]) -> str:
+    """The sites in Markdown."""
+    head = [
+        "site",
+        "accuracy",
+        f"alarms of {GROUP} cells",
+        "accepted",
+        "accuracy of these",
+        "strangers rejected",
+    ]
+    lines = [" | ".join(head), " | ".join(["---"] * len(head))]
+    for site in sites:
+        pairs = (site.accepted, site.accuracy_of_accepted, site.strangers_rejected)
+        shown = [f"{_percent(before)} to {_percent(after)}" for before, after in pairs]
+        lines.append(" | ".join([site.change, _percent(site.accuracy), _percent(site.alarms), *shown]))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _percent(share: float | None) -> str:
+    return "refused" if share is None else f"{100 * share:.1f}"
+
+
+@click.group(cls=Commands, invoke_without_command=True)
+@click.option("--run", type=click.Path(path_type=Path), required=True, help="The run folder.")
+@click.option("--cells", "source", help="The run's cells, if they were moved.")
+@click.option("--strangers", help="Images that are no red cells; the simulator's if left out.")
+@click.option("--limit", type=click.IntRange(FEWEST_CELLS + 40), default=700, show_default=True)
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded cells.")
+def main(run: Path, source: str | None, strangers: str | None, limit: int, cache: Path | None) -> None:
+    """Measure recalibration and the alarm of a slide under every change of a microscope."""
+    subject = load_subject(run, source=source, cache=cache)
+    cells = np.random.default_rng(subject.info.config.seed).permutation(subject.split.test)
+    if len(cells) < FEWEST_CELLS + 40:
+        raise SourceError(f"{run}: {len(cells)} test cells; at least {FEWEST_CELLS + 40} are needed")
+    jobs = list(stranger_jobs(strangers, limit, subject.info.input.size))
+    chosen = jobs[:-1] if strangers is not None else jobs[-1:]
+    made = [job.make() for job in chosen]
+    crops = np.concatenate([images.pixels for images in made if len(images)])
+    click.echo(table([measure_site(subject, cells[:limit], crops, change) for change in CHANGES]))
+    alarms, asked = false_alarms(subject, subject.split.test)
+    click.echo(f"\nUnchanged, {alarms} of {asked} patients sound the alarm; {len(crops)} strangers.")
+
+
+if __name__ == "__main__":
+    main()
