@@ -70,7 +70,7 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
     far, unsure = float(decisions.far.mean()), float(decisions.unsure.mean())
     if far > MOST_FAR:
         raise CheckFailedError(
-            f"{far:.0%} of these cells are unlike the training cells, too many to trust what is said of them; "
+            f"{far:.0%} of these cells are unlike the training cells, too many to trust the answers; "
             "check focus, light and colours, or train with cells of this site"
         )
     if unsure > MOST_UNSURE * alpha:
