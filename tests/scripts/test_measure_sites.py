@@ -1,0 +1,95 @@
+"""Sites and alarms, on decisions that are given instead of computed."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from edge_runtime.decision import Decisions, Detector, decide
+from scripts import measure_sites
+from scripts.measure_sites import Site, false_alarms, measure_site, table
+
+DETECTOR = Detector(("a", "b"), 0.0, (0.5, 0.5), 0.0, threshold=-1.0, least_margin=0.5)
+NOBODY = np.zeros((8, 4, 4, 3), np.uint8)
+
+
+@dataclass
+class _Calibration:
+    detector: Detector = DETECTOR
+    alpha: float = 0.05
+    correlation: float = 0.01
+
+
+@dataclass
+class _Cells:
+    images: np.ndarray
+    labels: np.ndarray
+    patients: list[str]
+
+
+@dataclass
+class _Subject:
+    cells: _Cells
+    calibration: _Calibration
+    network: None = None
+    gaussians: None = None
+
+
+@pytest.fixture
+def subject() -> _Subject:
+    """Six hundred cells whose pixels are their numbers, of six patients, the last one strange."""
+    images = np.zeros((600, 4, 4, 3), np.uint8)
+    images[:, 0, 0] = np.arange(600)[:, None] // 100
+    images[:, 1, 1] = 200
+    patients = [f"C{number // 100}" for number in range(600)]
+    return _Subject(_Cells(images, np.ones(600, np.int64), patients), _Calibration())
+
+
+def decisions(shift: float, count: int, seed: int = 0) -> Decisions:
+    confidences = np.random.default_rng(seed).normal(shift, 0.3, (count, 2)).astype(np.float32)
+    return decide(DETECTOR, np.tile(np.array([0, 5], np.float32), (count, 1)), confidences)
+
+
+def test_a_moved_site_is_accepted_again_and_sounds_the_alarm(
+    subject: _Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seen(_network: None, _gaussians: None, _detector: Detector, images: np.ndarray) -> Decisions:
+        return decisions(-9 if len(images) == len(NOBODY) else -0.9, len(images), seed=len(images))
+
+    monkeypatch.setattr(measure_sites, "reference_decisions", seen)
+    site = measure_site(subject, np.arange(600), NOBODY, "dimmer light")  # type: ignore[arg-type]
+    assert site.change == "dimmer light 5"
+    before, after = site.accepted
+    assert 0.5 < before < 0.8
+    assert after is not None
+    assert after > 0.93
+    assert site.alarms == 1.0
+    assert site.accuracy_of_accepted == (1.0, 1.0)
+    assert site.strangers_rejected == (1.0, 1.0)
+
+
+def test_a_site_that_cannot_be_mended_says_so(subject: _Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        measure_sites, "reference_decisions", lambda _n, _g, _d, images: decisions(-9, len(images))
+    )
+    site = measure_site(subject, np.arange(600), NOBODY, "dimmer light")  # type: ignore[arg-type]
+    assert site.accepted == (0.0, None)
+    assert "0.0 to refused" in table([site])
+
+
+def test_false_alarms_are_counted_by_patient(subject: _Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen(_network: None, _gaussians: None, _detector: Detector, images: np.ndarray) -> Decisions:
+        strange = images[:, 0, 0, 0] == 5
+        found = decisions(0, len(images))
+        return replace(found, far=strange, unsure=np.zeros(len(images), bool))
+
+    monkeypatch.setattr(measure_sites, "reference_decisions", seen)
+    assert false_alarms(subject, np.arange(600)) == (1, 6)  # type: ignore[arg-type]
+
+
+def test_the_table_has_a_line_per_site() -> None:
+    site = Site("JPEG 5", 0.9, 0.25, (0.5, 0.75), (0.9, 0.8), (1.0, 0.5))
+    assert (
+        table([site, site]).splitlines()[2:]
+        == ["| JPEG 5 | 90.0 | 25.0 | 50.0 to 75.0 | 90.0 to 80.0 | 100.0 to 50.0 |"] * 2
+    )
