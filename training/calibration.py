@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 
 # Lee et al.'s magnitudes in units of the image; those below half a grey level are left out.
 EPSILONS = (0.0, 0.002, 0.005, 0.01)
-DEEPEST = 3  # layers that decide where no anomaly is known; docs/detector.md has the table
+DEEPEST = 2  # layers that decide where no anomaly is known; docs/detector.md has the table
 REJECTED = 0.05  # share of in-distribution cells that may be rejected
 _FEWEST_ANOMALIES = 10
 

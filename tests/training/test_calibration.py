@@ -154,7 +154,7 @@ def test_threshold_and_weights_come_from_different_halves(
     assert (found.fusion_cells, found.threshold_cells) == (len(halves[0]), len(halves[1]))
     assert found.fusion_cells + found.threshold_cells == info.counts["validation"]
     weights = np.array(found.detector.weights)
-    assert weights * fusing.std(axis=0) == pytest.approx([0, 0, 1 / 3, 1 / 3, 1 / 3], rel=1e-4)
+    assert weights * fusing.std(axis=0) == pytest.approx([0, 0, 0, 1 / 2, 1 / 2], rel=1e-4)
     first, second = (
         np.column_stack([confidence @ weights + found.detector.bias, margin])
         for confidence, margin in ((fusing, fusing_margin), (setting, setting_margin))

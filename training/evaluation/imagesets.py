@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import cv2
 import numpy as np
@@ -100,7 +100,8 @@ def paper_jobs(cells: ImageSet, published: str | None, limit: int) -> Iterator[J
         return image_set("binary, made anew", "paper", made[unique], cells.patients[unique])
 
     def as_published(source: str) -> ImageSet:
-        crops = _read([file for _, files in _folders(source) for file in files], limit, cells.images.shape[1])
+        files = _spread([file for _, files in _folders(source) for file in files], limit)
+        crops = np.stack([_without_checks(file, cells.images.shape[1]) for file in files])
         return image_set("binary, as published", "paper", crops[_unique(crops)])
 
     yield Job("binary, made anew", "paper", anew)
@@ -175,6 +176,17 @@ def _folders(source: str) -> list[tuple[str, list[ImageFile]]]:
 
 
 def _read(files: list[ImageFile], limit: int, size: int) -> Crops:
-    """At most `limit` crops, evenly spread; those that the runtime refuses to judge are left out."""
+    """At most `limit` crops; those that the runtime refuses to judge are left out."""
+    return readable_crops(_spread(files, limit), size)
+
+
+def _spread(files: list[ImageFile], limit: int) -> list[ImageFile]:
+    """At most so many files, evenly spread."""
     places = np.unique(np.linspace(0, len(files) - 1, min(limit, len(files))).astype(int))
-    return readable_crops([files[place] for place in places], size)
+    return [files[place] for place in places]
+
+
+def _without_checks(file: ImageFile, size: int) -> Crops:
+    """An image as the paper's network saw it: the runtime would refuse a grey one before any network."""
+    pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    return cast("Crops", cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA))
