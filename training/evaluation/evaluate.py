@@ -42,7 +42,7 @@ LEVELS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # of the adaptive attack, in gre
 ADAPTIVE_STEPS = 40
 _SOFTNESS = 0.3  # of the attacker's minimum, in units of score and margin
 _ADAPTIVE_SHARE = 0.2  # of the cells: an attack on every layer costs three on the class
-_STATE, _CACHE, _CURVE = "state.json", "cache", "adaptive.json"
+STATE, CACHE, _CURVE = "state.json", "cache", "adaptive.json"
 _SCHEMA = 1
 
 
@@ -78,7 +78,7 @@ def evaluate(
     clean = Job("clean", "cells", lambda: cells)
     jobs = [clean, *_jobs(subject, cells, rows, limit, strangers, published)]
     with click.progressbar(jobs, label="sets", show_pos=True, file=sys.stderr, item_show_func=_name) as bar:
-        kept = [_done(job, out / _CACHE, subject, layered, columns) for job in bar]
+        kept = [_done(job, out / CACHE, subject, layered, columns) for job in bar]
     curve = _curve(subject, cells, out) if "attacks" in rows else None
     config = subject.info.config
     told = f"{config.network}, split by {config.split}"
@@ -100,14 +100,14 @@ def _claim(out: Path, subject: Subject, settings: dict[str, object], *, resume: 
         **settings,
     }
     state = json.loads(json.dumps(state))  # tuples become lists, as they will when read back
-    path = out / _STATE
+    path = out / STATE
     if path.exists() and not resume:
         raise SourceError(f"{out}: holds an evaluation already; go on with --resume or choose another --out")
     if path.exists() and json.loads(path.read_text()) != state:
         raise SourceError(
             f"{out}: an evaluation of another run, or with other settings; choose another --out"
         )
-    (out / _CACHE).mkdir(parents=True, exist_ok=True)
+    (out / CACHE).mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(state, indent=2) + "\n")
 
 

@@ -189,4 +189,6 @@ def _spread(files: list[ImageFile], limit: int) -> list[ImageFile]:
 def _without_checks(file: ImageFile, size: int) -> Crops:
     """An image as the paper's network saw it: the runtime would refuse a grey one before any network."""
     pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    if pixels is None:
+        raise ImageError(f"{file.name}: not an image that can be decoded; copy the archive again")
     return cast("Crops", cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA))

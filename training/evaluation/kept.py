@@ -66,14 +66,18 @@ def save_kept(folder: Path, kept: Kept) -> None:
 
 def load_kept(folder: Path, name: str) -> Kept | None:
     """Read a scored set; None where it is not there, or was damaged and must be made again."""
-    path = _path(folder, name)
+    kept = load_file(_path(folder, name))
+    # Another set's name can make the same file name.
+    return kept if kept is not None and kept.set.name == name else None
+
+
+def load_file(path: Path) -> Kept | None:
+    """Read a scored set from its file; None where it is not there, or damaged."""
     try:
         # np.load would leave a damaged file open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             stored = {key: arrays[key] for key in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
-    if str(stored["name"]) != name:  # another set whose name makes the same file name
         return None
     images = ImageSet(
         name=str(stored["name"]),

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edge_runtime.errors import SourceError
+from scripts import compare_layers
 from training.__main__ import main
 from training.calibration import calibrate_run
 from training.evaluation import evaluate as room
@@ -27,7 +28,7 @@ from training.run import RunConfig
 
 pytestmark = pytest.mark.slow
 
-LIMIT = 40
+LIMIT = 64
 
 
 def command(*arguments: object) -> Result:
@@ -94,6 +95,16 @@ def test_an_attacker_who_knows_more_is_no_weaker(results: dict[str, Any]) -> Non
     assert all(a >= u for a, u in zip(curve["adaptive"], curve["unnoticed"], strict=True))
     assert all(t >= u for t, u in zip(curve["classifier"], curve["unnoticed"], strict=True))
     assert curve["adaptive"][-1] > curve["adaptive"][0]
+
+
+def test_layers_are_compared_on_the_sets_that_were_kept(run: Path, cache: Path, out: Path) -> None:
+    done = CliRunner().invoke(
+        compare_layers.main, ["--run", str(run), "--evaluated", str(out), "--cache", str(cache)]
+    )
+    assert done.exit_code == 0, done.output
+    lines = [line for line in done.output.splitlines() if line.startswith("|")][2:]
+    assert len(lines) == len(compare_layers.FEATURES) * 6  # all layers, the deepest four to one, the others
+    assert sum("layer3 to layer4" in line for line in lines) == len(compare_layers.FEATURES)
 
 
 def test_tables_hold_the_rows(out: Path, results: dict[str, Any]) -> None:

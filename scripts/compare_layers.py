@@ -1,0 +1,198 @@
+"""Which features and which layers should decide? Every choice on the sets of an evaluation, as a table.
+
+    python -m training evaluate --run runs/default --out evaluation --strangers other.zip
+    python -m scripts.compare_layers --run runs/default --evaluated evaluation
+
+Each choice is a z-sum of the Mahalanobis confidences of some layers, together with the margin, both tests
+equally strict and calibrated as the shipped detector is. The sets are those that the evaluation kept; nothing
+is attacked again.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.console import Commands
+from edge_runtime.errors import SourceError
+from training.calibration import Strictness, conformal_threshold, z_sum
+from training.detection.mahalanobis import fit_class_conditional, unit
+from training.detection.observed import Array, Observed, Score, observe
+from training.detection.softmax import margin
+from training.evaluation.counting import HARMFUL, HARMLESS
+from training.evaluation.evaluate import CACHE, STATE
+from training.evaluation.kept import Kept, load_file
+from training.evaluation.metrics import separation
+from training.evaluation.scorers import Fitted
+from training.evaluation.subject import Subject, fitted_on, load_subject
+from training.gaussians import relative_activations
+
+FEATURES: dict[str, Callable[[NDArray[np.float32]], Array]] = {
+    "as they are": lambda f: f.astype(np.float64),
+    "length 1": unit,
+    "relative": relative_activations,
+}
+NEAR, FAR = "nih_native_ood/masked", ("bccd_wbc", "wbc_tecom")
+ATTACKS = tuple(f"BIM {levels}/255, cell only, 8 bit" for levels in (2, 4, 8))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to decide, and what it does; shares are 0 to 1, nan where the evaluation lacks the set.
+
+    Attributes:
+        features: a key of FEATURES.
+        layers: names of the layers whose confidences are added.
+        rejected: share of clean test cells.
+        near: AUROC and TNR on white cells, platelets and debris of the same slides.
+        far: the same on white cells of other laboratories.
+        failures: mean AUROC on failures of the segmentation.
+        attacks: share of successful attacks rejected, per strength.
+        harmless: mean share accepted under changes that cost no accuracy.
+        harmful: accuracy of the accepted under changes that do.
+    """
+
+    features: str
+    layers: tuple[str, ...]
+    rejected: float
+    near: tuple[float, float]
+    far: tuple[float, float]
+    failures: float
+    attacks: tuple[float, ...]
+    harmless: float
+    harmful: float
+
+
+def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Choice]:
+    """Measure every kind of features with all layers, with the deepest ones, and with the others."""
+    seen = {name: observe(subject.network, made.set.images) for name, made in kept.items() if len(made.set)}
+    count = len(subject.network.layers)
+    subsets = [range(count - deepest, count) for deepest in range(count, 0, -1)] + [range(count - 2)]
+    for features, transform in FEATURES.items():
+        fitted = fit_class_conditional(_with(on.train, transform), on.labels)
+
+        def confidences(
+            images: Observed,
+            fitted: Score = fitted,
+            transform: Callable[[NDArray[np.float32]], Array] = transform,
+        ) -> Array:
+            return fitted(_with(images, transform))
+
+        cells = [(confidences(half), margin(half)) for half in (on.fuse, on.limit)]
+        outputs = {name: (confidences(images), margin(images)) for name, images in seen.items()}
+        for layers in subsets:
+            yield _choice(subject, kept, features, list(layers), cells, outputs, on.alpha)
+
+
+def _with(images: Observed, transform: Callable[[NDArray[np.float32]], Array]) -> Observed:
+    features = tuple(transform(layer).astype(np.float32) for layer in images.features)
+    return Observed(images.images, images.logits, features)
+
+
+def _choice(
+    subject: Subject,
+    kept: dict[str, Kept],
+    features: str,
+    layers: list[int],
+    cells: list[tuple[Array, Array]],
+    outputs: dict[str, tuple[Array, Array]],
+    alpha: float,
+) -> Choice:
+    fusion = z_sum(cells[0][0][:, layers])
+
+    def tests(confidences: Array, margins: Array) -> Array:
+        return np.column_stack([fusion.score(confidences[:, layers]), margins])
+
+    strictness = Strictness.of(tests(*cells[0]), alpha)
+    threshold = conformal_threshold(strictness.joint(tests(*cells[1])), alpha)
+    scores = {name: strictness.joint(tests(*values)) for name, values in outputs.items()}
+    clean, accuracy = scores["clean"], kept["clean"].right.mean()
+
+    def against(*starts: str) -> tuple[float, float]:
+        found = [values for name, values in scores.items() if name.startswith(starts)]
+        if not found:
+            return float("nan"), float("nan")
+        figures = separation(clean, np.concatenate(found))
+        return figures.auroc, figures.tnr
+
+    def of_group(group: str) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+        for name, made in kept.items():
+            if made.set.group == group and name in scores:
+                yield made.right, scores[name] >= threshold
+
+    changes = list(of_group("changes"))
+    harmless = [accepted.mean() for right, accepted in changes if accuracy - right.mean() <= HARMLESS]
+    harmful = [right[accepted] for right, accepted in changes if accuracy - right.mean() > HARMFUL]
+    failures = [separation(clean, scores[n]).auroc for n, k in kept.items() if k.set.group == "failures"]
+    return Choice(
+        features=features,
+        layers=tuple(subject.network.layers[layer] for layer in layers),
+        rejected=float((clean < threshold).mean()),
+        near=against(NEAR),
+        far=against(*FAR),
+        failures=_mean(failures),
+        attacks=tuple(
+            _mean(scores[name] < threshold) if name in scores else float("nan") for name in ATTACKS
+        ),
+        harmless=_mean(harmless),
+        harmful=_mean(np.concatenate([*harmful, np.zeros(0, bool)])),
+    )
+
+
+def _mean(values: list[float] | NDArray[np.generic]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def table(found: list[Choice]) -> str:
+    """The choices in Markdown."""
+    head = ["features", "layers", "clean rejected", "near AUROC/TNR", "other WBC AUROC/TNR", "failures AUROC"]
+    head += ["BIM 2, 4, 8 rejected", "harmless accepted", "harmful: accuracy of accepted"]
+    lines = [" | ".join(head), " | ".join(["---"] * len(head))]
+    for one in found:
+        layers = f"{one.layers[0]} to {one.layers[-1]}" if len(one.layers) > 1 else one.layers[0]
+        shown = [
+            _percent(one.rejected),
+            " / ".join(map(_percent, one.near)),
+            " / ".join(map(_percent, one.far)),
+            _percent(one.failures),
+            ", ".join(map(_percent, one.attacks)),
+            _percent(one.harmless),
+            _percent(one.harmful),
+        ]
+        lines.append(" | ".join([one.features, layers, *shown]))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+@click.group(cls=Commands, invoke_without_command=True)
+@click.option("--run", type=click.Path(path_type=Path), required=True, help="The run folder.")
+@click.option(
+    "--evaluated",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="What evaluate --out wrote for that run.",
+)
+@click.option("--cells", "source", help="The run's cells, if they were moved.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded cells.")
+def main(run: Path, evaluated: Path, source: str | None, cache: Path | None) -> None:
+    """Measure every choice of features and layers on the sets of an evaluation."""
+    if not (evaluated / STATE).exists():
+        raise SourceError(f"{evaluated}: no evaluation; make one with 'python -m training evaluate'")
+    subject = load_subject(run, source=source, cache=cache)
+    kept = [load_file(path) for path in sorted((evaluated / CACHE).glob("*.npz"))]
+    by_name = {made.set.name: made for made in kept if made is not None}
+    if "clean" not in by_name:
+        raise SourceError(f"{evaluated}: an evaluation without its cells; make it again")
+    on = fitted_on(subject, json.loads((evaluated / STATE).read_text())["limit"])
+    click.echo(table(list(choices(subject, by_name, on))))
+
+
+if __name__ == "__main__":
+    main()
