@@ -37,6 +37,9 @@ EPSILONS = (0.0, 0.002, 0.005, 0.01)
 DEEPEST = 2  # layers that decide where no anomaly is known; docs/detector.md has the table
 REJECTED = 0.05  # share of in-distribution cells that may be rejected
 _FEWEST_ANOMALIES = 10
+_HOW_ALONE = f"{{}}; weights: one over the standard deviation of confidence, in the deepest {DEEPEST} layers"
+_HOW_AGAINST = "epsilon and weights: logistic regression with the best AUROC against the known anomaly"
+_HOW_LIMITED = "; thresholds: equally strict, split conformal on cells used for nothing else"
 
 
 @dataclass(frozen=True)
@@ -174,21 +177,16 @@ def calibrate(
         CheckFailedError: too few cells, or outputs that do not differ.
     """
     fusion_images, threshold_images = (as_images(cells, half) for half in halves)
+    auroc = None
     if anomaly is None:
         chosen = epsilon or 0.0
         fusion = z_sum(outputs_of(network, gaussians, fusion_images, chosen)[0], DEEPEST)
-        auroc, how = None, "epsilon given" if epsilon else "no perturbation"
-        how += (
-            f"; weights: one over the standard deviation of the confidence, in the deepest {DEEPEST} layers"
-        )
+        how = _HOW_ALONE.format("epsilon given" if epsilon else "no perturbation")
     else:
         chosen, fusion, auroc = _against(network, gaussians, fusion_images, anomaly[1], epsilon)
-        how = "epsilon and weights: logistic regression with the best AUROC against the known anomaly"
-    tests = [
-        np.column_stack([fusion.score(confidences), margin])
-        for half in (fusion_images, threshold_images)
-        for confidences, margin in [outputs_of(network, gaussians, half, chosen)]
-    ]
+        how = _HOW_AGAINST
+    outputs = [outputs_of(network, gaussians, half, chosen) for half in (fusion_images, threshold_images)]
+    tests = [np.column_stack([fusion.score(confidences), margin]) for confidences, margin in outputs]
     strictness = Strictness.of(tests[0], alpha)
     joint = conformal_threshold(strictness.joint(tests[1]), alpha)
     threshold, least_margin = strictness.thresholds(joint)
@@ -209,7 +207,7 @@ def calibrate(
         anomaly_cells=0 if anomaly is None else len(anomaly[1]),
         threshold_cells=len(halves[1]),
         correlation=_correlation(strictness, tests, joint, np.array(cells.patients)[np.concatenate(halves)]),
-        how=how + "; thresholds: equally strict, split conformal on cells used for nothing else",
+        how=how + _HOW_LIMITED,
         auroc=auroc,
     )
 
