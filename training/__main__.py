@@ -16,11 +16,14 @@ from training.evaluation.evaluate import CELLS, ROWS
 from training.evaluation.evaluate import evaluate as run_evaluation
 from training.evaluation.subject import load_subject
 from training.networks import NETWORKS
-from training.recipes import RECIPES
 from training.robustness import measure_changes, measure_strangers
 from training.run import Precision, RunConfig
 from training.splits import SplitBy
 from training.testing import measure_run
+
+# What each network gets where --epochs and --learning-rate are left out.
+_EPOCHS = {"edge": 24, "resnet18": 20, "vgg19": 20}
+_LEARNING_RATE = {"edge": 0.1, "resnet18": 0.05, "vgg19": 0.02}
 
 run_option = click.option(
     "--run", "folder", type=click.Path(path_type=Path), required=True, help="The run folder."
@@ -98,9 +101,9 @@ def fit(
                 network,
                 split,
                 seed,
-                epochs or RECIPES[network].epochs,
+                epochs or _EPOCHS[network],
                 batch_size,
-                learning_rate or RECIPES[network].learning_rate,
+                learning_rate or _LEARNING_RATE[network],
                 str(weights) if weights else None,
                 precision,
             )

@@ -1,6 +1,6 @@
 """The one training loop: any network, one process or several, cut off at any time and resumed.
 
-A recipe per network (`recipes`) on a one-cycle schedule; the weights that are kept are an exponential moving
+SGD with Nesterov momentum on a one-cycle schedule; the weights that are kept are an exponential moving
 average, which is what the Gaussian statistics are then estimated on.
 """
 
@@ -25,7 +25,6 @@ from training.archive import CLASSES
 from training.augmentation import Strength, augment, draw
 from training.cells import CellSet, load_cells
 from training.networks import VGG, ResNet, build_network, load_pretrained
-from training.recipes import RECIPES, make_optimiser, side_in
 from training.reference import BLOCK
 from training.run import (
     CHECKPOINT,
@@ -48,6 +47,8 @@ from training.statistics import as_images, fit_statistics, predict
 
 Network = ResNet | VGG
 
+WEIGHT_DECAY = 5e-4
+MOMENTUM = 0.9
 LABEL_SMOOTHING = 0.05
 WARM_UP = 0.2  # share of the steps in which the learning rate rises
 AVERAGE_DECAY = 0.99  # of the moving average of the weights, per step
@@ -60,7 +61,7 @@ class _State:
 
     network: Network
     average: Network
-    optimiser: torch.optim.Optimizer
+    optimiser: torch.optim.SGD
     schedule: torch.optim.lr_scheduler.OneCycleLR
     step: int = 0
     seconds: float = 0.0
@@ -183,7 +184,13 @@ def _go_on(folder: Path, cells: CellSet, split: Split) -> RunInfo:
 def _start(config: RunConfig, classes: int, steps: int) -> _State:
     network = _build(config, classes)
     network = network.to(distributed.device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = make_optimiser(RECIPES[config.network], network.parameters(), config.learning_rate)
+    optimiser = torch.optim.SGD(
+        network.parameters(),
+        config.learning_rate,
+        MOMENTUM,
+        weight_decay=WEIGHT_DECAY,
+        nesterov=True,
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser,
         config.learning_rate,
@@ -246,7 +253,6 @@ def _train_epoch(
     uniform = draw(len(cells), seed=config.seed, epoch=epoch)
     first = state.step - epoch * per_epoch
     share = slice(distributed.rank(), None, distributed.world_size())
-    side = side_in(RECIPES[config.network], epoch, config.epochs, info.input.size)
     device = distributed.device()
     losses, clock, saved = [], time.monotonic(), time.monotonic()
     model.train()
@@ -257,20 +263,13 @@ def _train_epoch(
             chosen = order[number * config.batch_size : (number + 1) * config.batch_size][share]
             images = augment(as_images(cells, chosen).to(device), uniform[chosen], Strength())
             labels = torch.from_numpy(cells.labels[chosen]).to(device)
-            losses.append(_step(model, state, smaller(images, side), labels, config.precision))
+            losses.append(_step(model, state, images, labels, config.precision))
             now = time.monotonic()
             state.seconds, clock = state.seconds + now - clock, now
             if distributed.rank() == 0 and now - saved > CHECKPOINT_SECONDS:
                 state.save(folder)
                 saved = now
     return float(np.mean(losses))
-
-
-def smaller(images: Tensor, side: int) -> Tensor:
-    """Images [N, 3, H, W] reduced to [N, 3, side, side], each pixel the mean of what it covers."""
-    if images.shape[-1] == side:
-        return images
-    return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
 
 
 def _step(model: nn.Module, state: _State, images: Tensor, labels: Tensor, precision: Precision) -> float:

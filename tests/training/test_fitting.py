@@ -17,7 +17,6 @@ from edge_runtime.errors import SourceError
 from training import fitting
 from training.fitting import fit, resume
 from training.networks import build_network
-from training.recipes import RECIPES, side_in
 from training.run import RunConfig, load_run, load_statistics, save_run
 
 pytestmark = pytest.mark.slow
@@ -213,25 +212,6 @@ def test_weights_that_cannot_be_used_leave_no_run_behind(
 def test_nothing_to_resume(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(SourceError, match="no run folder"):
         resume(tmp_path, cache=cache)
-
-
-def test_images_grow_to_whole_ones() -> None:
-    recipe = RECIPES["resnet18"]
-    assert [side_in(recipe, epoch, 6, 125) for epoch in range(6)] == [64, 64, 96, 96, 125, 125]
-    assert [side_in(recipe, epoch, 3, 80) for epoch in range(3)] == [64, 80, 80]
-    assert side_in(recipe, 0, 1, 48) == 48  # never larger than the input
-    assert side_in(RECIPES["edge"], 0, 6, 125) == 125
-
-
-def test_a_smaller_image_is_the_mean_of_what_it_covers() -> None:
-    image = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
-    small = fitting.smaller(image, 64)
-    assert small.shape == (2, 3, 64, 64)
-    # A triangle over four pixels (1, 3, 3, 1) / 8 in either direction, away from the edges.
-    weights = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-    expected = torch.einsum("ncij,i,j->nc", image[:, :, 19:23, 39:43], weights, weights)
-    assert torch.allclose(small[:, :, 10, 20], expected, atol=1e-6)
-    assert fitting.smaller(image, 128) is image
 
 
 def test_half_precision_learns_the_same(discs: Path, tmp_path: Path) -> None:
