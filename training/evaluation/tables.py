@@ -8,6 +8,7 @@ import numpy as np
 from training.evaluation.counting import SHIPPED, Evaluation
 from training.evaluation.rows import Row
 from training.evaluation.scorers import FUSED
+from training.evaluation.standings import GROUPS, standings
 
 PAPER = ("softmax margin", "ODIN", "LID", "Mahalanobis")
 Key = TypeVar("Key")
@@ -66,6 +67,8 @@ def honest_table(made: Evaluation) -> str:
         "# Honest",
         f"{made.subject}. The classifier is right on {made.clean_accuracy:.2%} of the in-distribution cells.",
         _HEADER,
+        "## Where no anomaly is known: means over the sets",
+        _standings(made),
         "## AUROC, in per cent",
         _grid(sets, titles, by_key, _with_interval),
         "## TNR at a TPR of 95 %",
@@ -84,6 +87,18 @@ def honest_table(made: Evaluation) -> str:
         _adaptive(made),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _standings(made: Evaluation) -> str:
+    head = ["detector", *(f"AUROC, {group}" for group in GROUPS), "mean (95 %)"]
+    head += ["attacks rejected", "clean cells rejected", "accepted under harmless changes"]
+    lines = [_line(head), _line(["---"] * len(head))]
+    for one in standings(made):
+        mean = f"{_percent(one.mean)} ({_percent(one.interval[0])}-{_percent(one.interval[1])})"
+        shares = (one.refused, one.clean, one.harmless)
+        lines.append(_line([one.title, *map(_percent, one.aurocs), mean, *map(_percent, shares)]))
+    told = "Attacks are successful ones by BIM within 2, 4 and 8 grey levels, on the cell only, in 8 bit."
+    return "\n".join([told, "", *lines])
 
 
 def _attacks(made: Evaluation) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from training.evaluation.counting import Evaluation
 from training.evaluation.plots import draw_all
+from training.evaluation.standings import standings
 from training.evaluation.tables import honest_table, paper_table
 from training.run import write_text
 
@@ -20,6 +21,7 @@ def write_evaluation(made: Evaluation, out: Path) -> list[Path]:
         "clean_accuracy": made.clean_accuracy,
         "thresholds": made.thresholds,
         "rows": [row.as_json() for row in made.rows],
+        "standings": [asdict(one) for one in standings(made)],
         "changes": [{**asdict(row), "verdict": row.verdict} for row in made.changes],
         "harmless_accepted": made.harmless_accepted,
         "attacks": {

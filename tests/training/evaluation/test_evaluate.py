@@ -97,6 +97,19 @@ def test_an_attacker_who_knows_more_is_no_weaker(results: dict[str, Any]) -> Non
     assert curve["adaptive"][-1] > curve["adaptive"][0]
 
 
+def test_every_detector_has_a_standing(results: dict[str, Any]) -> None:
+    standings = {one["title"]: one for one in results["standings"]}
+    assert set(standings) == set(results["thresholds"])
+    means = [one["mean"] for one in results["standings"]]
+    assert means == sorted(means, reverse=True)
+    one = standings["shipped [0]"]
+    rows = [row for row in results["rows"] if (row["detector"], row["mode"]) == ("shipped", "0")]
+    failures = [row["separation"]["auroc"] for row in rows if row["group"] == "failures"]
+    assert one["aurocs"][1] == pytest.approx(np.mean(failures))
+    assert one["mean"] == pytest.approx(np.mean(one["aurocs"]))
+    assert one["interval"][0] <= one["mean"] <= one["interval"][1]
+
+
 def test_layers_are_compared_on_the_sets_that_were_kept(run: Path, cache: Path, out: Path) -> None:
     done = CliRunner().invoke(
         compare_layers.main, ["--run", str(run), "--evaluated", str(out), "--cache", str(cache)]
