@@ -19,7 +19,7 @@ from export.sealing import Trained
 # The same numbers, but for the last bit where another machine multiplied matrices in another order.
 CONSTANTS_LIMIT = 1e-6
 # Share of a tensor's largest entry below which an entry is compared by its difference, not by its ratio.
-_NEGLIGIBLE = 1e-6
+NEGLIGIBLE = 1e-6
 
 Array = NDArray[np.generic]
 
@@ -68,7 +68,7 @@ def constant_difference(ours: Array, theirs: Array) -> float:
         return 0.0 if np.array_equal(ours, theirs) else float("inf")
     expected = theirs.astype(np.float64)
     size = np.abs(expected)
-    scale = size + _NEGLIGIBLE * size.max(initial=0.0)
+    scale = size + NEGLIGIBLE * size.max(initial=0.0)
     difference = np.abs(ours.astype(np.float64) - expected)
     return float((difference / np.where(scale > 0, scale, 1.0)).max(initial=0.0))
 
