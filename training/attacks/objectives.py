@@ -9,11 +9,42 @@ from edge_runtime.decision import Detector
 from edge_runtime.errors import SourceError
 from training.attacks.problem import Objective
 from training.gaussians import LayerGaussian
-from training.networks import VGG, ResNet
+from training.networks import VGG, Output, ResNet
 from training.reference import Layer
 
 
-def misclassified(network: ResNet | VGG, labels: Tensor) -> Objective:
+class Shared:
+    """A network that several objectives ask about the same images, one after the other: it runs once for all.
+
+    In place of the network in `misclassified`, `undetected` and `sure`, under one `all_of`.
+    """
+
+    def __init__(self, network: ResNet | VGG) -> None:
+        self.network = network
+        self.layers = network.layers
+        self._asked: Tensor | None = None
+        self._answer: Output | None = None
+
+    @property
+    def training(self) -> bool:
+        """Whether the network is in training mode."""
+        return self.network.training
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """Those of the network."""
+        return self.network.parameters()
+
+    def __call__(self, images: Tensor) -> Output:
+        """What the network says of these images; of the very same tensor, what it said last time."""
+        if self._answer is None or self._asked is not images:
+            self._asked, self._answer = images, self.network(images)
+        return self._answer
+
+
+Asked = ResNet | VGG | Shared
+
+
+def misclassified(network: Asked, labels: Tensor) -> Objective:
     """The largest logit of another class less that of the true class (Carlini & Wagner 2017, f_6).
 
     Args:
@@ -38,9 +69,7 @@ def misclassified(network: ResNet | VGG, labels: Tensor) -> Objective:
     return margin
 
 
-def undetected(
-    network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], detector: Detector
-) -> Objective:
+def undetected(network: Asked, gaussians: Mapping[str, LayerGaussian], detector: Detector) -> Objective:
     """The deployed score less its threshold, M* - rho: an image is accepted where it is greater than 0.
 
     With the detector's epsilon 0 this is differentiable as it stands. Otherwise each layer's perturbed image
@@ -81,7 +110,7 @@ def undetected(
     return excess
 
 
-def sure(network: ResNet | VGG, detector: Detector) -> Objective:
+def sure(network: Asked, detector: Detector) -> Objective:
     """The margin less the least one: an image passes the second test where it is greater than 0.
 
     Args:
@@ -135,6 +164,6 @@ def _perturbed(nearest: Callable[[Tensor], list[Tensor]], images: Tensor, epsilo
         yield shifted + (images - images.detach())
 
 
-def _check_network(network: ResNet | VGG) -> None:
+def _check_network(network: Asked) -> None:
     if network.training:
         raise SourceError("the network is in training mode; call eval() first, as the device decides with it")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from edge_runtime.errors import SourceError
-from training.attacks.objectives import all_of, misclassified, sure, undetected
+from training.attacks.objectives import Shared, all_of, misclassified, sure, undetected
 from training.detection.observed import observe
 from training.evaluation.attacked import ATTACKS, Curve, adaptive_curve, attacked_set
 from training.evaluation.counting import Evaluation, count
@@ -168,13 +168,14 @@ def _curve(subject: Subject, cells: ImageSet, out: Path) -> Curve | None:
     some = np.arange(max(1, round(len(cells) * _ADAPTIVE_SHARE)))
     images, labels = to_tensor(cells.pixels[some]), torch.from_numpy(cells.labels[some])
     detector = subject.calibration.detector
-    tests = (undetected(subject.network, subject.gaussians, detector), sure(subject.network, detector))
+    network = Shared(subject.network)
+    tests = (undetected(network, subject.gaussians, detector), sure(network, detector))
     with torch.no_grad():
         right = subject.network(images)[0].argmax(dim=1) == labels
         usable = right & (all_of(*tests)(images) > 0)
     if not usable.any():
         return None
-    turned = misclassified(subject.network, labels[usable])
+    turned = misclassified(network, labels[usable])
     objectives = (turned, all_of(turned, *tests), all_of(turned, *tests, softness=_SOFTNESS))
     curve = adaptive_curve(images[usable], objectives, LEVELS, steps=ADAPTIVE_STEPS)
     write_text(path, json.dumps(asdict(curve), indent=2) + "\n")

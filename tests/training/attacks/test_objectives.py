@@ -8,7 +8,7 @@ from torch import Tensor
 from edge_runtime.decision import Decisions, Detector, decide
 from edge_runtime.errors import SourceError
 from training.attacks.gradient_sign import bim
-from training.attacks.objectives import all_of, misclassified, sure, undetected
+from training.attacks.objectives import Shared, all_of, misclassified, sure, undetected
 from training.attacks.problem import Problem
 from training.reference import score_at
 
@@ -139,3 +139,31 @@ def test_a_soft_minimum_is_never_above_the_true_one_and_moves_all() -> None:
     assert all_of(*terms, softness=1e-4)(images).tolist() == pytest.approx(hard.tolist(), abs=1e-3)
     (gradient,) = torch.autograd.grad(soft.sum(), images)
     assert (gradient.abs().amax(dim=(2, 3)) > 0).all()
+
+
+def test_a_shared_network_runs_once_for_all_objectives(model: Any) -> None:
+    network, gaussians, detector, images = model.network, model.gaussians, model.detector, model.images
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    runs = []
+    handle = network.register_forward_hook(lambda *_: runs.append(1))
+    try:
+        shared = Shared(network)
+        together = all_of(
+            misclassified(shared, labels), undetected(shared, gaussians, detector), sure(shared, detector)
+        )
+        leaf = images.clone().requires_grad_()
+        value = together(leaf)
+        assert len(runs) == 1
+        (gradient,) = torch.autograd.grad(value.sum(), leaf)
+        runs.clear()
+        apart = all_of(
+            misclassified(network, labels), undetected(network, gaussians, detector), sure(network, detector)
+        )
+        again = images.clone().requires_grad_()
+        expected = apart(again)
+        assert len(runs) == 3
+    finally:
+        handle.remove()
+    assert torch.equal(value, expected)
+    assert torch.allclose(gradient, torch.autograd.grad(expected.sum(), again)[0])
+    assert torch.equal(shared(images)[0], shared(images)[0])
