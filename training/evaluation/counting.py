@@ -6,15 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.decision import margins
 from training.calibration import conformal_threshold
 from training.detection.fusion import fit_against
 from training.detection.observed import Array
 from training.evaluation.attacked import Curve
 from training.evaluation.kept import Kept
 from training.evaluation.rows import Row, measure
-from training.evaluation.scorers import FUSED, Family, Fitted, Scorer
+from training.evaluation.scorers import FUSED, OWN, Family, Fitted, Scorer
 
 SHIPPED = "shipped [0]"
+BOTH = f"{OWN} and margin"  # what the shipped detector tests, fused on a known anomaly
 FEWEST_KNOWN = 10  # anomalies that a fusion is fitted against: five folds need some in each
 FEWEST = 2  # images that a row can be counted from
 HARMLESS, HARMFUL = 0.01, 0.05  # accuracy that a change costs: at most, and more than
@@ -90,6 +92,8 @@ def count(
     """Count what is kept into rows; the arguments are what `evaluate` has made."""
     rows: list[Row] = []
     validation = {f.name: (f.layers(on.fuse), f.layers(on.limit)) for f in layered if f.name in FUSED}
+    fuse, limit = validation[OWN]
+    validation[BOTH] = _with_margin(fuse, on.fuse.logits), _with_margin(limit, on.limit.logits)
     for kept in sets:
         if kept.set.group != "changes" and len(kept.set) >= FEWEST:
             rows += [_row(clean, kept, column) for column in columns]
@@ -152,11 +156,11 @@ def _known_rows(
     if half < FEWEST_KNOWN:
         return []
     for name, (fuse, limit) in validation.items():
-        layers = kept.layers[name]
+        layers = _layers(kept, name)
         fused = fit_against(fuse, [layers[0 : 2 * half : 2]])
         rows.append(
             measure(
-                (fused(clean.layers[name]), fused(layers[1::2])),
+                (fused(_layers(clean, name)), fused(layers[1::2])),
                 (clean.set.patients, kept.set.patients[1::2]),
                 conformal_threshold(fused(limit), alpha),
                 images=kept.set.name,
@@ -166,3 +170,12 @@ def _known_rows(
             )
         )
     return rows
+
+
+def _layers(kept: Kept, name: str) -> Array:
+    """What a fusion sees of a set: [N, L], or [N, L + 1] with the margin."""
+    return _with_margin(kept.layers[OWN], kept.logits) if name == BOTH else kept.layers[name]
+
+
+def _with_margin(layers: Array, logits: NDArray[np.float32]) -> Array:
+    return np.column_stack([layers, margins(logits)])
