@@ -165,9 +165,25 @@ class Curve:
     cells: int
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What an attacker wants of some images: objectives, which are above 0 where it is reached.
+
+    Attributes:
+        turned: another class.
+        both: another class, accepted.
+        aim: what to raise to reach both: the same, but smooth.
+    """
+
+    turned: Objective
+    both: Objective
+    aim: Objective
+
+
 def adaptive_curve(
     images: Tensor,
-    objectives: tuple[Objective, Objective, Objective],
+    labels: Tensor,
+    wanted_of: Callable[[Tensor], Wanted],
     levels: tuple[float, ...],
     *,
     steps: int,
@@ -175,33 +191,63 @@ def adaptive_curve(
     """How the deployed decision falls to an attacker who knows it, on the cell only and in 8 bit.
 
     At every strength the adaptive attack goes on from where a weaker one got to, first in long steps and then
-    in short ones. It also counts where the attack on the class alone went unnoticed, and where a weaker
-    attack succeeded: the attacker may use either, so success neither falls with strength nor below the other.
+    in short ones, and once more from as near as it may come to another cell, which is of another class and
+    accepted. It also counts where the attack on the class alone went unnoticed, and where a weaker attack
+    succeeded: the attacker may use any, so success neither falls with strength nor below the other.
 
     Args:
         images: [N, 3, H, W] in [0, 1]: cells that are right and accepted.
-        objectives: above 0 where the class is turned; where it is turned and accepted; and what the attacker
-            raises to reach that.
+        labels: integers [N], their classes.
+        wanted_of: numbers of some images [M] to what is wanted of those.
         levels: strengths in grey levels, growing.
         steps: of every attack.
     """
-    turned_by, both, aim = objectives
+    everyone = wanted_of(torch.arange(len(images)))
     turned, unnoticed, adaptive = [], [], []
     beaten = torch.zeros(len(images), dtype=torch.bool)
-    mask, reached = foreground(images), images
+    mask, reached, others = foreground(images), images.clone(), _of_another_class(images, labels)
     for level in levels:
-        plain = bim_run(level, steps)(turned_by, images, mask, True)  # noqa: FBT003 - as Run says
+        plain = bim_run(level, steps)(everyone.turned, images, mask, True)  # noqa: FBT003 - as Run says
         with torch.no_grad():
-            slipped = plain.succeeded & (both(plain.images) > 0)
-            beaten = beaten | slipped
-        for length in (_length(level, steps), _length(level, steps) / _FINER):
-            epsilon = level * GREY_LEVEL
-            reached = bim(
-                aim, images, epsilon, steps=steps, step=length, start=reached, mask=mask, eight_bit=True
-            ).images
+            slipped = plain.succeeded & (everyone.both(plain.images) > 0)
+        beaten = beaten | slipped
+        for starts in (reached, others):
+            left = (~beaten).nonzero()[:, 0]
+            if len(left) == 0:
+                break
+            wanted = wanted_of(left)
+            found = _climb(wanted.aim, images[left], starts[left], mask[left], level, steps)
             with torch.no_grad():
-                beaten = beaten | (both(reached) > 0)
+                beaten[left] |= wanted.both(found) > 0
+            if starts is reached:
+                reached[left] = found
         turned.append(float(plain.succeeded.float().mean()))
         unnoticed.append(float(slipped.float().mean()))
         adaptive.append(float(beaten.float().mean()))
     return Curve(levels, tuple(turned), tuple(unnoticed), tuple(adaptive), len(images))
+
+
+def _climb(aim: Objective, images: Tensor, starts: Tensor, mask: Tensor, level: float, steps: int) -> Tensor:
+    """Long steps from the starts, then short ones from where those led."""
+    for length in (_length(level, steps), _length(level, steps) / _FINER):
+        starts = bim(
+            aim,
+            images,
+            level * GREY_LEVEL,
+            steps=steps,
+            step=length,
+            start=starts,
+            mask=mask,
+            eight_bit=True,
+        ).images
+    return starts
+
+
+def _of_another_class(images: Tensor, labels: Tensor) -> Tensor:
+    """For every image another one, of another class; the image itself where there is none."""
+    places = torch.arange(len(images))
+    for place in range(len(images)):
+        of_others = (labels != labels[place]).nonzero()[:, 0]
+        if len(of_others):
+            places[place] = of_others[place % len(of_others)]
+    return images[places]

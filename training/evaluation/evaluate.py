@@ -19,7 +19,7 @@ import torch
 from edge_runtime.errors import SourceError
 from training.attacks.objectives import Shared, all_of, misclassified, sure, undetected
 from training.detection.observed import observe
-from training.evaluation.attacked import ATTACKS, Curve, adaptive_curve, attacked_set
+from training.evaluation.attacked import ATTACKS, Curve, Wanted, adaptive_curve, attacked_set
 from training.evaluation.counting import Evaluation, count
 from training.evaluation.imagesets import (
     Group,
@@ -175,8 +175,12 @@ def _curve(subject: Subject, cells: ImageSet, out: Path) -> Curve | None:
         usable = right & (all_of(*tests)(images) > 0)
     if not usable.any():
         return None
-    turned = misclassified(network, labels[usable])
-    objectives = (turned, all_of(turned, *tests), all_of(turned, *tests, softness=_SOFTNESS))
-    curve = adaptive_curve(images[usable], objectives, LEVELS, steps=ADAPTIVE_STEPS)
+    images, labels = images[usable], labels[usable]
+
+    def wanted_of(some: torch.Tensor) -> Wanted:
+        turned = misclassified(network, labels[some])
+        return Wanted(turned, all_of(turned, *tests), all_of(turned, *tests, softness=_SOFTNESS))
+
+    curve = adaptive_curve(images, labels, wanted_of, LEVELS, steps=ADAPTIVE_STEPS)
     write_text(path, json.dumps(asdict(curve), indent=2) + "\n")
     return curve
