@@ -83,9 +83,7 @@ def test_without_perturbation_confidence_is_minus_the_distance_to_the_nearest_cl
 def test_with_perturbation_confidence_is_that_of_the_image_moved_against_the_gradient(
     classifier: Classifier, resized: np.ndarray
 ) -> None:
-    noise = np.random.default_rng(0).uniform(0.005, 0.03, (4, *to_input(resized[:1]).shape[1:]))
-    # Black surroundings would be ties of the pooling, whose gradient is that of one side.
-    image = (to_input(resized[:4]) + noise).clip(0, 1).astype(np.float32)
+    image = to_input(resized[:4])
     layers = classifier.bundle.manifest.detector.layers
     out = classifier.run(image, ["confidences", *(f"gradient.{layer}" for layer in layers)])
     plain = classifier.run(image, ["confidences"], epsilon=0.0)["confidences"]
@@ -101,7 +99,9 @@ def test_gradients_are_those_of_the_distance_to_the_nearest_class(
     classifier: Classifier, resized: np.ndarray
 ) -> None:
     """A step along the gradient must change the distance by what the gradient promises."""
-    image = to_input(resized[:4])
+    noise = np.random.default_rng(0).uniform(0.005, 0.03, (4, *to_input(resized[:1]).shape[1:]))
+    # Black surroundings would be ties of the pooling, whose gradient is that of one side.
+    image = (to_input(resized[:4]) + noise).clip(0, 1).astype(np.float32)
     layers = classifier.bundle.manifest.detector.layers
     out = classifier.run(image, [f"gradient.{layer}" for layer in layers])
     for number, layer in enumerate(layers):
@@ -113,7 +113,7 @@ def test_gradients_are_those_of_the_distance_to_the_nearest_class(
         change = (ends[0] - ends[1])[np.arange(4), number, here]
         promised = 2 * (gradient * step).sum(axis=(1, 2, 3))
         # As far as no rectifier is crossed on the way.
-        np.testing.assert_allclose(change, promised, rtol=0.1)
+        np.testing.assert_allclose(change, promised, rtol=0.05)
 
 
 def test_the_tiny_bundle_decides_well_on_simulated_cells(

@@ -5,7 +5,7 @@ pixels that are not black; and no camera gives floats. The honest attack changes
 in 8 bit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -190,9 +190,9 @@ def adaptive_curve(
 ) -> Curve:
     """How the deployed decision falls to an attacker who knows it, on the cell only and in 8 bit.
 
-    At every strength the adaptive attack goes on from where a weaker one got to, first in long steps and then
-    in short ones, and once more from as near as it may come to another cell, which is of another class and
-    accepted. It also counts where the attack on the class alone went unnoticed, and where a weaker attack
+    At every strength the adaptive attack goes on from where a weaker one got to, in long steps and then in
+    ever shorter ones, and once more from as near as it may come to another cell, which is of another class
+    and accepted. It also counts where the attack on the class alone went unnoticed, and where a weaker attack
     succeeded: the attacker may use any, so success neither falls with strength nor below the other.
 
     Args:
@@ -216,7 +216,10 @@ def adaptive_curve(
             if len(left) == 0:
                 break
             wanted = wanted_of(left)
-            found = _climb(wanted.aim, images[left], starts[left], mask[left], level, steps)
+            lengths = _lengths(level, steps)[starts is others :]  # long steps would only spoil another cell
+            found = _climb(
+                wanted.aim, images[left], starts[left], mask[left], level=level, steps=steps, lengths=lengths
+            )
             with torch.no_grad():
                 beaten[left] |= wanted.both(found) > 0
             if starts is reached:
@@ -227,9 +230,24 @@ def adaptive_curve(
     return Curve(levels, tuple(turned), tuple(unnoticed), tuple(adaptive), len(images))
 
 
-def _climb(aim: Objective, images: Tensor, starts: Tensor, mask: Tensor, level: float, steps: int) -> Tensor:
-    """Long steps from the starts, then short ones from where those led."""
-    for length in (_length(level, steps), _length(level, steps) / _FINER):
+def _lengths(level: float, steps: int) -> tuple[float, ...]:
+    """Of the adaptive attack's steps: the usual one, a shorter one, and a grey level at most."""
+    usual = _length(level, steps)
+    return usual, usual / _FINER, min(usual / _FINER, GREY_LEVEL)
+
+
+def _climb(
+    aim: Objective,
+    images: Tensor,
+    starts: Tensor,
+    mask: Tensor,
+    *,
+    level: float,
+    steps: int,
+    lengths: Sequence[float],
+) -> Tensor:
+    """So many steps of each length, each from where the last ones led."""
+    for length in lengths:
         starts = bim(
             aim,
             images,
