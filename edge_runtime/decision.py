@@ -80,13 +80,39 @@ def decide(detector: Detector, logits: NDArray[np.float32], confidences: NDArray
         logits: float32 [N, K].
         confidences: float32 [N, L], the confidence scores M_l of eq. 4.
     """
-    confidences64 = confidences.astype(np.float64)
-    score = confidences64 @ np.array(detector.weights) + detector.bias
-    margin = margins(logits)
-    return Decisions(
+    return _judged(
+        detector,
         label=logits.argmax(axis=1).astype(np.int64),
         probabilities=_softmax(logits.astype(np.float64)),
-        confidences=confidences64,
+        confidences=confidences.astype(np.float64),
+        margin=margins(logits),
+    )
+
+
+def decide_again(detector: Detector, decided: Decisions) -> Decisions:
+    """What a detector decides of cells that another one of the same layers has decided of."""
+    return _judged(
+        detector,
+        label=decided.label,
+        probabilities=decided.probabilities,
+        confidences=decided.confidences,
+        margin=decided.margin,
+    )
+
+
+def _judged(
+    detector: Detector,
+    *,
+    label: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    confidences: NDArray[np.float64],
+    margin: NDArray[np.float64],
+) -> Decisions:
+    score = confidences @ np.array(detector.weights) + detector.bias
+    return Decisions(
+        label=label,
+        probabilities=probabilities,
+        confidences=confidences,
         score=score,
         margin=margin,
         # Not "score < threshold": a score that is no number must never be accepted.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle import MODEL_CARD, Bundle, save_bundle
 from edge_runtime.classifier import Classifier
-from edge_runtime.decision import Decisions, Detector
+from edge_runtime.decision import Decisions, Detector, decide_again
 from edge_runtime.errors import CheckFailedError, ImageError, SourceError
 from edge_runtime.images import decode_image, list_images
 from edge_runtime.preprocessing import resize_crop
@@ -92,7 +92,7 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
         detector=fitted,
         cells=cells,
         rejected_before=float(decisions.rejected.mean()),
-        rejected_after=float((decisions.unsure | ~(score >= threshold)).mean()),
+        rejected_after=float(decide_again(fitted, decisions).rejected.mean()),
         unsure=unsure,
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.console import Commands
-from edge_runtime.decision import Decisions, Detector, decide
+from edge_runtime.decision import Decisions, Detector, decide_again
 from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.group import judge_group
 from edge_runtime.recalibration import FEWEST_CELLS, recalibrate
@@ -94,15 +94,9 @@ def _figures(
     detector: Detector, judged: Decisions, strange: Decisions, right: NDArray[np.bool_]
 ) -> tuple[float, float, float]:
     """Cells accepted, accuracy of these, strangers rejected."""
-    accepted, far = (~_again(detector, seen) for seen in (judged, strange))
+    accepted, let_in = (~decide_again(detector, seen).rejected for seen in (judged, strange))
     accuracy = float(right[accepted].mean()) if accepted.any() else float("nan")
-    return float(accepted.mean()), accuracy, float(1 - far.mean())
-
-
-def _again(detector: Detector, seen: Decisions) -> NDArray[np.bool_]:
-    """Which cells another detector rejects; the margin is that of two logits, whatever they were."""
-    logits = np.column_stack([np.zeros_like(seen.margin), seen.margin]).astype(np.float32)
-    return decide(detector, logits, seen.confidences.astype(np.float32)).rejected
+    return float(accepted.mean()), accuracy, float(1 - let_in.mean())
 
 
 def _alarm(subject: Subject, rejected: int, cells: int) -> bool:

@@ -1,14 +1,14 @@
 """The one decision, on numbers that can be checked by hand."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.decision import Detector, decide, margins
+from edge_runtime.decision import Decisions, Detector, decide, decide_again, margins
 
 DETECTOR = Detector(
     ("stem", "layer1"), epsilon=0.0, weights=(0.5, 2.0), bias=1.0, threshold=-3.0, least_margin=0.75
@@ -105,3 +105,14 @@ def test_rejected_is_exactly_what_scores_below_the_threshold(scores: list[float]
         only_features(threshold), np.zeros((len(scores), 2), np.float32), f32(*[[s] for s in scores])
     )
     assert decisions.rejected.tolist() == [score < threshold for score in scores]
+
+
+def test_deciding_again_is_what_the_other_detector_would_have_decided() -> None:
+    logits, confidences = f32([0, 1], [2, 1], [0, 0.5]), f32([-2, -1], [-4, -1.5], [-1, -1])
+    other = replace(DETECTOR, weights=(1.0, 0.5), threshold=-2.0, least_margin=0.25)
+    again, at_once = (
+        decide_again(other, decide(DETECTOR, logits, confidences)),
+        decide(other, logits, confidences),
+    )
+    for field in fields(Decisions):
+        assert np.array_equal(getattr(again, field.name), getattr(at_once, field.name))
