@@ -7,7 +7,7 @@ from typing import Literal
 
 from edge_runtime.decision import Detector
 from edge_runtime.errors import SourceError
-from training.run import CALIBRATION, write_text
+from training.run import CALIBRATION, read_json, write_text
 
 Mode = Literal["none", "known"]
 _SCHEMA = 3
@@ -56,12 +56,7 @@ def load_calibration(folder: Path) -> Calibration:
         SourceError: absent, unreadable or of another version.
     """
     path = folder / CALIBRATION
-    try:
-        raw = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise SourceError(f"{path}: missing; run 'python -m training calibrate --run {folder}'") from error
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path}: cannot be read ({error})") from error
+    raw = read_json(path, f"{path}: missing; run 'python -m training calibrate --run {folder}'")
     other = f"{path}: written by another version of cellgate; calibrate again"
     if not isinstance(raw, dict) or raw.get("schema") != _SCHEMA:
         raise SourceError(other)

@@ -122,12 +122,7 @@ def load_run(folder: Path) -> RunInfo:
         SourceError: absent, unreadable or of another schema.
     """
     path = folder / RUN_FILE
-    try:
-        raw = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise SourceError(f"{folder}: no run folder ({RUN_FILE} is missing); make one with fit") from error
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path}: cannot be read ({error})") from error
+    raw = read_json(path, f"{folder}: no run folder ({RUN_FILE} is missing); make one with fit")
     if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
         raise SourceError(f"{path}: written by another version of cellgate; fit again")
     try:
@@ -136,6 +131,24 @@ def load_run(folder: Path) -> RunInfo:
         return RunInfo(**{**raw, "classes": tuple(raw["classes"]), "layers": tuple(raw["layers"])})
     except (KeyError, TypeError) as error:
         raise SourceError(f"{path}: written by another version of cellgate ({error}); fit again") from error
+
+
+def read_json(path: Path, missing: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Read one of a run's JSON files.
+
+    Args:
+        path: of the file.
+        missing: what to tell where it is not there.
+
+    Raises:
+        SourceError: absent, or unreadable.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise SourceError(missing) from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path}: cannot be read ({error})") from error
 
 
 def add_metrics(folder: Path, **metrics: object) -> None:
