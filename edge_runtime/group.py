@@ -19,7 +19,6 @@ class GroupJudgement:
     Attributes:
         cells: number of cells judged.
         rejected: of these rejected.
-        usual: share that is rejected on an ordinary slide, on average.
         most: rejected cells that an ordinary slide has at most, but for the share `false_alarms` of slides.
         p_value: probability of at least as many rejected cells on an ordinary slide.
         alarm: more are rejected than that.
@@ -27,7 +26,6 @@ class GroupJudgement:
 
     cells: int
     rejected: int
-    usual: float
     most: int
     p_value: float
     alarm: bool
@@ -63,7 +61,7 @@ def judge_group(
     # The smallest number whose own tail is rare enough sounds the alarm; the last one that is not, does not.
     most = max(count for count, tail in enumerate(tails) if tail > false_alarms)
     p_value = tails[rejected]
-    return GroupJudgement(cells, rejected, usual, most, p_value, alarm=rejected > most)
+    return GroupJudgement(cells, rejected, most, p_value, alarm=rejected > most)
 
 
 def _tails(cells: int, mean: float, correlation: float) -> list[float]:

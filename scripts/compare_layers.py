@@ -23,11 +23,12 @@ from training.calibration import Strictness, conformal_threshold, z_sum
 from training.detection.mahalanobis import fit_class_conditional, unit
 from training.detection.observed import Array, Observed, Score, observe
 from training.detection.softmax import margin
-from training.evaluation.counting import HARMFUL, HARMLESS
+from training.evaluation.counting import change_row
 from training.evaluation.evaluate import CACHE, STATE
 from training.evaluation.kept import Kept, load_file
 from training.evaluation.metrics import separation
 from training.evaluation.scorers import Fitted
+from training.evaluation.standings import ATTACKS
 from training.evaluation.subject import Subject, fitted_on, load_subject
 from training.gaussians import relative_activations
 
@@ -37,7 +38,6 @@ FEATURES: dict[str, Callable[[NDArray[np.float32]], Array]] = {
     "relative": relative_activations,
 }
 NEAR, FAR = "nih_native_ood/masked", ("bccd_wbc", "wbc_tecom")
-ATTACKS = tuple(f"BIM {levels}/255, cell only, 8 bit" for levels in (2, 4, 8))
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _choice(
     strictness = Strictness.of(tests(*cells[0]), alpha)
     threshold = conformal_threshold(strictness.joint(tests(*cells[1])), alpha)
     scores = {name: strictness.joint(tests(*values)) for name, values in outputs.items()}
-    clean, accuracy = scores["clean"], kept["clean"].right.mean()
+    clean, accuracy = scores["clean"], float(kept["clean"].right.mean())
 
     def against(*starts: str) -> tuple[float, float]:
         found = [values for name, values in scores.items() if name.startswith(starts)]
@@ -119,14 +119,16 @@ def _choice(
         figures = separation(clean, np.concatenate(found))
         return figures.auroc, figures.tnr
 
-    def of_group(group: str) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-        for name, made in kept.items():
-            if made.set.group == group and name in scores:
-                yield made.right, scores[name] >= threshold
-
-    changes = list(of_group("changes"))
-    harmless = [accepted.mean() for right, accepted in changes if accuracy - right.mean() <= HARMLESS]
-    harmful = [right[accepted] for right, accepted in changes if accuracy - right.mean() > HARMFUL]
+    harmless: list[float] = []
+    harmful: list[NDArray[np.bool_]] = []
+    for name, made in kept.items():
+        if made.set.group == "changes" and name in scores:
+            taken = scores[name] >= threshold
+            row = change_row(name, made.right, taken, accuracy)
+            if row.verdict == "harmless":
+                harmless.append(row.accepted)
+            elif row.verdict == "harmful":
+                harmful.append(made.right[taken])
     failures = [separation(clean, scores[n]).auroc for n, k in kept.items() if k.set.group == "failures"]
     return Choice(
         features=features,

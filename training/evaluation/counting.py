@@ -101,7 +101,7 @@ def count(
     accuracy = float(clean.right.mean())
     thresholds = {column.title: column.threshold for column in columns}
     changed = [kept for kept in sets if kept.set.group == "changes"]
-    changes = [_change_row(k.set.name, k.right, k.accepted(thresholds, SHIPPED), accuracy) for k in changed]
+    changes = [change_row(k.set.name, k.right, k.accepted(thresholds, SHIPPED), accuracy) for k in changed]
     harmless = [k for k, row in zip(changed, changes, strict=True) if row.verdict == "harmless"]
     accepted = {
         title: float(np.mean([k.accepted(thresholds, title).mean() for k in harmless]))
@@ -119,7 +119,7 @@ def count(
     )
 
 
-def _change_row(
+def change_row(
     name: str, right: NDArray[np.bool_], accepted: NDArray[np.bool_], clean_accuracy: float
 ) -> ChangeRow:
     """Count one set of changed cells, named "change severity"."""

@@ -167,11 +167,11 @@ def change_jobs(cells: ImageSet, *, seed: int) -> Iterator[Job]:
 
 def _folders(source: str) -> list[tuple[str, list[ImageFile]]]:
     """The files of an archive by the upper two folders they lie in, below a folder that holds everything."""
-    kinds = {kind: kind.split("/") for kind in files_by_kind(source)}
-    shared = len({parts[0] for parts in kinds.values()}) == 1 and len(kinds) > 1
+    kinds = files_by_kind(source)
+    shared = len({kind.split("/")[0] for kind in kinds}) == 1 and len(kinds) > 1
     folders: defaultdict[str, list[ImageFile]] = defaultdict(list)
-    for kind, files in files_by_kind(source).items():
-        folders["/".join(kinds[kind][shared:][:2])] += files
+    for kind, files in kinds.items():
+        folders["/".join(kind.split("/")[shared:][:2])] += files
     return sorted(folders.items())
 
 

@@ -9,7 +9,7 @@ from training.evaluation.imagesets import Group
 from training.evaluation.rows import Row
 
 GROUPS: tuple[Group, ...] = ("strangers", "failures", "attacks")
-_ATTACKS = tuple(f"BIM {levels}/255, cell only, 8 bit" for levels in (2, 4, 8))
+ATTACKS = tuple(f"BIM {levels}/255, cell only, 8 bit" for levels in (2, 4, 8))
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def standings(made: Evaluation) -> list[Standing]:
 
 
 def _of_group(rows: list[Row], group: Group) -> list[Row]:
-    return [row for row in rows if row.group == group and (group != "attacks" or row.images in _ATTACKS)]
+    return [row for row in rows if row.group == group and (group != "attacks" or row.images in ATTACKS)]
 
 
 def _mean(values: list[float]) -> float:
