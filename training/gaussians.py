@@ -73,7 +73,8 @@ class LayerGaussian:
 
     Attributes:
         means: float64 [K, C], mu_c.
-        whitening: float64 [C, C], lower triangular W with W^T W = S^-1, so that d^2 = |W (f - mu)|^2.
+        whitening: float64 [C, C], W with W^T W = S^-1, so that d^2 = |W (f - mu)|^2: lower triangular, but
+            for relative activations, where it also takes off the mean of f - mu.
         counts: float64 [K], cells per class.
         shrinkage: share of the identity in the shrunk covariance, 0 to 1.
         condition: condition number of the shrunk covariance.
@@ -139,9 +140,14 @@ def fit_gaussian(moments: Moments, layer: str, *, relative: bool = False) -> Lay
     condition = float(np.linalg.cond(shrunk))
     if not condition < _LARGEST_CONDITION:
         raise CheckFailedError(f"{layer}: the covariance has condition {condition:.0e}; use more cells")
+    whitening = np.tril(np.linalg.inv(np.linalg.cholesky(shrunk)))
+    if relative:
+        # They add up to the same for every cell: along that direction there is nothing but rounding, which
+        # the inverse of its tiny variance would blow up in float32.
+        whitening = whitening - whitening.mean(axis=1, keepdims=True)
     return LayerGaussian(
         means=means,
-        whitening=np.tril(np.linalg.inv(np.linalg.cholesky(shrunk))),
+        whitening=whitening,
         counts=moments.count,
         shrinkage=shrinkage,
         condition=condition,
