@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edge_runtime.bundle import MODEL, Bundle, open_bundle
 from edge_runtime.decision import Decisions, decide
 from edge_runtime.errors import BundleError, ProviderError
+from edge_runtime.outline import describe
 from edge_runtime.preprocessing import resize_crop, to_input
 
 Provider = Literal["cpu", "cuda"]
@@ -77,7 +78,7 @@ class Classifier:
             new = self.run(to_input(resized[start : start + BATCH]), ["logits", "confidences"])
             logits = np.concatenate([logits, new["logits"]])
             confidences = np.concatenate([confidences, new["confidences"]])
-        return decide(manifest.detector, logits, confidences)
+        return decide(manifest.detector, logits, confidences, describe(resized))
 
     def run(
         self, images: NDArray[np.float32], outputs: Sequence[str], *, epsilon: float | None = None

@@ -75,7 +75,7 @@ def _line(cell: CellScore) -> str:
     return (
         f"{cell.path}: {answer}, {cell.label} {cell.probabilities[cell.label]:.3f}, "
         f"score {cell.score:.3f} (threshold {cell.threshold:.3f}), "
-        f"margin {cell.margin:.3f} (least {cell.least_margin:.3f})"
+        f"margin {cell.margin:.3f} (least {cell.least_margin:.3f}), wholeness {cell.wholeness:.3f}"
     )
 
 
@@ -119,13 +119,15 @@ def read(
         on_field=lambda f: click.echo(_told(f), err=True),
     )
     for name, count in asdict(counts).items():
+        if name == "not_one_cell":  # counted among the rejected already
+            continue
         click.echo(f"{name.replace('_', ' '):<12}{count:>7}")
     calibrated = classifier.bundle.manifest.calibrated
     group = judge_group(
-        counts.rejected, counts.judged, usual=calibrated.alpha, correlation=calibrated.correlation
+        counts.strange, counts.whole, usual=calibrated.alpha, correlation=calibrated.correlation
     )
     if group.alarm:
-        click.echo(f"UNUSUAL SLIDE: ordinary ones have at most {group.most} rejected of {group.cells} cells")
+        click.echo(f"UNUSUAL SLIDE: ordinary ones have at most {group.most} rejected of {group.cells} whole cells")
     click.echo(f"bundle {classifier.bundle.title} on {classifier.provider}")
     click.echo(f"report {click.format_filename(out / REPORT)}")
 

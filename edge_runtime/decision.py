@@ -1,7 +1,8 @@
-"""The only decision: is the cell like the training cells, is the classifier sure, and which class is it?
+"""The only decision: is it one whole cell, like the training cells, is the classifier sure, and of what?
 
-Both questions are needed. Features see what is no red cell, which the classifier is often sure of; the
-margin sees what lies between the classes, whose features are ordinary.
+All questions are needed. Features see what is no red cell, which the classifier is often sure of; the margin
+sees what lies between the classes, whose features are ordinary; the outline sees what a segmentation that
+went wrong hands on, which neither of them does.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Reason = Literal["", "far-from-training", "unsure"]
+from edge_runtime.outline import wholeness
+
+Reason = Literal["", "not-one-cell", "far-from-training", "unsure"]
+
+# How calibration divides alpha, the share of good cells that may be rejected, among the tests of features,
+# margin and outline. Failures of the segmentation lie far outside of any limit, so the last needs little.
+SHARES = (0.45, 0.45, 0.1)
 
 
 @dataclass(frozen=True)
@@ -19,7 +26,7 @@ class Detector:
 
     The overall confidence is M* = sum_l weight_l M_l + bias, and a cell is in-distribution when
     M* >= threshold (the paper, section 2; high = in-distribution). It is accepted when, besides, its two
-    largest logits are at least `least_margin` apart.
+    largest logits are at least `least_margin` apart, and the five numbers of its outline within their limits.
 
     Attributes:
         layers: names of the feature layers, in the order of the graph's outputs.
@@ -28,6 +35,8 @@ class Detector:
         bias: added to the weighted sum.
         threshold: rho.
         least_margin: smallest difference of the two largest logits that is accepted.
+        outline_low: smallest number of each kind in `outline.OUTLINE` that is accepted.
+        outline_high: largest number of each kind, greater than the smallest.
     """
 
     layers: tuple[str, ...]
@@ -36,6 +45,8 @@ class Detector:
     bias: float
     threshold: float
     least_margin: float
+    outline_low: tuple[float, ...]
+    outline_high: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -48,8 +59,11 @@ class Decisions:
         confidences: float64 [N, L], M_l per layer.
         score: float64 [N], M*.
         margin: float64 [N], difference of the two largest logits.
+        outlines: float64 [N, 5], see `outline.describe`.
+        wholeness: float64 [N], how far the outline is inside its limits; below 0 outside.
         far: bool [N], rejected for its features: M* below the threshold.
         unsure: bool [N], rejected for its margin.
+        not_one_cell: bool [N], rejected for its outline.
     """
 
     label: NDArray[np.int64]
@@ -57,28 +71,39 @@ class Decisions:
     confidences: NDArray[np.float64]
     score: NDArray[np.float64]
     margin: NDArray[np.float64]
+    outlines: NDArray[np.float64]
+    wholeness: NDArray[np.float64]
     far: NDArray[np.bool_]
     unsure: NDArray[np.bool_]
+    not_one_cell: NDArray[np.bool_]
 
     @property
     def rejected(self) -> NDArray[np.bool_]:
         """Whether the label must not be relied on: bool [N]."""
-        return self.far | self.unsure
+        return self.far | self.unsure | self.not_one_cell
 
     def reason(self, index: int) -> Reason:
         """Why one cell was rejected, the graver reason first; empty if it was not."""
+        if self.not_one_cell[index]:
+            return "not-one-cell"
         if self.far[index]:
             return "far-from-training"
         return "unsure" if self.unsure[index] else ""
 
 
-def decide(detector: Detector, logits: NDArray[np.float32], confidences: NDArray[np.float32]) -> Decisions:
+def decide(
+    detector: Detector,
+    logits: NDArray[np.float32],
+    confidences: NDArray[np.float32],
+    outlines: NDArray[np.float64],
+) -> Decisions:
     """Decide for a batch of cells, in float64.
 
     Args:
         detector: layer weights and thresholds.
         logits: float32 [N, K].
         confidences: float32 [N, L], the confidence scores M_l of eq. 4.
+        outlines: float64 [N, 5], what `outline.describe` measured on the resized crops.
     """
     return _judged(
         detector,
@@ -86,6 +111,7 @@ def decide(detector: Detector, logits: NDArray[np.float32], confidences: NDArray
         probabilities=_softmax(logits.astype(np.float64)),
         confidences=confidences.astype(np.float64),
         margin=margins(logits),
+        outlines=outlines,
     )
 
 
@@ -97,6 +123,7 @@ def decide_again(detector: Detector, decided: Decisions) -> Decisions:
         probabilities=decided.probabilities,
         confidences=decided.confidences,
         margin=decided.margin,
+        outlines=decided.outlines,
     )
 
 
@@ -107,17 +134,22 @@ def _judged(
     probabilities: NDArray[np.float64],
     confidences: NDArray[np.float64],
     margin: NDArray[np.float64],
+    outlines: NDArray[np.float64],
 ) -> Decisions:
     score = confidences @ np.array(detector.weights) + detector.bias
+    inside = wholeness(outlines, detector.outline_low, detector.outline_high)
     return Decisions(
         label=label,
         probabilities=probabilities,
         confidences=confidences,
         score=score,
         margin=margin,
+        outlines=outlines,
+        wholeness=inside,
         # Not "score < threshold": a score that is no number must never be accepted.
         far=~(score >= detector.threshold),
         unsure=~(margin >= detector.least_margin),
+        not_one_cell=~(inside >= 0),
     )
 
 

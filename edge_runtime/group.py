@@ -17,7 +17,7 @@ class GroupJudgement:
     """What is said of the cells of one slide together.
 
     Attributes:
-        cells: number of cells judged.
+        cells: number of whole cells judged.
         rejected: of these rejected.
         most: rejected cells that an ordinary slide has at most, but for the share `false_alarms` of slides.
         p_value: probability of at least as many rejected cells on an ordinary slide.
@@ -42,7 +42,8 @@ def judge_group(
 
     Args:
         rejected: number of rejected cells, 0 to `cells`.
-        cells: number of cells judged; cells that were not judged do not count.
+        cells: number of cells judged; what was not judged, or is not one whole cell, does not count: that
+            tells how crowded the slide is.
         usual: share of in-distribution cells that is rejected, between 0 and 1.
         correlation: intra-class correlation of rejection among the cells of one patient, 0 to below 1.
         false_alarms: share of ordinary slides on which the alarm may sound.

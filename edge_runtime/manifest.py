@@ -9,9 +9,10 @@ from typing import Any, get_args, get_origin
 
 from edge_runtime.decision import Detector
 from edge_runtime.errors import BundleError
+from edge_runtime.outline import OUTLINE
 from edge_runtime.preprocessing import InputSpec
 
-SCHEMA = 3
+SCHEMA = 4
 CLASSES = {"uninfected", "parasitized"}  # what a slide's counts are made of
 PERTURBATIONS = {"per-layer", "none"}
 INTENDED_USE = "Research use only. Not for use in diagnostic procedures."
@@ -67,7 +68,7 @@ class Calibrated:
     Attributes:
         mode: "none" (no anomaly known) or "known".
         anomaly: the known anomaly, or "".
-        alpha: share of in-distribution cells that both tests together were set to reject.
+        alpha: share of in-distribution cells that all tests together were set to reject.
         fusion_cells: cells that fitted the layer weights.
         threshold_cells: cells that set the thresholds.
         correlation: of rejection among the cells of one patient, 0 to below 1 (see `group.judge_group`).
@@ -238,6 +239,8 @@ def _check_supported(manifest: Manifest) -> None:
     """Refuse what is well-formed, but would make this runtime guess."""
     detector, expected = manifest.detector, InputSpec(size=manifest.input.size)
     numbers = (detector.epsilon, *detector.weights, detector.bias, detector.threshold, detector.least_margin)
+    numbers += detector.outline_low + detector.outline_high
+    ranges = list(zip(detector.outline_low, detector.outline_high, strict=False))
     for right, wrong in (
         (manifest.input == expected, f"input {manifest.input}; this cellgate only makes {expected}"),
         (manifest.input.size > 0, f"input of {manifest.input.size} pixels"),
@@ -249,6 +252,11 @@ def _check_supported(manifest: Manifest) -> None:
         ),
         (len(detector.layers) == len(detector.weights), "as many layer weights as layers are needed"),
         (all(map(math.isfinite, numbers)), "a detector's weight or threshold that is no finite number"),
+        (
+            len(detector.outline_low) == len(detector.outline_high) == len(OUTLINE)
+            and all(low < high for low, high in ranges),
+            f"limits of the outline {ranges}; expected {len(OUTLINE)}, each from low to high",
+        ),
         (0 < manifest.calibrated.alpha < 1, f"alpha {manifest.calibrated.alpha}; expected a share"),
         (
             0 <= manifest.calibrated.correlation < 1,

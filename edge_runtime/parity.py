@@ -71,16 +71,17 @@ def sign_disagreement(ours: Array, theirs: Array) -> float:
 def decision_flips(
     ours: Decisions, theirs: Decisions, detector: Detector, tolerance: float
 ) -> tuple[int, int]:
-    """Decisions that differ in class, or in either test: (beyond the tolerance, borderline ones within it).
+    """Decisions that differ in class, or in any test: (beyond the tolerance, borderline ones within it).
 
     A difference is borderline if what decided it in the reference lies within `tolerance` (relative to its
     size, at least 1) of where the decision changes: the score near its threshold, the margin near the
-    least one, or near 0 for the class.
+    least one, or near 0 for the class, the wholeness near 0.
     """
     differences = (
         (ours.label != theirs.label, theirs.margin, 0.0),
         (ours.far != theirs.far, theirs.score, detector.threshold),
         (ours.unsure != theirs.unsure, theirs.margin, detector.least_margin),
+        (ours.not_one_cell != theirs.not_one_cell, theirs.wholeness, 0.0),
     )
     differs = np.zeros(len(theirs.label), bool)
     beyond = np.zeros(len(theirs.label), bool)

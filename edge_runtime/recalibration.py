@@ -1,7 +1,8 @@
 """Fitting a detector to another site, whose stain, lamp or camera moves the features, from unlabelled cells.
 
 Only the test of the features is fitted. The least margin stays: how sure the classifier must be does not
-depend on the site, and cells without labels cannot tell where it is right.
+depend on the site, and cells without labels cannot tell where it is right. So do the limits of the outline,
+which a stain or lamp does not change.
 """
 
 from contextlib import suppress
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle import MODEL_CARD, Bundle, save_bundle
 from edge_runtime.classifier import Classifier
-from edge_runtime.decision import Decisions, Detector, decide_again
+from edge_runtime.decision import SHARES, Decisions, Detector, decide_again
 from edge_runtime.errors import CheckFailedError, ImageError, SourceError
 from edge_runtime.images import decode_image, list_images
 from edge_runtime.preprocessing import resize_crop
@@ -50,14 +51,14 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
     """Fit the test of the features to the cells of a site.
 
     Each layer's confidence is standardised on the site's cells, as calibration without a known anomaly does,
-    so that no layer which the site has moved or widened outweighs the others; the threshold is where alpha/2
-    of them lie below, as either of the two tests has its half of alpha. A few strangers among the cells only
+    so that no layer which the site has moved or widened outweighs the others; the threshold is where this
+    test's share of alpha lies below. A few strangers among the cells only
     make it reject fewer of them.
 
     Args:
         detector: of the bundle, which decided.
         decisions: for at least FEWEST_CELLS cells of the site, without labels: red cells of ordinary slides.
-        alpha: share of good cells that both tests together should reject.
+        alpha: share of good cells that all tests together should reject.
 
     Raises:
         SourceError: too few cells.
@@ -85,7 +86,7 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
     weights = np.where(used, 1 / (spread * used.sum()), 0.0)
     bias = -float((weights * np.median(confidences, axis=0)).sum())
     score = confidences @ weights + bias
-    rank = int(np.floor((cells + 1) * alpha / 2))
+    rank = int(np.floor((cells + 1) * alpha * SHARES[0]))
     threshold = float(np.sort(score)[max(rank, 1) - 1])
     fitted = replace(detector, weights=tuple(weights.tolist()), bias=bias, threshold=threshold)
     return Recalibration(

@@ -100,11 +100,11 @@ recorded until then and does not stand for the whole slide. Read the slide again
 
 def _group(header: SlideHeader, counts: Counts) -> str:
     """A warning where this slide, as a whole, is unlike those of calibration; else nothing."""
-    found = judge_group(counts.rejected, counts.judged, usual=header.usual, correlation=header.correlation)
+    found = judge_group(counts.strange, counts.whole, usual=header.usual, correlation=header.correlation)
     if not found.alarm:
         return ""
     return f"""<p class="incomplete" role="alert"><strong>UNUSUAL SLIDE</strong>
-{found.rejected:,} of {found.cells:,} judged cells were rejected. Of {1 / FALSE_ALARMS:.0f} ordinary
+{found.rejected:,} of {found.cells:,} whole cells were rejected. Of {1 / FALSE_ALARMS:.0f} ordinary
 slides only one would have more than {found.most:,}. Its stain, light, focus or kind of cell differs
 from what the detector was calibrated on, so the accepted cells deserve less trust, too. Check the
 slide and the microscope and read it again.</p>"""
@@ -114,7 +114,7 @@ def _counts(counts: Counts) -> str:
     figures = (
         ("uninfected", counts.uninfected, "uninfected", "accepted"),
         ("parasitized", counts.parasitized, "parasitized", "accepted"),
-        ("rejected", counts.rejected, "rejected", "unlike the training cells"),
+        ("rejected", counts.rejected, "rejected", "unlike the training cells, unsure, or not one whole cell"),
         ("not-judged", counts.not_judged, "not judged", "clumped, cut by the edge, too small or too dark"),
         ("", counts.fields, "fields read", ""),
         ("", counts.skipped, "frames skipped", ""),

@@ -30,6 +30,7 @@ _LEGEND: dict[Status, str] = {
     "not-judged": "Not judged: dotted grey line",
 }
 _REASONS = {
+    "not-one-cell": "not one whole cell",
     "far-from-training": "unlike the training cells",
     "unsure": "between the classes",
     "edge": "cut by the edge",

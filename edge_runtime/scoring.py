@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edge_runtime.classifier import BATCH, Classifier
 from edge_runtime.errors import ImageError
 from edge_runtime.images import decode_image, list_images
+from edge_runtime.outline import OUTLINE
 from edge_runtime.preprocessing import resize_crop
 from edge_runtime.slide import SkippedFrame
 
@@ -27,6 +28,8 @@ class CellScore:
         threshold: accepted at this score or above.
         margin: difference of the two largest logits.
         least_margin: accepted at this margin or above.
+        outline: its five numbers by name (see `outline.describe`); the bundle's manifest has their limits.
+        wholeness: how far they are inside their limits; accepted at 0 or above.
         rejected: whether the label must not be relied on.
         reason: why it was rejected, else empty.
         provider: execution provider that computed it.
@@ -41,6 +44,8 @@ class CellScore:
     threshold: float
     margin: float
     least_margin: float
+    outline: dict[str, float]
+    wholeness: float
     rejected: bool
     reason: str
     provider: str
@@ -88,6 +93,8 @@ def _scores(
             threshold=manifest.detector.threshold,
             margin=float(decisions.margin[index]),
             least_margin=manifest.detector.least_margin,
+            outline=dict(zip(OUTLINE, decisions.outlines[index].tolist(), strict=True)),
+            wholeness=float(decisions.wholeness[index]),
             rejected=bool(decisions.rejected[index]),
             reason=decisions.reason(index),
             provider=classifier.provider,

@@ -129,10 +129,11 @@ class Counts:
     Attributes:
         uninfected: accepted and uninfected.
         parasitized: accepted and parasitized.
-        rejected: classified, but unlike the training cells.
+        rejected: classified, but not to be relied on.
         not_judged: clumped or cut by the edge.
         fields: fields read.
         skipped: frames that could not be read.
+        not_one_cell: of the rejected, those that the segmentation got wrong.
     """
 
     uninfected: int
@@ -141,11 +142,22 @@ class Counts:
     not_judged: int
     fields: int
     skipped: int
+    not_one_cell: int = 0
 
     @property
     def judged(self) -> int:
         """Cells that were classified, accepted or not."""
         return self.uninfected + self.parasitized + self.rejected
+
+    @property
+    def strange(self) -> int:
+        """Whole cells that were rejected."""
+        return self.rejected - self.not_one_cell
+
+    @property
+    def whole(self) -> int:
+        """Whole cells that were classified: crowded fields have more of the others, and are not unusual."""
+        return self.judged - self.not_one_cell
 
 
 class SlideRecord:
@@ -260,6 +272,8 @@ class SlideRecord:
     def counts(self) -> Counts:
         """Cells by answer."""
         by_status = dict(self._connection.execute("SELECT status, count(*) FROM cell GROUP BY status"))
+        broken = "SELECT count(*) FROM cell WHERE status = 'rejected' AND reason = 'not-one-cell'"
+        (not_one_cell,) = self._connection.execute(broken).fetchone()
         (fields,) = self._connection.execute("SELECT count(*) FROM field").fetchone()
         (skipped,) = self._connection.execute("SELECT count(*) FROM skipped").fetchone()
         return Counts(
@@ -269,6 +283,7 @@ class SlideRecord:
             not_judged=by_status.get("not-judged", 0),
             fields=fields,
             skipped=skipped,
+            not_one_cell=not_one_cell,
         )
 
 

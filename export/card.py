@@ -1,6 +1,7 @@
 """The model card: what a person should know before trusting a bundle, from the manifest alone."""
 
 from edge_runtime.manifest import Manifest, Performance
+from edge_runtime.outline import OUTLINE
 
 
 def model_card(manifest: Manifest) -> str:
@@ -9,6 +10,8 @@ def model_card(manifest: Manifest) -> str:
     weights = ", ".join(
         f"{layer} {w:.3g}" for layer, w in zip(detector.layers, detector.weights, strict=True)
     )
+    limits = zip(OUTLINE, detector.outline_low, detector.outline_high, strict=True)
+    outline = ", ".join(f"{name} {low:.3g} to {high:.3g}" for name, low, high in limits)
     cells = tested.parasitized + tested.uninfected
     parity = "\n".join(f"| {name} | {value:.1e} |" for name, value in manifest.parity.items())
     return f"""# {manifest.name} {manifest.version}
@@ -22,7 +25,7 @@ Says of a cell from a Giemsa-stained thin blood film: {", ".join(manifest.classe
 - Input: {manifest.input.size}x{manifest.input.size} RGB, black outside the cell.
 - Rejection: Mahalanobis confidence over {len(detector.layers)} layers ({weights}), bias {detector.bias:.4g},
   epsilon {detector.epsilon:g}, accepted at {detector.threshold:.4g} or above, if the two largest logits
-  are at least {detector.least_margin:.4g} apart.
+  are at least {detector.least_margin:.4g} apart and the outline is that of one whole cell: {outline}.
 - Calibrated with {"no anomaly known" if manifest.calibrated.mode == "none" else manifest.calibrated.anomaly}
   on {manifest.calibrated.fusion_cells} cells; thresholds on {manifest.calibrated.threshold_cells} others,
   together set to reject {manifest.calibrated.alpha:.0%} of cells like them. {manifest.calibrated.how}.

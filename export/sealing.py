@@ -22,6 +22,7 @@ from edge_runtime.manifest import (
     Provenance,
     Requires,
 )
+from edge_runtime.outline import describe
 from edge_runtime.parity import all_passed
 from edge_runtime.simulator import simulate_field
 from edge_runtime.verification import (
@@ -29,7 +30,9 @@ from edge_runtime.verification import (
     FRAME_BOXES,
     FRAME_CONFIDENCES,
     FRAME_LOGITS,
+    FRAME_OUTLINES,
     IMAGES,
+    OUTLINES,
     replay,
     stored_name,
 )
@@ -149,7 +152,7 @@ def _reference_vectors(trained: Trained, images: NDArray[np.uint8], perturbation
         trained.network, trained.gaussians, to_tensor(images), trained.calibration.detector.epsilon
     )
     outputs = named_outputs(reference, trained.network.layers)
-    vectors: dict[str, NDArray[np.generic]] = {IMAGES: images}
+    vectors: dict[str, NDArray[np.generic]] = {IMAGES: images, OUTLINES: describe(images)}
     for name in output_names(trained.network, perturbation):
         value = outputs[name].numpy()
         vectors[stored_name(name)] = np.sign(value).astype(np.int8) if name.startswith("gradient.") else value
@@ -166,10 +169,11 @@ def _reference_frame(trained: Trained) -> dict[str, NDArray[np.generic]]:
         _FRAME_SEED, width=width, height=height, cells=_FRAME_CELLS, parasitized_fraction=0.3
     )
     cut, _ = cut_cells(field.frame, trained.info.input.size)
+    resized = np.stack([cell.resized for cell in cut])
     said = score_at(
         trained.network,
         trained.gaussians,
-        to_tensor(np.stack([cell.resized for cell in cut])),
+        to_tensor(resized),
         trained.calibration.detector.epsilon,
     )
     return {
@@ -177,6 +181,7 @@ def _reference_frame(trained: Trained) -> dict[str, NDArray[np.generic]]:
         FRAME_BOXES: np.array([cell.box for cell in cut], np.int64),
         FRAME_LOGITS: said.logits.numpy(),
         FRAME_CONFIDENCES: said.confidences.numpy(),
+        FRAME_OUTLINES: describe(resized),
     }
 
 

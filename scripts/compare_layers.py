@@ -3,9 +3,9 @@
     python -m training evaluate --run runs/default --out evaluation --strangers other.zip
     python -m scripts.compare_layers --run runs/default --evaluated evaluation
 
-Each choice is a z-sum of the Mahalanobis confidences of some layers, together with the margin, both tests
-equally strict and calibrated as the shipped detector is. The sets are those that the evaluation kept; nothing
-is attacked again.
+Each choice is a z-sum of the Mahalanobis confidences of some layers, together with the margin and the
+outline, calibrated as the shipped detector is. The sets are those that the evaluation kept; nothing is
+attacked again.
 """
 
 import json
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
-from training.calibration import Strictness, conformal_threshold, z_sum
+from edge_runtime.outline import describe
+from training.calibration import z_sum
 from training.detection.mahalanobis import fit_class_conditional, unit
 from training.detection.observed import Array, Observed, Score, observe
 from training.detection.softmax import margin
@@ -31,6 +32,7 @@ from training.evaluation.scorers import Fitted
 from training.evaluation.standings import ATTACKS
 from training.evaluation.subject import Subject, fitted_on, load_subject
 from training.gaussians import relative_activations
+from training.thresholds import OutlineRange, Strictness, conformal_threshold
 
 FEATURES: dict[str, Callable[[NDArray[np.float32]], Array]] = {
     "as they are": lambda f: f.astype(np.float64),
@@ -72,6 +74,12 @@ def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Cho
     seen = {name: observe(subject.network, made.set.images) for name, made in kept.items() if len(made.set)}
     count = len(subject.network.layers)
     subsets = [range(count - deepest, count) for deepest in range(count, 0, -1)] + [range(count - 2)]
+    usual = OutlineRange.of(describe(on.fuse.pixels))
+
+    def others(images: Observed) -> tuple[Array, Array]:
+        return margin(images), usual.wholeness(describe(images.pixels))
+
+    rest = {name: others(images) for name, images in seen.items()}
     for features, transform in FEATURES.items():
         fitted = fit_class_conditional(_with(on.train, transform), on.labels)
 
@@ -82,8 +90,8 @@ def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Cho
         ) -> Array:
             return fitted(_with(images, transform))
 
-        cells = [(confidences(half), margin(half)) for half in (on.fuse, on.limit)]
-        outputs = {name: (confidences(images), margin(images)) for name, images in seen.items()}
+        cells = [(confidences(half), *others(half)) for half in (on.fuse, on.limit)]
+        outputs = {name: (confidences(images), *rest[name]) for name, images in seen.items()}
         for layers in subsets:
             yield _choice(subject, kept, features, list(layers), cells, outputs, on.alpha)
 
@@ -98,14 +106,14 @@ def _choice(
     kept: dict[str, Kept],
     features: str,
     layers: list[int],
-    cells: list[tuple[Array, Array]],
-    outputs: dict[str, tuple[Array, Array]],
+    cells: list[tuple[Array, Array, Array]],
+    outputs: dict[str, tuple[Array, Array, Array]],
     alpha: float,
 ) -> Choice:
     fusion = z_sum(cells[0][0][:, layers])
 
-    def tests(confidences: Array, margins: Array) -> Array:
-        return np.column_stack([fusion.score(confidences[:, layers]), margins])
+    def tests(confidences: Array, *others: Array) -> Array:
+        return np.column_stack([fusion.score(confidences[:, layers]), *others])
 
     strictness = Strictness.of(tests(*cells[0]), alpha)
     threshold = conformal_threshold(strictness.joint(tests(*cells[1])), alpha)

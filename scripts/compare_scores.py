@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_runtime.console import Commands
 from edge_runtime.decision import Decisions
@@ -90,17 +91,21 @@ def _as_decisions(rows: list[dict[str, object]], classes: tuple[str, ...]) -> De
     def column(name: str) -> list[dict[str, float]]:
         return [row[name] for row in rows]  # type: ignore[misc]
 
-    margin, least = (np.array([row[name] for row in rows], np.float64) for name in ("margin", "least_margin"))
-    reason = np.array([row["reason"] for row in rows], str)
+    def numbers(name: str) -> NDArray[np.float64]:
+        return np.array([row[name] for row in rows], np.float64)
+
+    score, margin, whole = map(numbers, ("score", "margin", "wholeness"))
     return Decisions(
         label=np.array([classes.index(str(row["label"])) for row in rows], np.int64),
         probabilities=np.array([[row[name] for name in classes] for row in column("probabilities")]),
         confidences=np.array([list(row.values()) for row in column("confidences")]),
-        score=np.array([row["score"] for row in rows], np.float64),
+        score=score,
         margin=margin,
-        far=reason == "far-from-training",
-        # A row gives one reason; behind the graver one the margin may be small, too.
-        unsure=(reason == "unsure") | ((reason != "") & ~(margin >= least)),
+        outlines=np.array([list(row.values()) for row in column("outline")]),
+        wholeness=whole,
+        far=~(score >= numbers("threshold")),
+        unsure=~(margin >= numbers("least_margin")),
+        not_one_cell=~(whole >= 0),
     )
 
 

@@ -16,8 +16,9 @@ from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 
 from edge_runtime.decision import Detector, margins
-from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.errors import SourceError
 from edge_runtime.images import decode_image, list_images
+from edge_runtime.outline import describe
 from edge_runtime.preprocessing import resize_crop
 from training import simulated
 from training.calibration_file import Calibration, save_calibration
@@ -29,6 +30,7 @@ from training.reference import BLOCK, score_at
 from training.run import load_network, load_run, load_split, load_statistics
 from training.splits import calibration_halves
 from training.statistics import as_images, to_tensor
+from training.thresholds import OutlineRange, Strictness, conformal_threshold
 
 Array = NDArray[np.float64]
 
@@ -39,7 +41,7 @@ REJECTED = 0.05  # share of in-distribution cells that may be rejected
 _FEWEST_ANOMALIES = 10
 _HOW_ALONE = f"{{}}; weights: one over the standard deviation of confidence, in the deepest {DEEPEST} layers"
 _HOW_AGAINST = "epsilon and weights: logistic regression with the best AUROC against the known anomaly"
-_HOW_LIMITED = "; thresholds: equally strict, split conformal on cells used for nothing else"
+_HOW_LIMITED = "; thresholds: each test its share, split conformal on cells used for nothing else"
 
 
 @dataclass(frozen=True)
@@ -84,60 +86,6 @@ def logistic(confidences: Array, anomalous: Array) -> Fusion:
     model.fit((both - mean) / deviation, labels)
     weights = model.coef_[0] / deviation
     return Fusion(weights, float(model.intercept_[0] - (weights * mean).sum()))
-
-
-def conformal_threshold(scores: Array, alpha: float) -> float:
-    """The threshold that rejects a new in-distribution cell with probability at most alpha.
-
-    Split conformal prediction: the k-th smallest of n scores with k = floor((n + 1) alpha); a new
-    exchangeable score falls below it with probability at most alpha.
-
-    Raises:
-        CheckFailedError: fewer than 1 / alpha - 1 scores.
-    """
-    rank = int(np.floor((len(scores) + 1) * alpha))
-    if rank < 1:
-        needed = int(np.ceil(1 / alpha)) - 1
-        raise CheckFailedError(
-            f"{len(scores)} validation cells cannot set a threshold; at least {needed} are needed"
-        )
-    return float(np.sort(scores)[rank - 1])
-
-
-@dataclass(frozen=True)
-class Strictness:
-    """Puts the two tests on one scale: how far below its median a cell lies, in units that reject alike.
-
-    Attributes:
-        middle: [2], medians of score and margin.
-        unit: [2], how far below it the share alpha / 2 begins.
-    """
-
-    middle: Array
-    unit: Array
-
-    @classmethod
-    def of(cls, tests: Array, alpha: float) -> "Strictness":
-        """Measure on in-distribution cells: [N, 2], score and margin.
-
-        Raises:
-            CheckFailedError: a test that gives most cells the same value.
-        """
-        middle, low = np.median(tests, axis=0), np.quantile(tests, alpha / 2, axis=0)
-        if not (middle > low).all():
-            raise CheckFailedError(
-                "the scores or margins of the validation cells do not differ; train longer"
-            )
-        return cls(middle, middle - low)
-
-    def joint(self, tests: Array) -> Array:
-        """The worse of the two tests of each cell, high = accept: [N, 2] -> [N]."""
-        return np.asarray(((tests - self.middle) / self.unit).min(axis=1))
-
-    def thresholds(self, joint: float) -> tuple[float, float]:
-        """The thresholds of score and margin that accept together what `joint` scores at this or above."""
-        score, margin = (self.middle + joint * self.unit).tolist()
-        return score, margin
 
 
 def outputs_of(
@@ -185,11 +133,17 @@ def calibrate(
     else:
         chosen, fusion, auroc = _against(network, gaussians, fusion_images, anomaly[1], epsilon)
         how = _HOW_AGAINST
+    outlines = [describe(cells.images[half]) for half in halves]
+    usual = OutlineRange.of(outlines[0])
     outputs = [outputs_of(network, gaussians, half, chosen) for half in (fusion_images, threshold_images)]
-    tests = [np.column_stack([fusion.score(confidences), margin]) for confidences, margin in outputs]
+    tests = [
+        np.column_stack([fusion.score(confidences), margin, usual.wholeness(outline)])
+        for (confidences, margin), outline in zip(outputs, outlines, strict=True)
+    ]
     strictness = Strictness.of(tests[0], alpha)
     joint = conformal_threshold(strictness.joint(tests[1]), alpha)
-    threshold, least_margin = strictness.thresholds(joint)
+    threshold, least_margin, least_wholeness = strictness.thresholds(joint)
+    outline_low, outline_high = usual.limits(least_wholeness)
     detector = Detector(
         layers=network.layers,
         epsilon=chosen,
@@ -197,6 +151,8 @@ def calibrate(
         bias=fusion.bias,
         threshold=threshold,
         least_margin=least_margin,
+        outline_low=outline_low,
+        outline_high=outline_high,
     )
     return Calibration(
         detector=detector,

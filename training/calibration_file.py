@@ -3,14 +3,14 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from edge_runtime.decision import Detector
 from edge_runtime.errors import SourceError
 from training.run import CALIBRATION, read_json, write_text
 
 Mode = Literal["none", "known"]
-_SCHEMA = 3
+_SCHEMA = 4
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Calibration:
         detector: what the device decides by.
         mode: "none" (no anomaly was known) or "known" (logistic regression against one, as in the paper).
         anomaly: what the known anomaly was, or "".
-        alpha: share of in-distribution cells that both tests together were set to reject.
+        alpha: share of in-distribution cells that all tests together were set to reject.
         fusion_cells: in-distribution cells that fitted the weights.
         anomaly_cells: anomalies that fitted the weights.
         threshold_cells: in-distribution cells that set the thresholds, used for nothing else.
@@ -61,10 +61,10 @@ def load_calibration(folder: Path) -> Calibration:
     if not isinstance(raw, dict) or raw.get("schema") != _SCHEMA:
         raise SourceError(other)
     try:
-        detector = raw["detector"]
-        raw["detector"] = Detector(
-            **{**detector, "layers": tuple(detector["layers"]), "weights": tuple(detector["weights"])}
-        )
+        detector: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in raw["detector"].items()
+        }
+        raw["detector"] = Detector(**detector)
         return Calibration(**raw)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise SourceError(other) from error

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge_runtime.decision import Decisions, Detector, decide
+from edge_runtime.outline import describe
 from edge_runtime.preprocessing import to_input
 from training.gaussians import SILENCE, LayerGaussian
 from training.networks import VGG, ResNet
@@ -133,7 +134,7 @@ def reference_decisions(
     scored = [score_at(network, gaussians, block, detector.epsilon) for block in blocks]
     logits = torch.cat([block.logits for block in scored])
     confidences = torch.cat([block.confidences for block in scored])
-    return decide(detector, logits.float().numpy(), confidences.float().numpy())
+    return decide(detector, logits.float().numpy(), confidences.float().numpy(), describe(images))
 
 
 def score_at(

@@ -7,17 +7,30 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from outlines import ANY_HIGH, ANY_LOW, inside
 
 from edge_runtime.decision import Decisions, Detector, decide, decide_again, margins
 
 DETECTOR = Detector(
-    ("stem", "layer1"), epsilon=0.0, weights=(0.5, 2.0), bias=1.0, threshold=-3.0, least_margin=0.75
+    ("stem", "layer1"),
+    epsilon=0.0,
+    weights=(0.5, 2.0),
+    bias=1.0,
+    threshold=-3.0,
+    least_margin=0.75,
+    outline_low=ANY_LOW,
+    outline_high=ANY_HIGH,
 )
 
 
 def only_features(threshold: float) -> Detector:
     """One layer, and any margin will do."""
-    return Detector(("stem",), 0.0, (1.0,), 0.0, threshold, least_margin=0.0)
+    return Detector(("stem",), 0.0, (1.0,), 0.0, threshold, 0.0, ANY_LOW, ANY_HIGH)
+
+
+def judged(detector: Detector, logits: np.ndarray, confidences: np.ndarray) -> Decisions:
+    """Of cells whose outlines are all in order."""
+    return decide(detector, logits, confidences, inside(len(logits)))
 
 
 def f32(*rows: list[float]) -> np.ndarray:
@@ -25,7 +38,7 @@ def f32(*rows: list[float]) -> np.ndarray:
 
 
 def test_score_is_the_weighted_sum_of_the_layers_plus_the_bias() -> None:
-    decisions = decide(DETECTOR, f32([0, 1], [2, 1]), f32([-2, -1], [-4, -1.5]))
+    decisions = judged(DETECTOR, f32([0, 1], [2, 1]), f32([-2, -1], [-4, -1.5]))
     assert decisions.score.tolist() == [-2.0, -4.0]
     assert decisions.score.dtype == np.float64
     assert decisions.confidences.tolist() == [[-2.0, -1.0], [-4.0, -1.5]]
@@ -33,21 +46,21 @@ def test_score_is_the_weighted_sum_of_the_layers_plus_the_bias() -> None:
 
 def test_a_score_at_the_threshold_is_accepted_and_just_below_is_not() -> None:
     below = np.nextafter(np.float32(-8), np.float32(-9))
-    decisions = decide(DETECTOR, f32([0, 1], [0, 1]), f32([-8, 0], [below, 0]))
+    decisions = judged(DETECTOR, f32([0, 1], [0, 1]), f32([-8, 0], [below, 0]))
     assert decisions.rejected.tolist() == [False, True]
     assert [decisions.reason(0), decisions.reason(1)] == ["", "far-from-training"]
 
 
 @pytest.mark.parametrize("broken", [math.nan, -math.inf])
 def test_a_score_that_is_no_number_is_rejected(broken: float) -> None:
-    decisions = decide(DETECTOR, f32([0, 1]), f32([broken, 0]))
+    decisions = judged(DETECTOR, f32([0, 1]), f32([broken, 0]))
     assert decisions.rejected.tolist() == [True]
     assert decisions.reason(0) == "far-from-training"
 
 
 def test_a_threshold_that_is_no_number_rejects_everything() -> None:
-    assert decide(only_features(math.nan), f32([0, 1]), f32([5])).rejected.all()
-    assert decide(replace(DETECTOR, least_margin=math.nan), f32([0, 1]), f32([0, 0])).rejected.all()
+    assert judged(only_features(math.nan), f32([0, 1]), f32([5])).rejected.all()
+    assert judged(replace(DETECTOR, least_margin=math.nan), f32([0, 1]), f32([0, 0])).rejected.all()
 
 
 def test_the_margin_is_what_parts_the_two_largest_logits() -> None:
@@ -59,39 +72,59 @@ def test_the_margin_is_what_parts_the_two_largest_logits() -> None:
 
 def test_a_margin_at_the_least_one_is_accepted_and_just_below_is_not() -> None:
     below = np.nextafter(np.float32(0.75), np.float32(0))
-    decisions = decide(DETECTOR, f32([0.75, 0], [0, below]), f32(*[[0, 0]] * 2))
+    decisions = judged(DETECTOR, f32([0.75, 0], [0, below]), f32(*[[0, 0]] * 2))
     assert decisions.rejected.tolist() == [False, True]
     assert [decisions.reason(0), decisions.reason(1)] == ["", "unsure"]
     assert not decisions.far.any()
 
 
-def test_a_cell_that_fails_both_tests_is_told_to_be_far() -> None:
-    decisions = decide(DETECTOR, f32([0, 0.5]), f32([-99, -99]))
+def test_a_cell_that_is_far_and_unsure_is_told_to_be_far() -> None:
+    decisions = judged(DETECTOR, f32([0, 0.5]), f32([-99, -99]))
     assert (decisions.far[0], decisions.unsure[0]) == (True, True)
     assert decisions.reason(0) == "far-from-training"
+
+
+@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize(
+    ("value", "kept"), [(-1.0, True), (3.0, True), (-1.01, False), (3.01, False), (math.nan, False)]
+)
+def test_every_number_of_the_outline_has_its_limits(number: int, value: float, kept: bool) -> None:
+    detector = replace(DETECTOR, outline_low=(-1.0,) * 5, outline_high=(3.0,) * 5)
+    outlines = np.full((1, 5), 1.0)
+    outlines[0, number] = value
+    decisions = decide(detector, f32([0, 1]), f32([0, 0]), outlines)
+    assert decisions.rejected.tolist() == [not kept]
+    assert decisions.reason(0) == ("" if kept else "not-one-cell")
+    assert decisions.wholeness[0] == pytest.approx(1 - abs(value - 1) / 2, nan_ok=True)
+
+
+def test_what_is_not_one_cell_is_told_before_anything_else() -> None:
+    decisions = decide(DETECTOR, f32([0, 0.5]), f32([-99, -99]), np.full((1, 5), 2e6))
+    assert (decisions.far[0], decisions.unsure[0], decisions.not_one_cell[0]) == (True, True, True)
+    assert decisions.reason(0) == "not-one-cell"
 
 
 @pytest.mark.parametrize("broken", [math.nan, -math.inf, math.inf])
 def test_logits_that_are_no_numbers_are_rejected(broken: float) -> None:
     with np.errstate(invalid="ignore"):
-        decisions = decide(DETECTOR, f32([broken, broken]), f32([0, 0]))
+        decisions = judged(DETECTOR, f32([broken, broken]), f32([0, 0]))
     assert decisions.rejected.tolist() == [True]
     assert decisions.reason(0) == "unsure"
 
 
 def test_probabilities_are_the_softmax_of_the_logits() -> None:
-    decisions = decide(DETECTOR, f32([math.log(3), 0], [1000, 0], [-1000, -1000]), f32(*[[0, 0]] * 3))
+    decisions = judged(DETECTOR, f32([math.log(3), 0], [1000, 0], [-1000, -1000]), f32(*[[0, 0]] * 3))
     np.testing.assert_allclose(decisions.probabilities, [[0.75, 0.25], [1, 0], [0.5, 0.5]], rtol=1e-7)
 
 
 def test_the_label_is_the_largest_logit_whether_rejected_or_not() -> None:
-    decisions = decide(DETECTOR, f32([3, -1], [-1, 3]), f32([-99, -99], [0, 0]))
+    decisions = judged(DETECTOR, f32([3, -1], [-1, 3]), f32([-99, -99], [0, 0]))
     assert decisions.label.tolist() == [0, 1]
     assert decisions.rejected.tolist() == [True, False]
 
 
 def test_no_cells_give_no_decisions() -> None:
-    decisions = decide(DETECTOR, np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32))
+    decisions = judged(DETECTOR, np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32))
     assert decisions.label.shape == decisions.score.shape == decisions.rejected.shape == (0,)
     assert decisions.probabilities.shape == (0, 2)
 
@@ -101,7 +134,7 @@ def test_no_cells_give_no_decisions() -> None:
     st.floats(-1e6, 1e6),
 )
 def test_rejected_is_exactly_what_scores_below_the_threshold(scores: list[float], threshold: float) -> None:
-    decisions = decide(
+    decisions = judged(
         only_features(threshold), np.zeros((len(scores), 2), np.float32), f32(*[[s] for s in scores])
     )
     assert decisions.rejected.tolist() == [score < threshold for score in scores]
@@ -111,8 +144,8 @@ def test_deciding_again_is_what_the_other_detector_would_have_decided() -> None:
     logits, confidences = f32([0, 1], [2, 1], [0, 0.5]), f32([-2, -1], [-4, -1.5], [-1, -1])
     other = replace(DETECTOR, weights=(1.0, 0.5), threshold=-2.0, least_margin=0.25)
     again, at_once = (
-        decide_again(other, decide(DETECTOR, logits, confidences)),
-        decide(other, logits, confidences),
+        decide_again(other, judged(DETECTOR, logits, confidences)),
+        judged(other, logits, confidences),
     )
     for field in fields(Decisions):
         assert np.array_equal(getattr(again, field.name), getattr(at_once, field.name))

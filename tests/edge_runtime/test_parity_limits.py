@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from outlines import ANY_HIGH, ANY_LOW, inside
 
 from edge_runtime.decision import Decisions, Detector
 from edge_runtime.parity import (
@@ -58,7 +59,12 @@ def test_a_check_passes_up_to_its_limit() -> None:
 
 
 def decisions(
-    labels: list[int], far: list[bool], unsure: list[bool], score: list[float], margin: list[float]
+    labels: list[int],
+    far: list[bool],
+    unsure: list[bool],
+    score: list[float],
+    margin: list[float],
+    wholeness: tuple[float, ...] = (1.0,) * 4,
 ) -> Decisions:
     return Decisions(
         label=np.array(labels),
@@ -66,13 +72,16 @@ def decisions(
         confidences=np.zeros((len(labels), 1)),
         score=np.array(score),
         margin=np.array(margin),
+        outlines=inside(len(labels)),
+        wholeness=np.array(wholeness),
         far=np.array(far),
         unsure=np.array(unsure),
+        not_one_cell=np.array(wholeness) < 0,
     )
 
 
 NONE = [False] * 4
-DETECTOR = Detector(("stem",), 0.0, (1.0,), 0.0, threshold=2.0, least_margin=1.0)
+DETECTOR = Detector(("stem",), 0.0, (1.0,), 0.0, 2.0, 1.0, ANY_LOW, ANY_HIGH)
 # A score at its threshold, a margin at the least one, and one so small that the class could be the other.
 THEIRS = decisions([0, 0, 0, 1], NONE, NONE, [2.004, 5.0, 5.0, 5.0], [3.0, 1.004, 0.004, 3.0])
 
@@ -97,3 +106,12 @@ def test_only_a_borderline_cell_may_be_decided_otherwise(
 ) -> None:
     ours = decisions(labels, far, unsure, [0.0] * 4, [0.5] * 4)
     assert decision_flips(ours, THEIRS, DETECTOR, tolerance=0.005) == expected
+
+
+@pytest.mark.parametrize(("theirs", "expected"), [(0.004, (0, 1)), (0.4, (1, 0))])
+def test_an_outline_at_its_limit_may_be_judged_otherwise(theirs: float, expected: tuple[int, int]) -> None:
+    one, other = (
+        decisions([0] * 4, NONE, NONE, [5.0] * 4, [3.0] * 4, (first, 1.0, 1.0, 1.0))
+        for first in (-0.004, theirs)
+    )
+    assert decision_flips(one, other, DETECTOR, tolerance=0.005) == expected

@@ -8,18 +8,19 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import Result
+from outlines import ANY_HIGH, ANY_LOW, inside
 
 from edge_runtime.bundle import open_bundle
 from edge_runtime.classifier import Classifier
 from edge_runtime.cutting import cut_cells
-from edge_runtime.decision import Decisions, Detector, decide
+from edge_runtime.decision import SHARES, Decisions, Detector, decide, decide_again
 from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.parity import all_passed
 from edge_runtime.recalibration import recalibrate, recalibrate_bundle, site_cells
 from edge_runtime.simulator import simulate_field
 from edge_runtime.verification import replay
 
-DETECTOR = Detector(("a", "b"), 0.0, (0.5, 0.5), 0.0, threshold=-1.0, least_margin=0.5)
+DETECTOR = Detector(("a", "b"), 0.0, (0.5, 0.5), 0.0, -1.0, 0.5, ANY_LOW, ANY_HIGH)
 ALPHA = 0.1
 
 
@@ -28,20 +29,19 @@ def site(seed: int, cells: int = 400, shift: float = 0.0, spread: float = 1.0) -
     rng = np.random.default_rng(seed)
     confidences = rng.normal(0, 0.3, (cells, 2)).astype(np.float32)
     confidences[:, 0] = confidences[:, 0] * spread + shift
-    return decide(DETECTOR, np.tile(np.array([0, 5], np.float32), (cells, 1)), confidences)
+    return decide(DETECTOR, np.tile(np.array([0, 5], np.float32), (cells, 1)), confidences, inside(cells))
 
 
 def rejected(detector: Detector, decisions: Decisions) -> float:
-    logits = np.tile(np.array([0, 5], np.float32), (len(decisions.score), 1))
-    return float(decide(detector, logits, decisions.confidences.astype(np.float32)).far.mean())
+    return float(decide_again(detector, decisions).far.mean())
 
 
 def test_a_shifted_site_is_accepted_again() -> None:
     made = recalibrate(DETECTOR, site(0, shift=-1.2, spread=4), alpha=ALPHA)
     assert 0.2 < made.rejected_before < 0.5
-    assert made.rejected_after <= ALPHA / 2
+    assert made.rejected_after <= ALPHA * SHARES[0]
     assert rejected(made.detector, site(1, cells=20_000, shift=-1.2, spread=4)) == pytest.approx(
-        0.05, abs=0.03
+        ALPHA * SHARES[0], abs=0.03
     )
 
 
@@ -56,9 +56,10 @@ def test_a_layer_that_was_widened_does_not_outweigh_the_others() -> None:
     assert second / first == pytest.approx(10, rel=0.1)
 
 
-def test_the_margin_and_the_layers_stay() -> None:
+def test_the_margin_the_outline_and_the_layers_stay() -> None:
     made = recalibrate(DETECTOR, site(0, shift=-1.2), alpha=ALPHA).detector
     assert (made.least_margin, made.layers, made.epsilon) == (0.5, ("a", "b"), 0.0)
+    assert (made.outline_low, made.outline_high) == (ANY_LOW, ANY_HIGH)
 
 
 def test_a_few_strangers_do_not_let_strangers_in() -> None:
@@ -67,6 +68,7 @@ def test_a_few_strangers_do_not_let_strangers_in() -> None:
         DETECTOR,
         np.tile(np.array([0, 5], np.float32), (408, 1)),
         np.concatenate([cells.confidences, strangers.confidences]).astype(np.float32),
+        inside(408),
     )
     made = recalibrate(DETECTOR, both, alpha=ALPHA)
     assert rejected(made.detector, strangers) == 1.0
@@ -84,14 +86,17 @@ def test_cells_that_are_mostly_unlike_are_refused_not_accepted() -> None:
 
 
 def test_a_classifier_that_is_unsure_there_cannot_be_mended() -> None:
-    unsure = decide(DETECTOR, np.zeros((300, 2), np.float32), np.zeros((300, 2), np.float32))
+    unsure = decide(DETECTOR, np.zeros((300, 2), np.float32), np.zeros((300, 2), np.float32), inside(300))
     with pytest.raises(CheckFailedError, match="unsure of 100% of these cells"):
         recalibrate(DETECTOR, unsure, alpha=ALPHA)
 
 
 def test_cells_that_are_all_the_same() -> None:
     same = decide(
-        DETECTOR, np.tile(np.array([0, 5], np.float32), (300, 1)), np.full((300, 2), -1, np.float32)
+        DETECTOR,
+        np.tile(np.array([0, 5], np.float32), (300, 1)),
+        np.full((300, 2), -1, np.float32),
+        inside(300),
     )
     with pytest.raises(CheckFailedError, match="do not vary"):
         recalibrate(DETECTOR, same, alpha=ALPHA)

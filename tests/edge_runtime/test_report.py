@@ -158,7 +158,7 @@ def test_counts_and_shares_are_those_of_the_record(recorded: Callable[..., Path]
     for told in (
         "uninfectedaccepted 3",
         "parasitizedaccepted 1",
-        "rejectedunlike the training cells 2",
+        "rejectedunlike the training cells, unsure, or not one whole cell 2",
         "fields read 2",
         "frames skipped 1",
     ):
@@ -326,7 +326,18 @@ def test_a_slide_with_too_many_rejected_cells_is_called_unusual(recorded: Callab
     with SlideRecord.open(recorded(field(1, "a", UNINFECTED, *rejected))) as record:
         page = render_report(record)
     assert "UNUSUAL SLIDE" in page
-    assert "12 of 13 judged cells were rejected" in page
+    assert "12 of 13 whole cells were rejected" in page
+
+
+def test_a_crowded_slide_is_not_unusual(recorded: Callable[..., Path]) -> None:
+    """Halves and pairs of cells are rejected, too, but say nothing of stain or light."""
+    halves = [replace(REJECTED, reason="not-one-cell", box=(number, 20, 40, 30)) for number in range(12)]
+    accepted = [replace(UNINFECTED, box=(number, 60, 40, 30)) for number in range(40)]
+    with SlideRecord.open(recorded(field(1, "a", *halves, *accepted))) as record:
+        page, counts = render_report(record), record.counts()
+    assert "UNUSUAL" not in page
+    assert "not one whole cell" in page
+    assert (counts.rejected, counts.not_one_cell, counts.strange, counts.whole) == (12, 12, 0, 40)
 
 
 def test_an_ordinary_slide_is_not(recorded: Callable[..., Path]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import Result
 
 from edge_runtime.classifier import BATCH, Classifier
+from edge_runtime.outline import OUTLINE
 from edge_runtime.scoring import CellScore, score_images
 from edge_runtime.slide import SkippedFrame
 
@@ -24,6 +25,8 @@ KEYS = [
     "threshold",
     "margin",
     "least_margin",
+    "outline",
+    "wholeness",
     "rejected",
     "reason",
     "provider",
@@ -58,8 +61,11 @@ def test_json_has_exactly_the_promised_keys(
         low, high = sorted(row["probabilities"].values())
         assert row["margin"] == pytest.approx(np.log(high / low), rel=1e-4)
         far, unsure = row["score"] < row["threshold"], row["margin"] < row["least_margin"]
-        assert row["rejected"] is (far or unsure)
-        assert row["reason"] == ("far-from-training" if far else "unsure" if unsure else "")
+        assert list(row["outline"]) == list(OUTLINE)
+        broken = row["wholeness"] < 0
+        assert row["rejected"] is (broken or far or unsure)
+        expected = [("not-one-cell", broken), ("far-from-training", far), ("unsure", unsure), ("", True)]
+        assert row["reason"] == next(reason for reason, holds in expected if holds)
         assert row["provider"] == "CPUExecutionProvider"
         assert row["bundle"] == classifier.bundle.title
 
@@ -121,16 +127,28 @@ def test_lines_for_people_name_the_answer_and_the_rejection(
 
 
 @pytest.mark.parametrize(
-    ("limit", "reason"), [("threshold", "far-from-training"), ("least_margin", "unsure")]
+    ("limit", "value", "reason"),
+    [
+        ("threshold", 1e6, "far-from-training"),
+        ("least_margin", 1e6, "unsure"),
+        ("outline_low", [1e6] * 5, "not-one-cell"),
+    ],
 )
 def test_a_rejected_cell_says_so_before_its_label(
     cellgate: Callable[..., Result],
     crops_folder: Path,
     edited_bundle: Callable[..., Path],
     limit: str,
+    value: object,
     reason: str,
 ) -> None:
-    out_of_reach = {"threshold": -1e6, "least_margin": 0.0, limit: 1e6}
+    out_of_reach = {
+        "threshold": -1e6,
+        "least_margin": 0.0,
+        "outline_low": [-1e7] * 5,
+        "outline_high": [1e7] * 5,
+        limit: value,
+    }
     strict = edited_bundle(lambda manifest: manifest["detector"].update(out_of_reach))
     result = cellgate("score", crops_folder, "--bundle", strict)
     assert result.exit_code == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from outlines import ANY_HIGH, ANY_LOW
 
 from edge_runtime.bundle import open_bundle
 from edge_runtime.classifier import Classifier
@@ -40,7 +41,13 @@ def by_device(archive: Path, bundle: Path, threshold: float | None = None) -> di
     """Decisions by the name of the file."""
     opened = open_bundle(bundle)
     if threshold is not None:
-        detector = replace(opened.manifest.detector, threshold=threshold, least_margin=0.0)
+        detector = replace(
+            opened.manifest.detector,
+            threshold=threshold,
+            least_margin=0.0,
+            outline_low=ANY_LOW,
+            outline_high=ANY_HIGH,
+        )
         opened = replace(opened, manifest=replace(opened.manifest, detector=detector))
     told = list(score_images(archive, Classifier.open(opened)))
     assert all(isinstance(score, CellScore) for score in told)
@@ -99,5 +106,10 @@ def test_of_real_cells(run_folder: Path, bundle_folder: Path, tmp_path: Path) ->
     assert_same(
         device,
         files,
-        replace(reference, far=reference.score < threshold, unsure=np.zeros_like(reference.unsure)),
+        replace(
+            reference,
+            far=reference.score < threshold,
+            unsure=np.zeros_like(reference.unsure),
+            not_one_cell=np.zeros_like(reference.unsure),
+        ),
     )

@@ -4,12 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from outlines import ANY_HIGH, ANY_LOW, inside
 
 from edge_runtime.decision import Decisions, Detector, decide
 from scripts import measure_sites
 from scripts.measure_sites import Site, false_alarms, measure_site, table
 
-DETECTOR = Detector(("a", "b"), 0.0, (0.5, 0.5), 0.0, threshold=-1.0, least_margin=0.5)
+DETECTOR = Detector(("a", "b"), 0.0, (0.5, 0.5), 0.0, -1.0, 0.5, ANY_LOW, ANY_HIGH)
 NOBODY = np.zeros((8, 4, 4, 3), np.uint8)
 
 
@@ -47,7 +48,7 @@ def subject() -> _Subject:
 
 def decisions(shift: float, count: int, seed: int = 0) -> Decisions:
     confidences = np.random.default_rng(seed).normal(shift, 0.3, (count, 2)).astype(np.float32)
-    return decide(DETECTOR, np.tile(np.array([0, 5], np.float32), (count, 1)), confidences)
+    return decide(DETECTOR, np.tile(np.array([0, 5], np.float32), (count, 1)), confidences, inside(count))
 
 
 def test_a_moved_site_is_accepted_again_and_sounds_the_alarm(

@@ -1,4 +1,4 @@
-"""Fusion of the layers, the conformal threshold, and what is written down of them."""
+"""Fusion of the layers, the thresholds of a run, and what is written down of them."""
 
 import json
 import shutil
@@ -9,16 +9,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from edge_runtime.decision import Detector
-from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.errors import SourceError
+from edge_runtime.outline import describe, wholeness
 from training import calibration
-from training.calibration import Strictness, calibrate_run, conformal_threshold, logistic, z_sum
+from training.calibration import calibrate_run, logistic, z_sum
 from training.calibration_file import Calibration, load_calibration, save_calibration
 from training.cells import CellSet
 from training.reference import score_images, score_plain
@@ -27,76 +26,6 @@ from training.splits import calibration_halves
 from training.statistics import as_images
 
 Array = NDArray[np.float64]
-
-
-@pytest.mark.parametrize(
-    ("scores", "alpha", "rank"),
-    [(19, 0.05, 1), (38, 0.05, 1), (39, 0.05, 2), (99, 0.05, 5), (100, 0.1, 10), (1, 0.5, 1), (7, 0.25, 2)],
-)
-def test_threshold_is_the_score_of_that_rank(scores: int, alpha: float, rank: int) -> None:
-    shuffled = np.random.default_rng(0).permutation(np.arange(1.0, scores + 1))
-    assert conformal_threshold(shuffled, alpha) == rank
-
-
-@pytest.mark.parametrize(("scores", "alpha", "needed"), [(18, 0.05, 19), (98, 0.01, 99), (0, 0.5, 1)])
-def test_too_few_scores_are_refused(scores: int, alpha: float, needed: int) -> None:
-    with pytest.raises(CheckFailedError, match=f"{scores} validation cells.*at least {needed} are needed"):
-        conformal_threshold(np.arange(float(scores)), alpha)
-    assert conformal_threshold(np.arange(float(needed)), alpha) == 0
-
-
-@pytest.mark.parametrize(("scores", "alpha"), [(19, 0.05), (50, 0.05), (99, 0.1), (30, 0.2)])
-def test_a_new_cell_is_rejected_as_seldom_as_promised(scores: int, alpha: float) -> None:
-    draws = 20_000
-    rng = np.random.default_rng(1)
-    known, new = rng.standard_t(2, (draws, scores)), rng.standard_t(2, draws)
-    thresholds = np.array([conformal_threshold(row, alpha) for row in known])
-    rejected = (new < thresholds).mean()
-    # Exactly, for exchangeable scores without ties: the rank over the number of scores and one.
-    expected = np.floor((scores + 1) * alpha + 1e-9) / (scores + 1)
-    assert expected <= alpha + 1e-12
-    assert rejected == pytest.approx(expected, abs=4 * np.sqrt(alpha / draws))
-
-
-@given(st.lists(st.floats(-10, 10), min_size=19, max_size=200), st.floats(0.06, 0.5))
-def test_threshold_rejects_no_more_than_its_share_of_what_set_it(scores: list[float], alpha: float) -> None:
-    threshold = conformal_threshold(np.array(scores), alpha)
-    assert threshold in scores
-    assert sum(score < threshold for score in scores) <= alpha * (len(scores) + 1) - 1 + 1e-9
-
-
-def two_tests(cells: int, seed: int) -> Array:
-    """Scores and margins on scales of their own, as they are in truth."""
-    rng = np.random.default_rng(seed)
-    return np.column_stack([-40 * rng.chisquare(5, cells) + 7, rng.gamma(3, 2.0, cells)])
-
-
-def test_both_tests_reject_alike_and_together_what_was_asked() -> None:
-    strictness = Strictness.of(two_tests(20_000, 0), 0.05)
-    setting, new = two_tests(20_000, 1), two_tests(100_000, 2)
-    score, margin = strictness.thresholds(conformal_threshold(strictness.joint(setting), 0.05))
-    far, unsure = new[:, 0] < score, new[:, 1] < margin
-    assert (far | unsure).mean() == pytest.approx(0.05, abs=0.004)
-    assert far.mean() == pytest.approx(unsure.mean(), abs=0.006)
-    # A cell is rejected exactly where its worse test falls below the joint threshold.
-    joint = conformal_threshold(strictness.joint(setting), 0.05)
-    assert ((strictness.joint(new) < joint) == (far | unsure)).mean() > 0.9999
-
-
-def test_the_unit_does_not_matter() -> None:
-    tests, scale, shift = two_tests(500, 0), np.array([0.01, 30.0]), np.array([5.0, -2.0])
-    new = two_tests(100, 1)
-    assert Strictness.of(tests * scale + shift, 0.1).joint(new * scale + shift) == pytest.approx(
-        Strictness.of(tests, 0.1).joint(new)
-    )
-
-
-@pytest.mark.parametrize("column", [0, 1])
-def test_outputs_that_do_not_differ_are_refused(column: int) -> None:
-    tests = two_tests(100, 0)
-    tests[:, column] = 1.0
-    with pytest.raises(CheckFailedError, match="do not differ; train longer"):
-        Strictness.of(tests, 0.05)
 
 
 def confidences(cells: int, seed: int = 0) -> Array:
@@ -155,15 +84,25 @@ def test_threshold_and_weights_come_from_different_halves(
     assert found.fusion_cells + found.threshold_cells == info.counts["validation"]
     weights = np.array(found.detector.weights)
     assert weights * fusing.std(axis=0) == pytest.approx([0, 0, 0, 1 / 2, 1 / 2], rel=1e-4)
+    outlines = [describe(cells.images[half]) for half in halves]
+    ranges = np.quantile(outlines[0], [0.01, 0.99], axis=0)
     first, second = (
-        np.column_stack([confidence @ weights + found.detector.bias, margin])
-        for confidence, margin in ((fusing, fusing_margin), (setting, setting_margin))
+        np.column_stack([confidence @ weights + found.detector.bias, margin, wholeness(outline, *ranges)])
+        for confidence, margin, outline in (
+            (fusing, fusing_margin, outlines[0]),
+            (setting, setting_margin, outlines[1]),
+        )
     )
     assert 19 <= len(second) < 39  # so that a share of 5 % means the worst cell, and nobody else
-    low = np.quantile(first, 0.025, axis=0)
+    shares = (0.45, 0.45, 0.1)
+    low = [np.quantile(test, 0.05 * share) for test, share in zip(first.T, shares, strict=True)]
     strict = ((second - np.median(first, axis=0)) / (np.median(first, axis=0) - low)).min()
     expected = np.median(first, axis=0) + strict * (np.median(first, axis=0) - low)
-    assert (found.detector.threshold, found.detector.least_margin) == pytest.approx(tuple(expected), rel=1e-3)
+    detector = found.detector
+    assert (detector.threshold, detector.least_margin) == pytest.approx(tuple(expected[:2]), rel=1e-3)
+    # The limits are where the wholeness is what the third test asks for.
+    for outline in (np.array(detector.outline_low), np.array(detector.outline_high)):
+        assert wholeness(outline[None], *ranges)[0] == pytest.approx(expected[2], rel=1e-3)
     assert (found.mode, found.anomaly, found.auroc, found.alpha) == ("none", "", None, 0.05)
     assert (found.detector.epsilon, found.detector.layers) == (0.0, network.layers)
 
@@ -205,7 +144,11 @@ def test_given_epsilon_is_used(fitted: Path, tmp_path: Path, cells: CellSet, cac
     scores = scored.confidences.double().numpy() @ found.detector.weights + found.detector.bias
     margin = np.ptp(scored.logits.double().numpy(), axis=1)
     slack = 1e-3 * (1 + abs(found.detector.threshold))
-    rejected = (scores < found.detector.threshold - slack) | (margin < found.detector.least_margin - slack)
+    limits = found.detector.outline_low, found.detector.outline_high
+    broken = wholeness(describe(cells.images[half]), *limits) < 0
+    rejected = (
+        (scores < found.detector.threshold - slack) | (margin < found.detector.least_margin - slack) | broken
+    )
     rank = int(0.3 * (len(half) + 1))
     # One cell sets the limit, and float32 may put it, or a neighbour, on either side.
     assert abs(int(rejected.sum()) - (rank - 1)) <= 1
@@ -219,7 +162,9 @@ def test_too_few_anomalies_are_refused(fitted: Path, noise: Path, cache: Path) -
 
 
 EXAMPLE = Calibration(
-    detector=Detector(("stem", "layer1"), 0.002, (0.1, 1 / 3), -0.7, 1e-17, 0.1 + 0.2),
+    detector=Detector(
+        ("stem", "layer1"), 0.002, (0.1, 1 / 3), -0.7, 1e-17, 0.1 + 0.2, (-1 / 3,) * 5, (0.7,) * 5
+    ),
     mode="known",
     anomaly="white cells",
     alpha=0.05,
@@ -269,6 +214,6 @@ def test_another_schema_is_refused(tmp_path: Path, alter: Callable[[dict[str, ob
 
 
 def test_file_that_is_no_json(tmp_path: Path) -> None:
-    (tmp_path / "calibration.json").write_text('{"schema": 3')
+    (tmp_path / "calibration.json").write_text('{"schema": 4')
     with pytest.raises(SourceError, match="cannot be read"):
         load_calibration(tmp_path)

@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import accuracy_score, recall_score
 
 from edge_runtime.decision import Decisions
+from edge_runtime.outline import describe, wholeness
 from training.calibration_file import load_calibration
 from training.cells import CellSet
 from training.run import load_network, load_run, load_split, load_statistics
@@ -20,7 +21,8 @@ from training.testing import PatientFigures, measure_run, summarise
 def decisions(label: list[int], rejected: list[int]) -> Decisions:
     nothing = np.zeros((len(label), 2))
     far = np.array(rejected, bool)
-    return Decisions(np.array(label), nothing, nothing, nothing[:, 0], nothing[:, 0], far, np.zeros_like(far))
+    none, no = nothing[:, 0], np.zeros_like(far)
+    return Decisions(np.array(label), nothing, nothing, none, none, nothing, none, far, no, no)
 
 
 def test_figures_counted_by_hand() -> None:
@@ -68,7 +70,8 @@ def test_run_is_measured_on_its_test_cells(
     ]
     scores = -np.stack(nearest, axis=1) @ detector.weights + detector.bias
     unsure = np.ptp(logits, axis=1) < detector.least_margin
-    assert found.rejected == pytest.approx(((scores < detector.threshold) | unsure).mean())
+    whole = wholeness(describe(cells.images[split.test]), detector.outline_low, detector.outline_high)
+    assert found.rejected == pytest.approx(((scores < detector.threshold) | unsure | (whole < 0)).mean())
     assert sum(patient.cells for patient in found.patients) == len(split.test)
     assert {patient.patient for patient in found.patients} == {cells.patients[i] for i in split.test}
     stored = info.metrics["test"]

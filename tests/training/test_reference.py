@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from outlines import ANY_HIGH, ANY_LOW
 from torch import Tensor, nn
 
 from edge_runtime.decision import Detector
@@ -202,9 +203,7 @@ def test_closed_form_on_a_linear_network() -> None:
 
 def detector(epsilon: float, threshold: float) -> Detector:
     layers = ("stem", "layer1", "layer2", "layer3", "layer4")
-    return Detector(
-        layers, epsilon, weights=(1.0, 0.5, 0.0, 2.0, 0.25), bias=3.0, threshold=threshold, least_margin=0.0
-    )
+    return Detector(layers, epsilon, (1.0, 0.5, 0.0, 2.0, 0.25), 3.0, threshold, 0.0, ANY_LOW, ANY_HIGH)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, EPSILON])

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.decision import margins
-from training.calibration import conformal_threshold
 from training.detection.fusion import fit_against
 from training.detection.observed import Array
 from training.evaluation.attacked import Curve
 from training.evaluation.kept import Kept
 from training.evaluation.rows import Row, measure
 from training.evaluation.scorers import FUSED, OWN, Family, Fitted, Scorer
+from training.thresholds import conformal_threshold
 
 SHIPPED = "shipped [0]"
 BOTH = f"{OWN} and margin"  # what the shipped detector tests, fused on a known anomaly

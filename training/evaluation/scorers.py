@@ -11,13 +11,15 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from training.calibration import DEEPEST, Strictness, conformal_threshold
+from edge_runtime.outline import describe
+from training.calibration import DEEPEST
 from training.calibration_file import Calibration
 from training.detection import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
 from training.detection.observed import Array, Observed, Score
 from training.evaluation.rows import heading
 from training.gaussians import LayerGaussian
 from training.networks import VGG, ResNet
+from training.thresholds import OutlineRange, Strictness, conformal_threshold
 
 ODIN_TEMPERATURE, ODIN_EPSILON = 1000.0, 0.002  # half a grey level, as Lee et al. choose most often
 EPSILON = 0.002  # at which the perturbation of eq. 3 is measured beside none
@@ -151,14 +153,16 @@ def scorers(
 
 
 def shipped(confidences: Score, calibration: Calibration, on: Fitted) -> Score:
-    """The deployed decision as one score: the worse of its two tests, on the scale of calibration.
+    """The deployed decision as one score: the worst of its tests, on the scale of calibration.
 
     Without the perturbation of eq. 3, which the shipped detector does not have.
     """
     weights, bias = np.array(calibration.detector.weights), calibration.detector.bias
+    usual = OutlineRange.of(describe(on.fuse.pixels))
 
     def tests(seen: Observed) -> Array:
-        return np.column_stack([confidences(seen) @ weights + bias, softmax.margin(seen)])
+        score, whole = confidences(seen) @ weights + bias, usual.wholeness(describe(seen.pixels))
+        return np.column_stack([score, softmax.margin(seen), whole])
 
     strictness = Strictness.of(tests(on.fuse), on.alpha)
     return lambda seen: strictness.joint(tests(seen))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from outlines import ANY_HIGH, ANY_LOW
 from torch import Tensor, nn
 
 from edge_runtime.decision import Detector
@@ -67,5 +68,6 @@ def model() -> Model:
         name: fit_gaussian(Moments.of(f.numpy(), fake, 3), name)
         for name, f in zip(network.layers, features, strict=True)
     }
-    detector = Detector(network.layers, 0.0, (0.01, 0.03, 0.02, 0.01, 0.02), 1.5, -3.0, 0.5)
+    weights = (0.01, 0.03, 0.02, 0.01, 0.02)
+    detector = Detector(network.layers, 0.0, weights, 1.5, -3.0, 0.5, ANY_LOW, ANY_HIGH)
     return Model(network, gaussians, detector, images[:8], labels[:8])
