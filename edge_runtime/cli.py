@@ -127,7 +127,8 @@ def read(
         counts.strange, counts.whole, usual=calibrated.alpha, correlation=calibrated.correlation
     )
     if group.alarm:
-        click.echo(f"UNUSUAL SLIDE: ordinary ones have at most {group.most} rejected of {group.cells} whole cells")
+        usual = f"ordinary ones have at most {group.most} rejected of {group.cells} whole cells"
+        click.echo(f"UNUSUAL SLIDE: {usual}")
     click.echo(f"bundle {classifier.bundle.title} on {classifier.provider}")
     click.echo(f"report {click.format_filename(out / REPORT)}")
 

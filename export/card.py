@@ -25,7 +25,9 @@ Says of a cell from a Giemsa-stained thin blood film: {", ".join(manifest.classe
 - Input: {manifest.input.size}x{manifest.input.size} RGB, black outside the cell.
 - Rejection: Mahalanobis confidence over {len(detector.layers)} layers ({weights}), bias {detector.bias:.4g},
   epsilon {detector.epsilon:g}, accepted at {detector.threshold:.4g} or above, if the two largest logits
-  are at least {detector.least_margin:.4g} apart and the outline is that of one whole cell: {outline}.
+  are at least {detector.least_margin:.4g} apart.
+- Not one whole cell, and rejected, outside any of these ranges (`edge_runtime/outline.py`):
+  {outline}.
 - Calibrated with {"no anomaly known" if manifest.calibrated.mode == "none" else manifest.calibrated.anomaly}
   on {manifest.calibrated.fusion_cells} cells; thresholds on {manifest.calibrated.threshold_cells} others,
   together set to reject {manifest.calibrated.alpha:.0%} of cells like them. {manifest.calibrated.how}.

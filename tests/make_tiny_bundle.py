@@ -39,7 +39,8 @@ OUT = Path(__file__).parent / "edge_runtime" / "tiny-bundle"
 WIDTHS = (4, 8, 12, 16)
 SIZE = 64  # pixels; a quarter of the work and of the reference vectors' bytes
 ALPHA = 0.2  # so few channels tell less apart: strict enough that the simulator's platelets are rejected
-LIGHT = Strength(gain=(0.6, 1.15), faded=0.0, dust=0.0)  # less than a real network learns to bear, for the same reason
+# Less than a real network learns to bear, for the same reason.
+LIGHT = Strength(gain=(0.6, 1.15), faded=0.0, dust=0.0)
 EPSILON = 0.002  # half a grey level: small enough that the rejection works, and eq. 3 is computed
 REFERENCE_CELLS = 4
 CONFIG = RunConfig(

@@ -57,7 +57,7 @@ def test_states_the_figures(manifest: Manifest) -> None:
     card = model_card(manifest)
     assert card.startswith("# ward 3 7\n")
     for line in (
-        "fill -1.25 to 1.5, irregularity -2 to 2, ",
+        "  fill -1.25 to 1.5, irregularity -2 to 2, elongation -3 to 3, skewness -4 to 4, contrast -5 to 5.",
         "| sensitivity | 97.25% | 95.00% to 99.00% | 401 parasitized |",
         "| false positive rate | 3.14% | 1.00% to 5.00% | 402 uninfected |",
         "| rejected | 5.50% | 3.00% to 8.00% | 803 |",
