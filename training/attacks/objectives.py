@@ -10,7 +10,6 @@ from edge_runtime.decision import Detector
 from edge_runtime.errors import SourceError
 from edge_runtime.outline import FLAT, describe, wholeness
 from training.attacks.problem import Objective
-from training.detection.observed import in_eight_bit
 from training.gaussians import LayerGaussian
 from training.networks import VGG, Output, ResNet
 from training.reference import Layer
@@ -142,7 +141,8 @@ def whole(detector: Detector) -> Objective:
     low, high = detector.outline_low[-1], detector.outline_high[-1]
 
     def excess(images: Tensor) -> Tensor:
-        pixels = in_eight_bit(images.detach().permute(0, 2, 3, 1).cpu().numpy())
+        levels = (images.detach() * 255).round().to(torch.uint8)
+        pixels = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
         exact = torch.from_numpy(wholeness(describe(pixels), detector.outline_low, detector.outline_high))
         inside = 1 - (_contrast(images) - (low + high) / 2).abs() / ((high - low) / 2)
         return exact.to(images) + inside - inside.detach()
