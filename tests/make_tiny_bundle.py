@@ -40,7 +40,7 @@ WIDTHS = (4, 8, 12, 16)
 SIZE = 64  # pixels; a quarter of the work and of the reference vectors' bytes
 ALPHA = 0.2  # so few channels tell less apart: strict enough that the simulator's platelets are rejected
 # Less than a real network learns to bear, for the same reason.
-LIGHT = Strength(gain=(0.6, 1.15), faded=0.0, dust=0.0)
+LIGHT = Strength(gain=(0.6, 1.15))
 EPSILON = 0.002  # half a grey level: small enough that the rejection works, and eq. 3 is computed
 REFERENCE_CELLS = 4
 CONFIG = RunConfig(

@@ -5,7 +5,6 @@ on (seed, epoch, cell) alone: not on the batch it falls in, nor on the number of
 """
 
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -23,12 +22,8 @@ class Strength:
         zoom: range of magnification.
         gain: range of the light's brightness.
         cast: largest change of one channel against the others.
-        contrast: range of contrast around the cell's mean.
-        saturation: range of saturation.
-        faded: share of cells whose contrast is lost, down to a quarter, and, drawn apart, whose colour is,
-            down to none: stray light, an old stain.
-        dust: share of cells with grey specks on them. A network that has learnt to do without colour takes
-            dust for parasites otherwise.
+        contrast: largest change of contrast around the cell's mean.
+        saturation: largest change of saturation.
         blur: share of cells that are defocused slightly.
         noise: largest standard deviation of the sensor's noise, in [0, 1] units.
         erosion: share of cells whose mask is shrunk by one to three pixels, as another segmentation might.
@@ -40,20 +35,15 @@ class Strength:
     zoom: tuple[float, float] = (0.85, 1.1)
     gain: tuple[float, float] = (0.6, 1.25)
     cast: float = 0.15
-    contrast: tuple[float, float] = (0.8, 1.2)
-    saturation: tuple[float, float] = (0.7, 1.3)
-    faded: float = 0.1
-    dust: float = 0.1
+    contrast: float = 0.2
+    saturation: float = 0.3
     blur: float = 0.2
     noise: float = 0.02
     erosion: float = 0.3
 
 
-_LEAST_CONTRAST, _LEAST_SATURATION = 0.25, 0.0  # of a faded cell
-_SPECKS, _SHEET = 200, 6  # specks of dust on a sheet of so many times the side of a cell
-
 # One column of uniform random numbers per decision below.
-_COLUMNS = 23
+_COLUMNS = 20
 
 
 def draw(cells: int, *, seed: int, epoch: int) -> Tensor:
@@ -77,8 +67,7 @@ def augment(images: Tensor, uniform: Tensor, strength: Strength) -> Tensor:
     moved = _move(images, u[:, 0:8], strength)
     cell = _mask(moved, u[:, 8], strength)
     lit = _relight(moved, cell, u[:, 9:16], strength)
-    dusty = _dust(lit, u[:, 20:23], strength)
-    seen = _blur(dusty, u[:, 16], strength) + _noise(lit, u[:, 17:20], strength)
+    seen = _blur(lit, u[:, 16], strength) + _noise(lit, u[:, 17:20], strength)
     return seen.clamp(0, 1) * cell
 
 
@@ -88,14 +77,6 @@ def _symmetric(u: Tensor, limit: float) -> Tensor:
 
 def _between(u: Tensor, limits: tuple[float, float]) -> Tensor:
     return limits[0] + u * (limits[1] - limits[0])
-
-
-def _fading(u: Tensor, limits: tuple[float, float], share: float, least: float) -> Tensor:
-    """Uniform within the limits, but for a share of the cells, which are uniform from there to the least."""
-    if share == 0:
-        return _between(u, limits)
-    usual = _between((u - share) / (1 - share), limits)
-    return torch.where(u < share, least + u / share * (limits[0] - least), usual)
 
 
 def _move(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
@@ -132,41 +113,13 @@ def _relight(images: Tensor, cell: Tensor, u: Tensor, strength: Strength) -> Ten
 
     gain = per_cell(_between(u[:, 0], strength.gain))
     cast = 1 + per_cell(_symmetric(u[:, 1:4], strength.cast))
-    contrast = per_cell(_fading(u[:, 4], strength.contrast, strength.faded, _LEAST_CONTRAST))
-    saturation = per_cell(_fading(u[:, 5], strength.saturation, strength.faded, _LEAST_SATURATION))
+    contrast = per_cell(1 + _symmetric(u[:, 4], strength.contrast))
+    saturation = per_cell(1 + _symmetric(u[:, 5], strength.saturation))
     grey = images.mean(dim=1, keepdim=True)
     coloured = grey + (images - grey) * saturation
     area = cell.sum(dim=(2, 3), keepdim=True).clamp(min=1)
     mean = (coloured * cell).sum(dim=(2, 3), keepdim=True) / area
     return (mean + (coloured - mean) * contrast).clamp(0, 1) * gain * cast
-
-
-def _dust(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
-    """Specks on the chosen cells, cut from one fixed sheet at a random place."""
-    chosen = (u[:, 0] < strength.dust).nonzero()[:, 0]
-    if not len(chosen):
-        return images
-    height, width = images.shape[2:]
-    sheet = _sheet_of_dust(height, width).to(images.device)
-    made = images.clone()
-    for cell in chosen.tolist():
-        y, x = (int(u[cell, 1] * (_SHEET - 1) * height), int(u[cell, 2] * (_SHEET - 1) * width))
-        made[cell] *= sheet[y : y + height, x : x + width]
-    return made
-
-
-@cache
-def _sheet_of_dust(height: int, width: int) -> Tensor:
-    """What share of the light passes: float32, 1 where there is no speck."""
-    generator = torch.Generator().manual_seed(1)
-    y, x = torch.meshgrid(torch.arange(_SHEET * height), torch.arange(_SHEET * width), indexing="ij")
-    light = torch.ones(_SHEET * height, _SHEET * width)
-    for top, left, size, dark in torch.rand(_SPECKS, 4, generator=generator).tolist():
-        radius = width * (0.016 + 0.05 * size)
-        distance = torch.hypot(y - top * _SHEET * height, x - left * _SHEET * width)
-        # Out of focus: the edge is as wide as a fiftieth of the cell.
-        light *= 1 - (0.35 + 0.35 * dark) * ((radius - distance) / (width / 50) + 0.5).clamp(0, 1)
-    return light
 
 
 def _blur(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
