@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 OUTLINE = ("fill", "irregularity", "elongation", "skewness", "contrast")
 
-_RIM = np.ones((5, 5), np.uint8)  # contrast leaves the edge out: its pixels are mixed with black
+_RIM = np.ones((5, 5), np.uint8)  # whose pixels are mixed with black: only their mean is of use
 FLAT = 1e-3  # added to the relative deviation, which is 0 where every pixel is the same
 
 
@@ -23,8 +23,9 @@ def describe(resized: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArra
     With A the number of pixels that are not black, and S the covariance of their positions:
     fill = log(A / all pixels); irregularity = log(4 pi sqrt(det S) / A), 0 for an ellipse;
     elongation = log(trace S / (2 sqrt(det S))), 0 for a circle; skewness = the square root of Hu's third
-    invariant (1962) over trace(S)^3/2, 0 where opposite sides are alike; contrast = log(standard deviation of
-    the brightness within the cell / its mean), which the light's strength does not change.
+    invariant (1962) over trace(S)^3/2, 0 where opposite sides are alike; contrast = log(root mean square
+    difference between the brightness inside the rim and the mean with it / that mean): a cell has a pattern
+    and a darker rim, a patch without a cell has neither, and the light's strength does not matter.
 
     Args:
         resized: N crops uint8 [size, size, 3] RGB, as `preprocessing.resize_crop` makes them.
@@ -56,11 +57,13 @@ def _describe(crop: NDArray[np.uint8]) -> tuple[float, ...]:
     root, trace = math.sqrt(xx * yy - (moments["mu11"] / area) ** 2), xx + yy
     third = math.hypot(moments["mu30"] - 3 * moments["mu12"], 3 * moments["mu21"] - moments["mu03"]) / area
     inner = cv2.erode(mask, _RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    mean, deviation = cv2.meanStdDev(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), mask=inner)
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(grey, mask=inner))
+    whole = max(cv2.mean(grey, mask=mask)[0], 1.0)
     return (
         math.log(area / mask.size),
         math.log(4 * math.pi * root / area),
         math.log(trace / (2 * root)),
         third / trace**1.5,
-        math.log(float(deviation[0, 0]) / max(float(mean[0, 0]), 1.0) + FLAT),
+        math.log(math.hypot(deviation, mean - whole) / whole + FLAT),
     )

@@ -73,14 +73,24 @@ def test_the_lights_strength_does_not_matter(gain: float, seed: int) -> None:
     assert describe([dimmer])[0] == pytest.approx(describe([crop])[0], abs=0.02)
 
 
-def test_contrast_is_the_relative_deviation_inside_the_rim() -> None:
+def test_contrast_is_the_relative_deviation_from_the_mean_of_the_cell() -> None:
     stripes = np.where(X.astype(int) % 2 == 0, 220, 180).astype(np.uint8)
     crop = np.where(DISC[..., None], stripes[..., None], np.uint8(0)).repeat(3, axis=2)
     inner = cv2.erode(DISC.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    expected = math.log(stripes[inner].std() / stripes[inner].mean() + 1e-3)
+    mean = stripes[DISC].mean()
+    expected = math.log(np.sqrt(np.square(stripes[inner] - mean).mean()) / mean + 1e-3)
     assert numbers(crop)["contrast"] == pytest.approx(expected)
-    crop[~inner & DISC] = 10  # the mixed pixels of the rim
-    assert numbers(crop)["contrast"] == pytest.approx(expected)
+
+
+def test_a_darker_rim_is_contrast_but_its_own_pattern_is_none() -> None:
+    inner = cv2.erode(DISC.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    crop = painted(DISC, 200)
+    crop[~inner & DISC] = 100
+    mean = crop[..., 0][DISC].mean()
+    assert numbers(crop)["contrast"] == pytest.approx(math.log((200 - mean) / mean + 1e-3))
+    rim = np.argwhere(~inner & DISC)
+    crop[tuple(rim[::2].T)], crop[tuple(rim[1::2].T)] = 60, 140  # as bright in the mean, mixed with black
+    assert numbers(crop)["contrast"] == pytest.approx(math.log((200 - mean) / mean + 1e-3), abs=0.02)
 
 
 @pytest.mark.parametrize(

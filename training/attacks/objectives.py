@@ -156,11 +156,10 @@ def _contrast(images: Tensor) -> Tensor:
     black = (images.detach().amax(dim=1) < 0.5 / 255).float()
     # As cv2.erode with a black surrounding.
     inner = 1 - F.max_pool2d(F.pad(black[:, None], (2, 2, 2, 2), value=1.0), 5, 1)[:, 0]
-    area = inner.sum(dim=(1, 2)).clamp(min=1)
-    mean = (grey * inner).sum(dim=(1, 2)) / area
-    variance = ((grey - mean[:, None, None]).square() * inner).sum(dim=(1, 2)) / area
-    relative = (variance + 1e-12).sqrt() / mean.clamp(min=1 / 255)
-    return (relative + FLAT).log()
+    mean = (grey * (1 - black)).sum(dim=(1, 2)) / (1 - black).sum(dim=(1, 2)).clamp(min=1)
+    squares = ((grey - mean[:, None, None]).square() * inner).sum(dim=(1, 2))
+    deviation = (squares / inner.sum(dim=(1, 2)).clamp(min=1) + 1e-12).sqrt()
+    return (deviation / mean.clamp(min=1 / 255) + FLAT).log()
 
 
 def all_of(*objectives: Objective, scales: Sequence[float] | None = None, softness: float = 0.0) -> Objective:
