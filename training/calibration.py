@@ -142,20 +142,8 @@ def calibrate(
     ]
     strictness = Strictness.of(tests[0], alpha)
     joint = conformal_threshold(strictness.joint(tests[1]), alpha)
-    threshold, least_margin, least_wholeness = strictness.thresholds(joint)
-    outline_low, outline_high = usual.limits(least_wholeness)
-    detector = Detector(
-        layers=network.layers,
-        epsilon=chosen,
-        weights=tuple(fusion.weights.tolist()),
-        bias=fusion.bias,
-        threshold=threshold,
-        least_margin=least_margin,
-        outline_low=outline_low,
-        outline_high=outline_high,
-    )
     return Calibration(
-        detector=detector,
+        detector=_detector(network.layers, chosen, fusion, usual, strictness.thresholds(joint)),
         mode="none" if anomaly is None else "known",
         anomaly="" if anomaly is None else anomaly[0],
         alpha=alpha,
@@ -165,6 +153,27 @@ def calibrate(
         correlation=_correlation(strictness, tests, joint, np.array(cells.patients)[np.concatenate(halves)]),
         how=how + _HOW_LIMITED,
         auroc=auroc,
+    )
+
+
+def _detector(
+    layers: tuple[str, ...],
+    epsilon: float,
+    fusion: Fusion,
+    usual: OutlineRange,
+    thresholds: tuple[float, float, float],
+) -> Detector:
+    threshold, least_margin, least_wholeness = thresholds
+    outline_low, outline_high = usual.limits(least_wholeness)
+    return Detector(
+        layers=layers,
+        epsilon=epsilon,
+        weights=tuple(fusion.weights.tolist()),
+        bias=fusion.bias,
+        threshold=threshold,
+        least_margin=least_margin,
+        outline_low=outline_low,
+        outline_high=outline_high,
     )
 
 
