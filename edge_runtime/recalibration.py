@@ -24,7 +24,8 @@ Array = NDArray[np.float64]
 
 FEWEST_CELLS = 200
 MOST_FAR = 0.5  # share of a site's cells; beyond it the cells may be as spoilt as they are strange
-MOST_UNSURE = 4  # times alpha: where more of a site's cells are, the classifier itself is at a loss
+# Times alpha: where it is unsure of more of a site's cells, or more are no whole cells, the classifier is lost.
+MOST_LOST = 4
 _TRIMMED = 0.025  # share of the lowest confidences that do not widen a layer's spread: they may be no cells
 
 
@@ -62,8 +63,8 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
 
     Raises:
         SourceError: too few cells.
-        CheckFailedError: too many of them are unlike the training cells, or leave the classifier unsure: what
-            it says of them may be wrong, and without labels nobody would know.
+        CheckFailedError: too many of them are unlike the training cells, or no whole cells, or leave the
+            classifier unsure: what it says of them may be wrong, and without labels nobody would know.
     """
     confidences, cells = decisions.confidences, len(decisions.score)
     if cells < FEWEST_CELLS:
@@ -74,10 +75,11 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
             f"{far:.0%} of these cells are unlike the training cells, too many to trust the answers; "
             "check focus, light and colours, or train with cells of this site"
         )
-    if unsure > MOST_UNSURE * alpha:
+    broken = float(decisions.not_one_cell.mean())
+    if (decisions.unsure | decisions.not_one_cell).mean() > MOST_LOST * alpha:
         raise CheckFailedError(
-            f"the classifier is unsure of {unsure:.0%} of these cells; no threshold mends that: check focus "
-            "and light, or train with cells of this site"
+            f"the classifier is unsure of {unsure:.0%} of these cells, and {broken:.0%} are no whole cells; "
+            "no threshold mends that: check focus, light and how cells are cut, or train with cells of the site"
         )
     spread = np.maximum(confidences, np.quantile(confidences, _TRIMMED, axis=0)).std(axis=0)
     if not (np.isfinite(spread) & (spread > 0)).all():

@@ -91,6 +91,16 @@ def test_a_classifier_that_is_unsure_there_cannot_be_mended() -> None:
         recalibrate(DETECTOR, unsure, alpha=ALPHA)
 
 
+def test_crops_that_are_mostly_no_whole_cells_cannot_be_mended() -> None:
+    cells = site(0, shift=-1.2)
+    outlines = cells.outlines.copy()
+    outlines[:200] = 2e6
+    logits = np.tile(np.array([0, 5], np.float32), (400, 1))
+    halves = decide(DETECTOR, logits, cells.confidences.astype(np.float32), outlines)
+    with pytest.raises(CheckFailedError, match="and 50% are no whole cells"):
+        recalibrate(DETECTOR, halves, alpha=ALPHA)
+
+
 def test_cells_that_are_all_the_same() -> None:
     same = decide(
         DETECTOR,
