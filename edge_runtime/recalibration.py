@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 FEWEST_CELLS = 200
 MOST_FAR = 0.5  # share of a site's cells; beyond it the cells may be as spoilt as they are strange
-# Times alpha: where it is unsure of more of a site's cells, or more are no whole cells, the classifier is lost.
+# Times alpha: the share of a site's cells beyond which the classifier, or the cutting of cells, fails there.
 MOST_LOST = 4
 _TRIMMED = 0.025  # share of the lowest confidences that do not widen a layer's spread: they may be no cells
 
@@ -79,7 +79,7 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
     if (decisions.unsure | decisions.not_one_cell).mean() > MOST_LOST * alpha:
         raise CheckFailedError(
             f"the classifier is unsure of {unsure:.0%} of these cells, and {broken:.0%} are no whole cells; "
-            "no threshold mends that: check focus, light and how cells are cut, or train with cells of the site"
+            "no threshold mends that: check focus, light and how cells are cut, or train with cells of it"
         )
     spread = np.maximum(confidences, np.quantile(confidences, _TRIMMED, axis=0)).std(axis=0)
     if not (np.isfinite(spread) & (spread > 0)).all():
