@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.console import Commands
 from edge_runtime.decision import Decisions
-from edge_runtime.errors import SourceError
+from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.images import decode_image
 from edge_runtime.parity import SCORE_LIMIT, Check, all_passed, decision_flips, relative_error_each
 from edge_runtime.preprocessing import resize_crop
@@ -95,7 +95,7 @@ def _as_decisions(rows: list[dict[str, object]], classes: tuple[str, ...]) -> De
         return np.array([row[name] for row in rows], np.float64)
 
     score, margin, whole = map(numbers, ("score", "margin", "wholeness"))
-    return Decisions(
+    told = Decisions(
         label=np.array([classes.index(str(row["label"])) for row in rows], np.int64),
         probabilities=np.array([[row[name] for name in classes] for row in column("probabilities")]),
         confidences=np.array([list(row.values()) for row in column("confidences")]),
@@ -107,6 +107,10 @@ def _as_decisions(rows: list[dict[str, object]], classes: tuple[str, ...]) -> De
         unsure=~(margin >= numbers("least_margin")),
         not_one_cell=~(whole >= 0),
     )
+    for number, row in enumerate(rows):
+        if told.reason(number) != row["reason"]:
+            raise CheckFailedError(f"{row['path']}: '{row['reason']}' does not follow from its numbers")
+    return told
 
 
 if __name__ == "__main__":
