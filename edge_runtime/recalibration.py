@@ -53,8 +53,7 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
 
     Each layer's confidence is standardised on the site's cells, as calibration without a known anomaly does,
     so that no layer which the site has moved or widened outweighs the others; the threshold is where this
-    test's share of alpha lies below. A few strangers among the cells only
-    make it reject fewer of them.
+    test's share of alpha lies below. A few strangers among the cells only make it reject fewer of them.
 
     Args:
         detector: of the bundle, which decided.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
-from edge_runtime.outline import describe
+from edge_runtime.outline import describe, wholeness
 from training.calibration import z_sum
 from training.detection.mahalanobis import fit_class_conditional, unit
 from training.detection.observed import Array, Observed, Score, observe
@@ -32,7 +32,7 @@ from training.evaluation.scorers import Fitted
 from training.evaluation.standings import ATTACKS
 from training.evaluation.subject import Subject, fitted_on, load_subject
 from training.gaussians import relative_activations
-from training.thresholds import OutlineRange, Strictness, conformal_threshold
+from training.thresholds import Strictness, conformal_threshold
 
 FEATURES: dict[str, Callable[[NDArray[np.float32]], Array]] = {
     "as they are": lambda f: f.astype(np.float64),
@@ -74,10 +74,11 @@ def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Cho
     seen = {name: observe(subject.network, made.set.images) for name, made in kept.items() if len(made.set)}
     count = len(subject.network.layers)
     subsets = [range(count - deepest, count) for deepest in range(count, 0, -1)] + [range(count - 2)]
-    usual = OutlineRange.of(describe(on.fuse.pixels))
+    detector = subject.calibration.detector
 
     def others(images: Observed) -> tuple[Array, Array]:
-        return margin(images), usual.wholeness(describe(images.pixels))
+        whole = wholeness(describe(images.pixels), detector.outline_low, detector.outline_high)
+        return margin(images), whole
 
     rest = {name: others(images) for name, images in seen.items()}
     for features, transform in FEATURES.items():

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.outline import describe
+from edge_runtime.outline import describe, wholeness
 from training.calibration import DEEPEST
 from training.calibration_file import Calibration
 from training.detection import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
@@ -19,7 +19,7 @@ from training.detection.observed import Array, Observed, Score
 from training.evaluation.rows import heading
 from training.gaussians import LayerGaussian
 from training.networks import VGG, ResNet
-from training.thresholds import OutlineRange, Strictness, conformal_threshold
+from training.thresholds import Strictness, conformal_threshold
 
 ODIN_TEMPERATURE, ODIN_EPSILON = 1000.0, 0.002  # half a grey level, as Lee et al. choose most often
 EPSILON = 0.002  # at which the perturbation of eq. 3 is measured beside none
@@ -157,11 +157,14 @@ def shipped(confidences: Score, calibration: Calibration, on: Fitted) -> Score:
 
     Without the perturbation of eq. 3, which the shipped detector does not have.
     """
-    weights, bias = np.array(calibration.detector.weights), calibration.detector.bias
-    usual = OutlineRange.of(describe(on.fuse.pixels))
+    detector = calibration.detector
+    weights, low, high = np.array(detector.weights), detector.outline_low, detector.outline_high
 
     def tests(seen: Observed) -> Array:
-        score, whole = confidences(seen) @ weights + bias, usual.wholeness(describe(seen.pixels))
+        score, whole = (
+            confidences(seen) @ weights + detector.bias,
+            wholeness(describe(seen.pixels), low, high),
+        )
         return np.column_stack([score, softmax.margin(seen), whole])
 
     strictness = Strictness.of(tests(on.fuse), on.alpha)
