@@ -1,8 +1,8 @@
-"""Fitting the fusion of the layers and both thresholds on validation cells.
+"""Fitting the fusion of the layers and the thresholds of all tests on validation cells.
 
-One half of the validation cells fits the weights of the layers (and, with a known anomaly, epsilon) and how
-strict the two tests are against each other; the other half, which nothing else has used, sets the thresholds
-by split conformal prediction, so that both tests together reject the share asked for.
+One half of the validation cells fits the weights of the layers (and, with a known anomaly, epsilon), the
+range of outlines, and how strict each test is; the other half, which nothing else has used, sets the
+thresholds by split conformal prediction, so that all tests together reject the share asked for.
 """
 
 from collections.abc import Mapping
