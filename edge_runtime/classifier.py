@@ -9,10 +9,10 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from edge_runtime.appearance import describe
 from edge_runtime.bundle import MODEL, Bundle, open_bundle
 from edge_runtime.decision import Decisions, decide
 from edge_runtime.errors import BundleError, ProviderError
-from edge_runtime.outline import describe
 from edge_runtime.preprocessing import resize_crop, to_input
 
 Provider = Literal["cpu", "cuda"]

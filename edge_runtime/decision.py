@@ -1,8 +1,8 @@
-"""The only decision: is it one whole cell, like the training cells, is the classifier sure, and of what?
+"""The only decision: one whole cell, in clear view, like the training cells, the classifier sure, of what?
 
 All questions are needed. Features see what is no red cell, which the classifier is often sure of; the margin
 sees what lies between the classes, whose features are ordinary; the outline sees what a segmentation that
-went wrong hands on, which neither of them does.
+went wrong hands on, and colour and texture what has faded, which neither of them does.
 """
 
 from dataclasses import dataclass
@@ -11,13 +11,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.outline import wholeness
+from edge_runtime.appearance import APPEARANCE, wholeness
 
-Reason = Literal["", "not-one-cell", "far-from-training", "unsure"]
+Reason = Literal["", "not-one-cell", "faint", "far-from-training", "unsure"]
 
 # How calibration divides alpha, the share of good cells that may be rejected, among the tests of features,
-# margin and outline. Failures of the segmentation lie far outside of any limit, so the last needs little.
-SHARES = (0.45, 0.45, 0.1)
+# margin, outline, colour and texture. What the last three are for lies far off any limit: they need little.
+SHARES = (0.425, 0.425, 0.1, 0.025, 0.025)
+_COLOUR, _TEXTURE = APPEARANCE.index("colour"), APPEARANCE.index("texture")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Detector:
 
     The overall confidence is M* = sum_l weight_l M_l + bias, and a cell is in-distribution when
     M* >= threshold (the paper, section 2; high = in-distribution). It is accepted when, besides, its two
-    largest logits are at least `least_margin` apart, and the five numbers of its outline within their limits.
+    largest logits are at least `least_margin` apart, and the numbers of its appearance within their limits.
 
     Attributes:
         layers: names of the feature layers, in the order of the graph's outputs.
@@ -35,8 +36,10 @@ class Detector:
         bias: added to the weighted sum.
         threshold: rho.
         least_margin: smallest difference of the two largest logits that is accepted.
-        outline_low: smallest number of each kind in `outline.OUTLINE` that is accepted.
+        outline_low: smallest number of each kind in `appearance.OUTLINE` that is accepted.
         outline_high: largest number of each kind, greater than the smallest.
+        least_colour: smallest colour that is accepted.
+        least_texture: smallest texture that is accepted.
     """
 
     layers: tuple[str, ...]
@@ -47,6 +50,8 @@ class Detector:
     least_margin: float
     outline_low: tuple[float, ...]
     outline_high: tuple[float, ...]
+    least_colour: float
+    least_texture: float
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,12 @@ class Decisions:
         confidences: float64 [N, L], M_l per layer.
         score: float64 [N], M*.
         margin: float64 [N], difference of the two largest logits.
-        outlines: float64 [N, 5], see `outline.describe`.
+        appearance: float64 [N, 7], see `appearance.describe`.
         wholeness: float64 [N], how far the outline is inside its limits; below 0 outside.
         far: bool [N], rejected for its features: M* below the threshold.
         unsure: bool [N], rejected for its margin.
         not_one_cell: bool [N], rejected for its outline.
+        faint: bool [N], rejected for want of colour or texture.
     """
 
     label: NDArray[np.int64]
@@ -71,21 +77,24 @@ class Decisions:
     confidences: NDArray[np.float64]
     score: NDArray[np.float64]
     margin: NDArray[np.float64]
-    outlines: NDArray[np.float64]
+    appearance: NDArray[np.float64]
     wholeness: NDArray[np.float64]
     far: NDArray[np.bool_]
     unsure: NDArray[np.bool_]
     not_one_cell: NDArray[np.bool_]
+    faint: NDArray[np.bool_]
 
     @property
     def rejected(self) -> NDArray[np.bool_]:
         """Whether the label must not be relied on: bool [N]."""
-        return self.far | self.unsure | self.not_one_cell
+        return self.far | self.unsure | self.not_one_cell | self.faint
 
     def reason(self, index: int) -> Reason:
         """Why one cell was rejected, the graver reason first; empty if it was not."""
         if self.not_one_cell[index]:
             return "not-one-cell"
+        if self.faint[index]:
+            return "faint"
         if self.far[index]:
             return "far-from-training"
         return "unsure" if self.unsure[index] else ""
@@ -95,7 +104,7 @@ def decide(
     detector: Detector,
     logits: NDArray[np.float32],
     confidences: NDArray[np.float32],
-    outlines: NDArray[np.float64],
+    appearance: NDArray[np.float64],
 ) -> Decisions:
     """Decide for a batch of cells, in float64.
 
@@ -103,7 +112,7 @@ def decide(
         detector: layer weights and thresholds.
         logits: float32 [N, K].
         confidences: float32 [N, L], the confidence scores M_l of eq. 4.
-        outlines: float64 [N, 5], what `outline.describe` measured on the resized crops.
+        appearance: float64 [N, 7], what `appearance.describe` measured on the resized crops.
     """
     return _judged(
         detector,
@@ -111,7 +120,7 @@ def decide(
         probabilities=_softmax(logits.astype(np.float64)),
         confidences=confidences.astype(np.float64),
         margin=margins(logits),
-        outlines=outlines,
+        appearance=appearance,
     )
 
 
@@ -123,7 +132,7 @@ def decide_again(detector: Detector, decided: Decisions) -> Decisions:
         probabilities=decided.probabilities,
         confidences=decided.confidences,
         margin=decided.margin,
-        outlines=decided.outlines,
+        appearance=decided.appearance,
     )
 
 
@@ -134,23 +143,30 @@ def _judged(
     probabilities: NDArray[np.float64],
     confidences: NDArray[np.float64],
     margin: NDArray[np.float64],
-    outlines: NDArray[np.float64],
+    appearance: NDArray[np.float64],
 ) -> Decisions:
     score = confidences @ np.array(detector.weights) + detector.bias
-    inside = wholeness(outlines, detector.outline_low, detector.outline_high)
+    inside = wholeness(appearance, detector.outline_low, detector.outline_high)
     return Decisions(
         label=label,
         probabilities=probabilities,
         confidences=confidences,
         score=score,
         margin=margin,
-        outlines=outlines,
+        appearance=appearance,
         wholeness=inside,
         # Not "score < threshold": a score that is no number must never be accepted.
         far=~(score >= detector.threshold),
         unsure=~(margin >= detector.least_margin),
         not_one_cell=~(inside >= 0),
+        faint=~(vividness(detector, appearance) >= 0),
     )
+
+
+def vividness(detector: Detector, appearance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far colour and texture are above the least ones, the worse of both: [N, 7] -> float64 [N]."""
+    colour, texture = appearance[:, _COLOUR], appearance[:, _TEXTURE]
+    return np.minimum(colour - detector.least_colour, texture - detector.least_texture)
 
 
 def margins(logits: NDArray[np.floating]) -> NDArray[np.float64]:

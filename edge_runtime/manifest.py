@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args, get_origin
 
+from edge_runtime.appearance import OUTLINE
 from edge_runtime.decision import Detector
 from edge_runtime.errors import BundleError
-from edge_runtime.outline import OUTLINE
 from edge_runtime.preprocessing import InputSpec
 
-SCHEMA = 4
+SCHEMA = 5
 CLASSES = {"uninfected", "parasitized"}  # what a slide's counts are made of
 PERTURBATIONS = {"per-layer", "none"}
 INTENDED_USE = "Research use only. Not for use in diagnostic procedures."
@@ -239,7 +239,7 @@ def _check_supported(manifest: Manifest) -> None:
     """Refuse what is well-formed, but would make this runtime guess."""
     detector, expected = manifest.detector, InputSpec(size=manifest.input.size)
     numbers = (detector.epsilon, *detector.weights, detector.bias, detector.threshold, detector.least_margin)
-    numbers += detector.outline_low + detector.outline_high
+    numbers += (*detector.outline_low, *detector.outline_high, detector.least_colour, detector.least_texture)
     ranges = list(zip(detector.outline_low, detector.outline_high, strict=False))
     for right, wrong in (
         (manifest.input == expected, f"input {manifest.input}; this cellgate only makes {expected}"),

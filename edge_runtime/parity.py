@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.decision import Decisions, Detector
+from edge_runtime.decision import Decisions, Detector, vividness
 
 # Limits on relative differences between float32 implementations. Both compute the same sums in another order;
 # what they disagree on by more than this is a defect.
@@ -75,13 +75,14 @@ def decision_flips(
 
     A difference is borderline if what decided it in the reference lies within `tolerance` (relative to its
     size, at least 1) of where the decision changes: the score near its threshold, the margin near the
-    least one, or near 0 for the class, the wholeness near 0.
+    least one, or near 0 for the class, the wholeness near 0, colour and texture near the least ones.
     """
     differences = (
         (ours.label != theirs.label, theirs.margin, 0.0),
         (ours.far != theirs.far, theirs.score, detector.threshold),
         (ours.unsure != theirs.unsure, theirs.margin, detector.least_margin),
         (ours.not_one_cell != theirs.not_one_cell, theirs.wholeness, 0.0),
+        (ours.faint != theirs.faint, vividness(detector, theirs.appearance), 0.0),
     )
     differs = np.zeros(len(theirs.label), bool)
     beyond = np.zeros(len(theirs.label), bool)

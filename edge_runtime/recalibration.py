@@ -74,11 +74,12 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
             f"{far:.0%} of these cells are unlike the training cells, too many to trust the answers; "
             "check focus, light and colours, or train with cells of this site"
         )
-    broken = float(decisions.not_one_cell.mean())
-    if (decisions.unsure | decisions.not_one_cell).mean() > MOST_LOST * alpha:
+    broken, faint = float(decisions.not_one_cell.mean()), float(decisions.faint.mean())
+    if (decisions.unsure | decisions.not_one_cell | decisions.faint).mean() > MOST_LOST * alpha:
         raise CheckFailedError(
-            f"the classifier is unsure of {unsure:.0%} of these cells, and {broken:.0%} are no whole cells; "
-            "no threshold mends that: check focus, light and how cells are cut, or train with cells of it"
+            f"the classifier is unsure of {unsure:.0%} of these cells, {broken:.0%} are no whole cells and "
+            f"{faint:.0%} faint; no threshold mends that: check focus, light, stain and how cells are cut, "
+            "or train with cells of this site"
         )
     spread = np.maximum(confidences, np.quantile(confidences, _TRIMMED, axis=0)).std(axis=0)
     if not (np.isfinite(spread) & (spread > 0)).all():

@@ -31,6 +31,7 @@ _LEGEND: dict[Status, str] = {
 }
 _REASONS = {
     "not-one-cell": "not one whole cell",
+    "faint": "too little colour or contrast",
     "far-from-training": "unlike the training cells",
     "unsure": "between the classes",
     "edge": "cut by the edge",

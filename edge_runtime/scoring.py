@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.appearance import APPEARANCE
 from edge_runtime.classifier import BATCH, Classifier
 from edge_runtime.errors import ImageError
 from edge_runtime.images import decode_image, list_images
-from edge_runtime.outline import OUTLINE
 from edge_runtime.preprocessing import resize_crop
 from edge_runtime.slide import SkippedFrame
 
@@ -28,8 +28,10 @@ class CellScore:
         threshold: accepted at this score or above.
         margin: difference of the two largest logits.
         least_margin: accepted at this margin or above.
-        outline: its five numbers by name (see `outline.describe`); the bundle's manifest has their limits.
-        wholeness: how far they are inside their limits; accepted at 0 or above.
+        appearance: seven numbers by name (see `appearance.describe`); the bundle's manifest has their limits.
+        wholeness: how far those of the outline are inside their limits; accepted at 0 or above.
+        least_colour: accepted at this colour or above.
+        least_texture: accepted at this texture or above.
         rejected: whether the label must not be relied on.
         reason: why it was rejected, else empty.
         provider: execution provider that computed it.
@@ -44,8 +46,10 @@ class CellScore:
     threshold: float
     margin: float
     least_margin: float
-    outline: dict[str, float]
+    appearance: dict[str, float]
     wholeness: float
+    least_colour: float
+    least_texture: float
     rejected: bool
     reason: str
     provider: str
@@ -93,8 +97,10 @@ def _scores(
             threshold=manifest.detector.threshold,
             margin=float(decisions.margin[index]),
             least_margin=manifest.detector.least_margin,
-            outline=dict(zip(OUTLINE, decisions.outlines[index].tolist(), strict=True)),
+            appearance=dict(zip(APPEARANCE, decisions.appearance[index].tolist(), strict=True)),
             wholeness=float(decisions.wholeness[index]),
+            least_colour=manifest.detector.least_colour,
+            least_texture=manifest.detector.least_texture,
             rejected=bool(decisions.rejected[index]),
             reason=decisions.reason(index),
             provider=classifier.provider,

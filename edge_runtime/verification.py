@@ -10,12 +10,12 @@ import zipfile
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.appearance import describe
 from edge_runtime.bundle import REFERENCE, Bundle
 from edge_runtime.classifier import Classifier
 from edge_runtime.cutting import cut_cells
 from edge_runtime.decision import decide
 from edge_runtime.errors import BundleError
-from edge_runtime.outline import describe
 from edge_runtime.parity import (
     EXACT_LIMIT,
     SCORE_LIMIT,
@@ -28,13 +28,13 @@ from edge_runtime.parity import (
 )
 from edge_runtime.preprocessing import to_input
 
-IMAGES, OUTLINES, SIGNS = "images", "outlines", "signs."
-FRAME, FRAME_BOXES, FRAME_LOGITS, FRAME_CONFIDENCES, FRAME_OUTLINES = (
+IMAGES, APPEARANCE, SIGNS = "images", "appearance", "signs."
+FRAME, FRAME_BOXES, FRAME_LOGITS, FRAME_CONFIDENCES, FRAME_APPEARANCE = (
     "frame",
     "frame.boxes",
     "frame.logits",
     "frame.confidences",
-    "frame.outlines",
+    "frame.appearance",
 )
 
 
@@ -42,10 +42,10 @@ def load_reference(bundle: Bundle) -> dict[str, NDArray[np.generic]]:
     """Read the reference vectors.
 
     Returns:
-        `images` uint8 [N, size, size, 3], their `outlines`, the graph's outputs by name, and `signs.<layer>`
+        `images` uint8 [N, size, size, 3], their `appearance`, the graph's outputs by name, `signs.<layer>`
         int8 [N, 3, size, size] of the input gradients where the graph has them. `frame` uint8 [H, W, 3] RGB,
         and of the M cells to judge in it `frame.boxes` int64 [M, 4], `frame.logits`, `frame.confidences` and
-        `frame.outlines`.
+        `frame.appearance`.
 
     Raises:
         BundleError: the file does not hold what the manifest promises.
@@ -55,7 +55,7 @@ def load_reference(bundle: Bundle) -> dict[str, NDArray[np.generic]]:
             vectors = {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{bundle.path / REFERENCE}: cannot be read ({error}); export it again") from error
-    expected = {IMAGES, OUTLINES, FRAME, FRAME_BOXES, FRAME_LOGITS, FRAME_CONFIDENCES, FRAME_OUTLINES}
+    expected = {IMAGES, APPEARANCE, FRAME, FRAME_BOXES, FRAME_LOGITS, FRAME_CONFIDENCES, FRAME_APPEARANCE}
     expected |= {stored_name(output) for output in bundle.manifest.outputs}
     if set(vectors) != expected:
         raise BundleError(f"{bundle.path / REFERENCE}: holds {sorted(vectors)}; expected {sorted(expected)}")
@@ -76,13 +76,13 @@ def replay(classifier: Classifier) -> list[Check]:
     manifest = classifier.bundle.manifest
     vectors = load_reference(classifier.bundle)
     images = np.asarray(vectors[IMAGES], np.uint8)
-    ours, outlines = classifier.run(to_input(images), manifest.outputs), describe(images)
+    ours, appearance = classifier.run(to_input(images), manifest.outputs), describe(images)
     checks = [_check(name, ours[name], vectors[stored_name(name)]) for name in manifest.outputs]
     theirs = {name: np.asarray(vectors[name], np.float32) for name in ("logits", "confidences")}
-    expected = np.asarray(vectors[OUTLINES], np.float64)
-    checks.append(Check(OUTLINES, relative_error_each(outlines, expected), EXACT_LIMIT))
+    expected = np.asarray(vectors[APPEARANCE], np.float64)
+    checks.append(Check(APPEARANCE, relative_error_each(appearance, expected), EXACT_LIMIT))
     beyond, _ = decision_flips(
-        decide(manifest.detector, ours["logits"], ours["confidences"], outlines),
+        decide(manifest.detector, ours["logits"], ours["confidences"], appearance),
         decide(manifest.detector, theirs["logits"], theirs["confidences"], expected),
         manifest.detector,
         SCORE_LIMIT,
@@ -102,13 +102,13 @@ def _replay_frame(classifier: Classifier, vectors: dict[str, NDArray[np.generic]
     logits, confidences = (
         np.asarray(vectors[name], np.float32)[stored] for name in (FRAME_LOGITS, FRAME_CONFIDENCES)
     )
-    outlines = np.asarray(vectors[FRAME_OUTLINES], np.float64)[stored]
-    theirs = decide(manifest.detector, logits, confidences, outlines)
+    appearance = np.asarray(vectors[FRAME_APPEARANCE], np.float64)[stored]
+    theirs = decide(manifest.detector, logits, confidences, appearance)
     beyond, _ = decision_flips(ours, theirs, manifest.detector, SCORE_LIMIT)
     return [
         Check("frame: cells found elsewhere", elsewhere, 0),
         Check("frame: confidences", relative_error_each(ours.confidences, theirs.confidences), SCORE_LIMIT),
-        Check("frame: outlines", relative_error_each(ours.outlines, theirs.outlines), EXACT_LIMIT),
+        Check("frame: appearance", relative_error_each(ours.appearance, theirs.appearance), EXACT_LIMIT),
         Check("frame: decisions that differ", beyond, 0),
     ]
 

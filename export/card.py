@@ -1,7 +1,7 @@
 """The model card: what a person should know before trusting a bundle, from the manifest alone."""
 
+from edge_runtime.appearance import OUTLINE
 from edge_runtime.manifest import Manifest, Performance
-from edge_runtime.outline import OUTLINE
 
 
 def model_card(manifest: Manifest) -> str:
@@ -26,8 +26,9 @@ Says of a cell from a Giemsa-stained thin blood film: {", ".join(manifest.classe
 - Rejection: Mahalanobis confidence over {len(detector.layers)} layers ({weights}), bias {detector.bias:.4g},
   epsilon {detector.epsilon:g}, accepted at {detector.threshold:.4g} or above, if the two largest logits
   are at least {detector.least_margin:.4g} apart.
-- Not one whole cell, and rejected, outside any of these ranges (`edge_runtime/outline.py`):
+- Not one whole cell, and rejected, outside any of these ranges (`edge_runtime/appearance.py`):
   {outline}.
+- Faint, and rejected: colour below {detector.least_colour:.3g} or texture below {detector.least_texture:.3g}.
 - Calibrated with {"no anomaly known" if manifest.calibrated.mode == "none" else manifest.calibrated.anomaly}
   on {manifest.calibrated.fusion_cells} cells; thresholds on {manifest.calibrated.threshold_cells} others,
   together set to reject {manifest.calibrated.alpha:.0%} of cells like them. {manifest.calibrated.how}.

@@ -21,11 +21,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.appearance import describe
 from edge_runtime.bundle import open_bundle
 from edge_runtime.classifier import Classifier, Provider
 from edge_runtime.decision import decide
 from edge_runtime.images import decode_image
-from edge_runtime.outline import describe
 from edge_runtime.parity import (
     EXACT_LIMIT,
     SCORE_LIMIT,
@@ -115,9 +115,9 @@ def verify_bundle(
     with click.progressbar(blocks, label="comparing", file=sys.stderr) as bar:
         for block in bar:
             images = _read(block, trained.info.input.size)
-            expected, outlines = _expected(trained, classifier, images), describe(images)
+            expected, appearance = _expected(trained, classifier, images), describe(images)
             for batch, tally in tallies.items():
-                tally.add(trained, classifier, _run(classifier, images, batch), expected, outlines)
+                tally.add(trained, classifier, _run(classifier, images, batch), expected, appearance)
     for batch, tally in tallies.items():
         checks += tally.checks(batch)
     if _perturbs(classifier):
@@ -179,7 +179,7 @@ class _Tally:
         classifier: Classifier,
         ours: Outputs,
         theirs: Outputs,
-        outlines: NDArray[np.float64],
+        appearance: NDArray[np.float64],
     ) -> None:
         for name, value in ours.items():
             if name.startswith("gradient."):
@@ -189,8 +189,8 @@ class _Tally:
                 measure = relative_error_each if name in ("distances", "confidences") else relative_error
                 self._note(name, measure(value, theirs[name]))
         detector = trained.calibration.detector
-        decided = decide(classifier.bundle.manifest.detector, ours["logits"], ours["confidences"], outlines)
-        reference = decide(detector, theirs["logits"], theirs["confidences"], outlines)
+        decided = decide(classifier.bundle.manifest.detector, ours["logits"], ours["confidences"], appearance)
+        reference = decide(detector, theirs["logits"], theirs["confidences"], appearance)
         self._note("scores", relative_error_each(decided.score, reference.score))
         self._note("margins", relative_error_each(decided.margin, reference.margin))
         beyond, borderline = decision_flips(decided, reference, detector, SCORE_LIMIT)

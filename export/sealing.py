@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edge_runtime.appearance import describe
 from edge_runtime.bundle import MODEL, MODEL_CARD, REFERENCE, Bundle, open_bundle, save_bundle
 from edge_runtime.classifier import Classifier
 from edge_runtime.cutting import cut_cells
@@ -22,17 +23,16 @@ from edge_runtime.manifest import (
     Provenance,
     Requires,
 )
-from edge_runtime.outline import describe
 from edge_runtime.parity import all_passed
 from edge_runtime.simulator import simulate_field
 from edge_runtime.verification import (
+    APPEARANCE,
     FRAME,
+    FRAME_APPEARANCE,
     FRAME_BOXES,
     FRAME_CONFIDENCES,
     FRAME_LOGITS,
-    FRAME_OUTLINES,
     IMAGES,
-    OUTLINES,
     replay,
     stored_name,
 )
@@ -152,7 +152,7 @@ def _reference_vectors(trained: Trained, images: NDArray[np.uint8], perturbation
         trained.network, trained.gaussians, to_tensor(images), trained.calibration.detector.epsilon
     )
     outputs = named_outputs(reference, trained.network.layers)
-    vectors: dict[str, NDArray[np.generic]] = {IMAGES: images, OUTLINES: describe(images)}
+    vectors: dict[str, NDArray[np.generic]] = {IMAGES: images, APPEARANCE: describe(images)}
     for name in output_names(trained.network, perturbation):
         value = outputs[name].numpy()
         vectors[stored_name(name)] = np.sign(value).astype(np.int8) if name.startswith("gradient.") else value
@@ -181,7 +181,7 @@ def _reference_frame(trained: Trained) -> dict[str, NDArray[np.generic]]:
         FRAME_BOXES: np.array([cell.box for cell in cut], np.int64),
         FRAME_LOGITS: said.logits.numpy(),
         FRAME_CONFIDENCES: said.confidences.numpy(),
-        FRAME_OUTLINES: describe(resized),
+        FRAME_APPEARANCE: describe(resized),
     }
 
 

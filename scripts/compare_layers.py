@@ -4,7 +4,7 @@
     python -m scripts.compare_layers --run runs/default --evaluated evaluation
 
 Each choice is a z-sum of the Mahalanobis confidences of some layers, together with the margin and the
-outline, calibrated as the shipped detector is. The sets are those that the evaluation kept; nothing is
+appearance, calibrated as the shipped detector is. The sets are those that the evaluation kept; nothing is
 attacked again.
 """
 
@@ -17,9 +17,9 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.appearance import describe, wholeness
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
-from edge_runtime.outline import describe, wholeness
 from training.calibration import z_sum
 from training.detection.mahalanobis import fit_class_conditional, unit
 from training.detection.observed import Array, Observed, Score, observe
@@ -76,9 +76,10 @@ def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Cho
     subsets = [range(count - deepest, count) for deepest in range(count, 0, -1)] + [range(count - 2)]
     detector = subject.calibration.detector
 
-    def others(images: Observed) -> tuple[Array, Array]:
-        whole = wholeness(describe(images.pixels), detector.outline_low, detector.outline_high)
-        return margin(images), whole
+    def others(images: Observed) -> tuple[Array, Array, Array, Array]:
+        appearance = describe(images.pixels)
+        whole = wholeness(appearance, detector.outline_low, detector.outline_high)
+        return margin(images), whole, appearance[:, -2], appearance[:, -1]
 
     rest = {name: others(images) for name, images in seen.items()}
     for features, transform in FEATURES.items():
@@ -107,8 +108,8 @@ def _choice(
     kept: dict[str, Kept],
     features: str,
     layers: list[int],
-    cells: list[tuple[Array, Array, Array]],
-    outputs: dict[str, tuple[Array, Array, Array]],
+    cells: list[tuple[Array, Array, Array, Array, Array]],
+    outputs: dict[str, tuple[Array, Array, Array, Array, Array]],
     alpha: float,
 ) -> Choice:
     fusion = z_sum(cells[0][0][:, layers])

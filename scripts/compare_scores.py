@@ -95,17 +95,20 @@ def _as_decisions(rows: list[dict[str, object]], classes: tuple[str, ...]) -> De
         return np.array([row[name] for row in rows], np.float64)
 
     score, margin, whole = map(numbers, ("score", "margin", "wholeness"))
+    looks = column("appearance")
+    colour, texture = (np.array([look[name] for look in looks]) for name in ("colour", "texture"))
     told = Decisions(
         label=np.array([classes.index(str(row["label"])) for row in rows], np.int64),
         probabilities=np.array([[row[name] for name in classes] for row in column("probabilities")]),
         confidences=np.array([list(row.values()) for row in column("confidences")]),
         score=score,
         margin=margin,
-        outlines=np.array([list(row.values()) for row in column("outline")]),
+        appearance=np.array([list(row.values()) for row in looks]),
         wholeness=whole,
         far=~(score >= numbers("threshold")),
         unsure=~(margin >= numbers("least_margin")),
         not_one_cell=~(whole >= 0),
+        faint=~((colour >= numbers("least_colour")) & (texture >= numbers("least_texture"))),
     )
     for number, row in enumerate(rows):
         if told.reason(number) != row["reason"]:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 
+from edge_runtime.appearance import describe
 from edge_runtime.decision import Detector, margins
 from edge_runtime.errors import SourceError
 from edge_runtime.images import decode_image, list_images
-from edge_runtime.outline import describe
 from edge_runtime.preprocessing import resize_crop
 from training import simulated
 from training.calibration_file import Calibration, save_calibration
@@ -133,12 +133,12 @@ def calibrate(
     else:
         chosen, fusion, auroc = _against(network, gaussians, fusion_images, anomaly[1], epsilon)
         how = _HOW_AGAINST
-    outlines = [describe(cells.images[half]) for half in halves]
-    usual = OutlineRange.of(outlines[0])
+    appearance = [describe(cells.images[half]) for half in halves]
+    usual = OutlineRange.of(appearance[0])
     outputs = [outputs_of(network, gaussians, half, chosen) for half in (fusion_images, threshold_images)]
     tests = [
-        np.column_stack([fusion.score(confidences), margin, usual.wholeness(outline)])
-        for (confidences, margin), outline in zip(outputs, outlines, strict=True)
+        np.column_stack([fusion.score(confidences), margin, usual.wholeness(seen), seen[:, -2:]])
+        for (confidences, margin), seen in zip(outputs, appearance, strict=True)
     ]
     strictness = Strictness.of(tests[0], alpha)
     joint = conformal_threshold(strictness.joint(tests[1]), alpha)
@@ -161,9 +161,9 @@ def _detector(
     epsilon: float,
     fusion: Fusion,
     usual: OutlineRange,
-    thresholds: tuple[float, float, float],
+    thresholds: tuple[float, ...],
 ) -> Detector:
-    threshold, least_margin, least_wholeness = thresholds
+    threshold, least_margin, least_wholeness, least_colour, least_texture = thresholds
     outline_low, outline_high = usual.limits(least_wholeness)
     return Detector(
         layers=layers,
@@ -174,6 +174,8 @@ def _detector(
         least_margin=least_margin,
         outline_low=outline_low,
         outline_high=outline_high,
+        least_colour=least_colour,
+        least_texture=least_texture,
     )
 
 

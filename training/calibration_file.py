@@ -10,7 +10,7 @@ from edge_runtime.errors import SourceError
 from training.run import CALIBRATION, read_json, write_text
 
 Mode = Literal["none", "known"]
-_SCHEMA = 4
+_SCHEMA = 5
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edge_runtime.appearance import describe
 from edge_runtime.decision import Decisions, Detector, decide
-from edge_runtime.outline import describe
 from edge_runtime.preprocessing import to_input
 from training.gaussians import SILENCE, LayerGaussian
 from training.networks import VGG, ResNet

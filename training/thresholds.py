@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.appearance import OUTLINE, wholeness
 from edge_runtime.decision import SHARES
 from edge_runtime.errors import CheckFailedError
-from edge_runtime.outline import wholeness
 
 Array = NDArray[np.float64]
 
-# Share of cells on either side of what is the range of an outline's number; its limits are scaled from that.
+# Share of cells on either side of the range of a number of the outline; its limits are scaled from that.
 _TAIL = 0.01
 
 
@@ -38,8 +38,8 @@ class Strictness:
     """Puts the tests on one scale: how far below its median a cell lies, in units of what each may reject.
 
     Attributes:
-        middle: [3], medians of score, margin and wholeness.
-        unit: [3], how far below it each test's share of alpha begins.
+        middle: [5], medians of score, margin, wholeness, colour and texture.
+        unit: [5], how far below it each test's share of alpha begins.
     """
 
     middle: Array
@@ -47,7 +47,7 @@ class Strictness:
 
     @classmethod
     def of(cls, tests: Array, alpha: float) -> "Strictness":
-        """Measure on in-distribution cells: [N, 3], score, margin and wholeness.
+        """Measure on in-distribution cells: [N, 5], score, margin, wholeness, colour and texture.
 
         Raises:
             CheckFailedError: a test that gives most cells the same value.
@@ -57,23 +57,22 @@ class Strictness:
         low = np.array([np.quantile(test, alpha * share) for test, share in shares])
         if not (middle > low).all():
             raise CheckFailedError(
-                "the scores, margins or outlines of the validation cells do not differ; train longer"
+                "the scores, margins or looks of the validation cells do not differ; train longer"
             )
         return cls(middle, middle - low)
 
     def joint(self, tests: Array) -> Array:
-        """The worst of the tests of each cell, high = accept: [N, 3] -> [N]."""
+        """The worst of the tests of each cell, high = accept: [N, 5] -> [N]."""
         return np.asarray(((tests - self.middle) / self.unit).min(axis=1))
 
-    def thresholds(self, joint: float) -> tuple[float, float, float]:
-        """The thresholds that accept together what `joint` scores at this or above, in the tests' order."""
-        score, margin, whole = (self.middle + joint * self.unit).tolist()
-        return score, margin, whole
+    def thresholds(self, joint: float) -> tuple[float, ...]:
+        """The five thresholds that accept together what `joint` scores at this or above."""
+        return tuple((self.middle + joint * self.unit).tolist())
 
 
 @dataclass(frozen=True)
 class OutlineRange:
-    """The range of each number of `outline.OUTLINE` that all but a few cells keep to.
+    """The range of each number of `appearance.OUTLINE` that all but a few cells keep to.
 
     Attributes:
         low: float64 [5].
@@ -84,20 +83,20 @@ class OutlineRange:
     high: Array
 
     @classmethod
-    def of(cls, outlines: Array) -> "OutlineRange":
-        """Measure on in-distribution cells [N, 5].
+    def of(cls, appearance: Array) -> "OutlineRange":
+        """Measure on in-distribution cells [N, 7], as `appearance.describe` gives them.
 
         Raises:
             CheckFailedError: outlines that are all the same.
         """
-        low, high = np.quantile(outlines, [_TAIL, 1 - _TAIL], axis=0)
+        low, high = np.quantile(appearance[:, : len(OUTLINE)], [_TAIL, 1 - _TAIL], axis=0)
         if not (low < high).all():
             raise CheckFailedError("the outlines of the validation cells do not differ; use more cells")
         return cls(low, high)
 
-    def wholeness(self, outlines: Array) -> Array:
-        """See `outline.wholeness`: [N, 5] -> [N]."""
-        return wholeness(outlines, self.low.tolist(), self.high.tolist())
+    def wholeness(self, appearance: Array) -> Array:
+        """See `appearance.wholeness`: [N, 7] -> [N]."""
+        return wholeness(appearance, self.low.tolist(), self.high.tolist())
 
     def limits(self, least: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The low and high limits within which lies what has at least this wholeness."""

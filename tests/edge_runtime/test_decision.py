@@ -5,11 +5,11 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from appearances import ANY, inside
 from hypothesis import given
 from hypothesis import strategies as st
-from outlines import ANY_HIGH, ANY_LOW, inside
 
-from edge_runtime.decision import Decisions, Detector, decide, decide_again, margins
+from edge_runtime.decision import Decisions, Detector, decide, decide_again, margins, vividness
 
 DETECTOR = Detector(
     ("stem", "layer1"),
@@ -18,18 +18,20 @@ DETECTOR = Detector(
     bias=1.0,
     threshold=-3.0,
     least_margin=0.75,
-    outline_low=ANY_LOW,
-    outline_high=ANY_HIGH,
+    outline_low=ANY[0],
+    outline_high=ANY[1],
+    least_colour=ANY[2],
+    least_texture=ANY[3],
 )
 
 
 def only_features(threshold: float) -> Detector:
     """One layer, and any margin will do."""
-    return Detector(("stem",), 0.0, (1.0,), 0.0, threshold, 0.0, ANY_LOW, ANY_HIGH)
+    return Detector(("stem",), 0.0, (1.0,), 0.0, threshold, 0.0, *ANY)
 
 
 def judged(detector: Detector, logits: np.ndarray, confidences: np.ndarray) -> Decisions:
-    """Of cells whose outlines are all in order."""
+    """Of cells whose looks are all in order."""
     return decide(detector, logits, confidences, inside(len(logits)))
 
 
@@ -90,16 +92,36 @@ def test_a_cell_that_is_far_and_unsure_is_told_to_be_far() -> None:
 )
 def test_every_number_of_the_outline_has_its_limits(number: int, value: float, kept: bool) -> None:
     detector = replace(DETECTOR, outline_low=(-1.0,) * 5, outline_high=(3.0,) * 5)
-    outlines = np.full((1, 5), 1.0)
-    outlines[0, number] = value
-    decisions = decide(detector, f32([0, 1]), f32([0, 0]), outlines)
+    appearance = np.full((1, 7), 1.0)
+    appearance[0, number] = value
+    decisions = decide(detector, f32([0, 1]), f32([0, 0]), appearance)
     assert decisions.rejected.tolist() == [not kept]
     assert decisions.reason(0) == ("" if kept else "not-one-cell")
     assert decisions.wholeness[0] == pytest.approx(1 - abs(value - 1) / 2, nan_ok=True)
 
 
+@pytest.mark.parametrize("number", [5, 6])
+@pytest.mark.parametrize(("value", "kept"), [(1e6, True), (-1.0, True), (-1.01, False), (math.nan, False)])
+def test_colour_and_texture_have_a_least_value(number: int, value: float, kept: bool) -> None:
+    appearance = np.full((1, 7), 1.0)
+    appearance[0, number] = value
+    detector = replace(DETECTOR, least_colour=-1.0, least_texture=-1.0)
+    decisions = decide(detector, f32([0, 1]), f32([0, 0]), appearance)
+    assert decisions.rejected.tolist() == [not kept]
+    assert decisions.reason(0) == ("" if kept else "faint")
+    assert vividness(detector, appearance)[0] == pytest.approx(min(value + 1, 2.0), nan_ok=True)
+
+
+def test_a_faint_cell_is_told_to_be_faint_whatever_its_features() -> None:
+    appearance = np.zeros((1, 7))
+    appearance[0, 5] = -2e6
+    decisions = decide(DETECTOR, f32([0, 0.5]), f32([-99, -99]), appearance)
+    assert (decisions.far[0], decisions.unsure[0], decisions.faint[0]) == (True, True, True)
+    assert decisions.reason(0) == "faint"
+
+
 def test_what_is_not_one_cell_is_told_before_anything_else() -> None:
-    decisions = decide(DETECTOR, f32([0, 0.5]), f32([-99, -99]), np.full((1, 5), 2e6))
+    decisions = decide(DETECTOR, f32([0, 0.5]), f32([-99, -99]), np.full((1, 7), 2e6))
     assert (decisions.far[0], decisions.unsure[0], decisions.not_one_cell[0]) == (True, True, True)
     assert decisions.reason(0) == "not-one-cell"
 

@@ -44,6 +44,8 @@ def test_values_arrive_where_they_belong(raw: dict[str, Any]) -> None:
         "least_margin": 0.25,
         "outline_low": [-1, -2, -3, -4, -5.5],
         "outline_high": [1, 2, 3, 4, 5],
+        "least_colour": -6,
+        "least_texture": -7.5,
     }
     raw["parity"] = {"logits": 1e-7}
     manifest = manifest_from_json(json.dumps(raw))
@@ -58,13 +60,14 @@ def test_values_arrive_where_they_belong(raw: dict[str, Any]) -> None:
     )
     assert manifest.detector.outline_low == (-1, -2, -3, -4, -5.5)
     assert manifest.detector.outline_high == (1, 2, 3, 4, 5)
+    assert (manifest.detector.least_colour, manifest.detector.least_texture) == (-6, -7.5)
     assert manifest.parity == {"logits": 1e-7}
 
 
-@pytest.mark.parametrize("schema", [0, 3, "4", None, 2.5, [3]])
+@pytest.mark.parametrize("schema", [0, 4, "5", None, 2.5, [3]])
 def test_another_schema_is_refused_with_both_versions(raw: dict[str, Any], schema: object) -> None:
     raw["schema"] = schema
-    assert f"schema {schema!r}, but this cellgate reads schema 4; " in refused(raw)
+    assert f"schema {schema!r}, but this cellgate reads schema 5; " in refused(raw)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1", '{"schema": 1', "[" * 100_000, "\0"])
@@ -158,6 +161,8 @@ def test_a_part_that_is_no_object_is_refused(raw: dict[str, Any], part: str, val
         (("detector", "outline_low"), [0.0, 0.0, 0.0, 0.0, float("nan")], "no finite number"),
         (("detector", "outline_low"), [0.0, 0.0], "limits of the outline"),
         (("detector", "outline_high"), [-1e3] * 5, "each from low to high"),
+        (("detector", "least_colour"), float("inf"), "no finite number"),
+        (("detector", "least_texture"), float("nan"), "no finite number"),
         (("orientation",), "low-is-in-distribution", "unknown orientation"),
     ],
 )

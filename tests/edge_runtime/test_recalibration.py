@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from appearances import ANY, inside
 from click.testing import Result
-from outlines import ANY_HIGH, ANY_LOW, inside
 
 from edge_runtime.bundle import open_bundle
 from edge_runtime.classifier import Classifier
@@ -20,7 +20,7 @@ from edge_runtime.recalibration import recalibrate, recalibrate_bundle, site_cel
 from edge_runtime.simulator import simulate_field
 from edge_runtime.verification import replay
 
-DETECTOR = Detector(("a", "b"), 0.0, (0.5, 0.5), 0.0, -1.0, 0.5, ANY_LOW, ANY_HIGH)
+DETECTOR = Detector(("a", "b"), 0.0, (0.5, 0.5), 0.0, -1.0, 0.5, *ANY)
 ALPHA = 0.1
 
 
@@ -56,10 +56,10 @@ def test_a_layer_that_was_widened_does_not_outweigh_the_others() -> None:
     assert second / first == pytest.approx(10, rel=0.1)
 
 
-def test_the_margin_the_outline_and_the_layers_stay() -> None:
+def test_the_margin_the_appearance_and_the_layers_stay() -> None:
     made = recalibrate(DETECTOR, site(0, shift=-1.2), alpha=ALPHA).detector
     assert (made.least_margin, made.layers, made.epsilon) == (0.5, ("a", "b"), 0.0)
-    assert (made.outline_low, made.outline_high) == (ANY_LOW, ANY_HIGH)
+    assert (made.outline_low, made.outline_high, made.least_colour, made.least_texture) == ANY
 
 
 def test_a_few_strangers_do_not_let_strangers_in() -> None:
@@ -91,13 +91,17 @@ def test_a_classifier_that_is_unsure_there_cannot_be_mended() -> None:
         recalibrate(DETECTOR, unsure, alpha=ALPHA)
 
 
-def test_crops_that_are_mostly_no_whole_cells_cannot_be_mended() -> None:
+@pytest.mark.parametrize(
+    ("number", "value", "told"),
+    [(0, 2e6, "50% are no whole cells and 0% faint"), (5, -2e6, "0% are no whole cells and 50% faint")],
+)
+def test_crops_that_are_mostly_in_no_order_cannot_be_mended(number: int, value: float, told: str) -> None:
     cells = site(0, shift=-1.2)
-    outlines = cells.outlines.copy()
-    outlines[:200] = 2e6
+    appearance = cells.appearance.copy()
+    appearance[:200, number] = value
     logits = np.tile(np.array([0, 5], np.float32), (400, 1))
-    halves = decide(DETECTOR, logits, cells.confidences.astype(np.float32), outlines)
-    with pytest.raises(CheckFailedError, match="and 50% are no whole cells"):
+    halves = decide(DETECTOR, logits, cells.confidences.astype(np.float32), appearance)
+    with pytest.raises(CheckFailedError, match=told):
         recalibrate(DETECTOR, halves, alpha=ALPHA)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from click.testing import Result
 
+from edge_runtime.appearance import APPEARANCE
 from edge_runtime.classifier import BATCH, Classifier
-from edge_runtime.outline import OUTLINE
 from edge_runtime.scoring import CellScore, score_images
 from edge_runtime.slide import SkippedFrame
 
@@ -25,8 +25,10 @@ KEYS = [
     "threshold",
     "margin",
     "least_margin",
-    "outline",
+    "appearance",
     "wholeness",
+    "least_colour",
+    "least_texture",
     "rejected",
     "reason",
     "provider",
@@ -61,10 +63,12 @@ def test_json_has_exactly_the_promised_keys(
         low, high = sorted(row["probabilities"].values())
         assert row["margin"] == pytest.approx(np.log(high / low), rel=1e-4)
         far, unsure = row["score"] < row["threshold"], row["margin"] < row["least_margin"]
-        assert list(row["outline"]) == list(OUTLINE)
+        assert list(row["appearance"]) == list(APPEARANCE)
+        faint = any(row["appearance"][name] < row[f"least_{name}"] for name in ("colour", "texture"))
         broken = row["wholeness"] < 0
-        assert row["rejected"] is (broken or far or unsure)
-        expected = [("not-one-cell", broken), ("far-from-training", far), ("unsure", unsure), ("", True)]
+        assert row["rejected"] is (broken or faint or far or unsure)
+        looks = [("not-one-cell", broken), ("faint", faint)]
+        expected = [*looks, ("far-from-training", far), ("unsure", unsure), ("", True)]
         assert row["reason"] == next(reason for reason, holds in expected if holds)
         assert row["provider"] == "CPUExecutionProvider"
         assert row["bundle"] == classifier.bundle.title
@@ -132,6 +136,8 @@ def test_lines_for_people_name_the_answer_and_the_rejection(
         ("threshold", 1e6, "far-from-training"),
         ("least_margin", 1e6, "unsure"),
         ("outline_low", [1e6] * 5, "not-one-cell"),
+        ("least_colour", 1e6, "faint"),
+        ("least_texture", 1e6, "faint"),
     ],
 )
 def test_a_rejected_cell_says_so_before_its_label(
@@ -147,6 +153,8 @@ def test_a_rejected_cell_says_so_before_its_label(
         "least_margin": 0.0,
         "outline_low": [-1e7] * 5,
         "outline_high": [1e7] * 5,
+        "least_colour": -1e7,
+        "least_texture": -1e7,
         limit: value,
     }
     strict = edited_bundle(lambda manifest: manifest["detector"].update(out_of_reach))

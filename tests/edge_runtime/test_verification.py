@@ -46,11 +46,11 @@ def test_a_sound_bundle_passes_on_every_output(classifier: Classifier) -> None:
         "distances",
         "confidences",
         *(f"gradient.{layer}, signs" for layer in layers),
-        "outlines",
+        "appearance",
         "decisions that differ",
         "frame: cells found elsewhere",
         "frame: confidences",
-        "frame: outlines",
+        "frame: appearance",
         "frame: decisions that differ",
     ]
     assert all_passed(checks)
@@ -68,7 +68,7 @@ def test_reference_frame_holds_cells_of_both_answers(vectors: Vectors, classifie
     assert (vectors["frame"].dtype, vectors["frame"].ndim) == (np.uint8, 3)
     said = decide(
         classifier.bundle.manifest.detector,
-        *(vectors[f"frame.{name}"] for name in ("logits", "confidences", "outlines")),
+        *(vectors[f"frame.{name}"] for name in ("logits", "confidences", "appearance")),
     )
     assert set(said.label) == {0, 1}
     assert 0 < said.rejected.sum() < cells / 2
@@ -86,7 +86,7 @@ def test_a_cell_that_this_device_finds_elsewhere_is_counted(
 def test_the_order_of_the_cells_in_a_frame_does_not_matter(
     vectors: Vectors, with_reference: Callable[[Vectors], Classifier]
 ) -> None:
-    for name in ("frame.boxes", "frame.logits", "frame.confidences", "frame.outlines"):
+    for name in ("frame.boxes", "frame.logits", "frame.confidences", "frame.appearance"):
         vectors[name] = vectors[name][::-1]
     assert failed(with_reference(vectors)) == set()
 

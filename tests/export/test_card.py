@@ -29,6 +29,8 @@ def manifest(bundle_folder: Path) -> Manifest:
             least_margin=0.4321,
             outline_low=(-1.25, -2.0, -3.0, -4.0, -5.0),
             outline_high=(1.5, 2.0, 3.0, 4.0, 5.0),
+            least_colour=-6.25,
+            least_texture=-7.5,
         ),
         calibrated=replace(
             sealed.calibrated, mode="none", anomaly="", alpha=0.07, fusion_cells=611, threshold_cells=612
@@ -58,6 +60,7 @@ def test_states_the_figures(manifest: Manifest) -> None:
     assert card.startswith("# ward 3 7\n")
     for line in (
         "  fill -1.25 to 1.5, irregularity -2 to 2, elongation -3 to 3, skewness -4 to 4, contrast -5 to 5.",
+        "- Faint, and rejected: colour below -6.25 or texture below -7.5.",
         "| sensitivity | 97.25% | 95.00% to 99.00% | 401 parasitized |",
         "| false positive rate | 3.14% | 1.00% to 5.00% | 402 uninfected |",
         "| rejected | 5.50% | 3.00% to 8.00% | 803 |",

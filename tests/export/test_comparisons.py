@@ -129,7 +129,7 @@ def test_outputs_that_are_no_numbers(failing: Failing) -> None:
     assert failing(scaled("network.fc.bias", np.nan)) >= {"batch 2: logits", "reference: logits"}
 
 
-@pytest.mark.parametrize("limit", ["threshold", "least_margin"])
+@pytest.mark.parametrize("limit", ["threshold", "least_margin", "least_colour", "least_texture"])
 def test_threshold(failing: Failing, bundle_folder: Path, limit: str) -> None:
     detector = open_bundle(bundle_folder).manifest.detector
     assert "batch 2: decisions that differ" in failing(detector=replace(detector, **{limit: 1e6}))

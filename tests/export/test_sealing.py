@@ -105,9 +105,9 @@ def test_manifest_says_what_the_run_says(manifest: Mapping, run_folder: Path) ->
 
 def test_parity_was_measured_for_every_output(manifest: Mapping) -> None:
     names = {name.removesuffix(", signs") for name in manifest["parity"]}
-    whats = ("cells found elsewhere", "confidences", "outlines", "decisions that differ")
+    whats = ("cells found elsewhere", "confidences", "appearance", "decisions that differ")
     frame = {f"frame: {what}" for what in whats}
-    assert names == {*manifest["outputs"], "outlines", "decisions that differ", *frame}
+    assert names == {*manifest["outputs"], "appearance", "decisions that differ", *frame}
     assert all(value < 5e-3 for value in manifest["parity"].values())
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from appearances import ANY
 from numpy.typing import NDArray
-from outlines import ANY_HIGH, ANY_LOW
 
 from edge_runtime.bundle import open_bundle
 from edge_runtime.classifier import Classifier
@@ -45,8 +45,10 @@ def by_device(archive: Path, bundle: Path, threshold: float | None = None) -> di
             opened.manifest.detector,
             threshold=threshold,
             least_margin=0.0,
-            outline_low=ANY_LOW,
-            outline_high=ANY_HIGH,
+            outline_low=ANY[0],
+            outline_high=ANY[1],
+            least_colour=ANY[2],
+            least_texture=ANY[3],
         )
         opened = replace(opened, manifest=replace(opened.manifest, detector=detector))
     told = list(score_images(archive, Classifier.open(opened)))
@@ -111,5 +113,6 @@ def test_of_real_cells(run_folder: Path, bundle_folder: Path, tmp_path: Path) ->
             far=reference.score < threshold,
             unsure=np.zeros_like(reference.unsure),
             not_one_cell=np.zeros_like(reference.unsure),
+            faint=np.zeros_like(reference.unsure),
         ),
     )

@@ -2,26 +2,27 @@
 
 import pytest
 
+from edge_runtime.appearance import APPEARANCE
 from edge_runtime.errors import CheckFailedError
-from edge_runtime.outline import OUTLINE
 from scripts.compare_scores import _as_decisions
 
 CLASSES = ("uninfected", "parasitized")
 
 
-def row(reason: str, *, score: float = 0.0, margin: float = 2.0, wholeness: float = 0.5) -> dict[str, object]:
+def row(reason: str, **numbers: float) -> dict[str, object]:
+    own = {"score": 0.0, "margin": 2.0, "wholeness": 0.5} | numbers
     return {
         "path": "cell.png",
         "label": "parasitized",
         "probabilities": {"uninfected": 0.1, "parasitized": 0.9},
         "confidences": {"stem": -1.0},
-        "score": score,
         "threshold": -1.0,
-        "margin": margin,
         "least_margin": 1.0,
-        "outline": dict.fromkeys(OUTLINE, 0.0),
-        "wholeness": wholeness,
+        "appearance": dict.fromkeys(APPEARANCE, 0.0),
+        "least_colour": -1.0,
+        "least_texture": -1.0,
         "reason": reason,
+        **own,
     }
 
 
@@ -31,14 +32,15 @@ def test_reasons_that_follow_are_read_with_every_test_behind_them() -> None:
         row("unsure", margin=0.5),
         row("far-from-training", score=-2.0, margin=0.5),
         row("not-one-cell", score=-2.0, wholeness=-0.1),
+        row("faint", score=-2.0, least_texture=0.1),
     ]
     found = _as_decisions(rows, CLASSES)
-    assert found.rejected.tolist() == [False, True, True, True]
-    assert found.far.tolist() == [False, False, True, True]
-    assert found.unsure.tolist() == [False, True, True, False]
+    assert found.rejected.tolist() == [False, True, True, True, True]
+    assert found.far.tolist() == [False, False, True, True, True]
+    assert found.unsure.tolist() == [False, True, True, False, False]
 
 
-@pytest.mark.parametrize("reason", ["", "unsure", "not-one-cell"])
+@pytest.mark.parametrize("reason", ["", "unsure", "not-one-cell", "faint"])
 def test_a_reason_that_does_not_follow_is_refused(reason: str) -> None:
     with pytest.raises(CheckFailedError, match=f"cell.png: '{reason}' does not follow from its numbers"):
         _as_decisions([row(""), row(reason, score=-2.0)], CLASSES)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from edge_runtime.decision import Detector
+from edge_runtime.appearance import describe, wholeness
+from edge_runtime.decision import Detector, vividness
 from edge_runtime.errors import SourceError
-from edge_runtime.outline import describe, wholeness
 from training import calibration
 from training.calibration import calibrate_run, logistic, z_sum
 from training.calibration_file import Calibration, load_calibration, save_calibration
@@ -84,25 +84,31 @@ def test_threshold_and_weights_come_from_different_halves(
     assert found.fusion_cells + found.threshold_cells == info.counts["validation"]
     weights = np.array(found.detector.weights)
     assert weights * fusing.std(axis=0) == pytest.approx([0, 0, 0, 1 / 2, 1 / 2], rel=1e-4)
-    outlines = [describe(cells.images[half]) for half in halves]
-    ranges = np.quantile(outlines[0], [0.01, 0.99], axis=0)
+    appearance = [describe(cells.images[half]) for half in halves]
+    low, high = np.quantile(appearance[0], [0.01, 0.99], axis=0)
+
+    def looks(seen: np.ndarray) -> list[np.ndarray]:
+        return [wholeness(seen, low[:5], high[:5]), seen[:, 5], seen[:, 6]]
+
     first, second = (
-        np.column_stack([confidence @ weights + found.detector.bias, margin, wholeness(outline, *ranges)])
-        for confidence, margin, outline in (
-            (fusing, fusing_margin, outlines[0]),
-            (setting, setting_margin, outlines[1]),
+        np.column_stack([confidence @ weights + found.detector.bias, margin, *looks(seen)])
+        for confidence, margin, seen in (
+            (fusing, fusing_margin, appearance[0]),
+            (setting, setting_margin, appearance[1]),
         )
     )
     assert 19 <= len(second) < 39  # so that a share of 5 % means the worst cell, and nobody else
-    shares = (0.45, 0.45, 0.1)
-    low = [np.quantile(test, 0.05 * share) for test, share in zip(first.T, shares, strict=True)]
-    strict = ((second - np.median(first, axis=0)) / (np.median(first, axis=0) - low)).min()
-    expected = np.median(first, axis=0) + strict * (np.median(first, axis=0) - low)
+    shares = (0.425, 0.425, 0.1, 0.025, 0.025)
+    rare = [np.quantile(test, 0.05 * share) for test, share in zip(first.T, shares, strict=True)]
+    strict = ((second - np.median(first, axis=0)) / (np.median(first, axis=0) - rare)).min()
+    expected = np.median(first, axis=0) + strict * (np.median(first, axis=0) - rare)
     detector = found.detector
     assert (detector.threshold, detector.least_margin) == pytest.approx(tuple(expected[:2]), rel=1e-3)
-    # The limits are where the wholeness is what the third test asks for.
-    for outline in (np.array(detector.outline_low), np.array(detector.outline_high)):
-        assert wholeness(outline[None], *ranges)[0] == pytest.approx(expected[2], rel=1e-3)
+    assert (detector.least_colour, detector.least_texture) == pytest.approx(tuple(expected[3:]), rel=1e-3)
+    # The limits are where the wholeness is what its test asks for.
+    for outline in (detector.outline_low, detector.outline_high):
+        at_limit = np.array([[*outline, 0.0, 0.0]])
+        assert wholeness(at_limit, low[:5], high[:5])[0] == pytest.approx(expected[2], rel=1e-3)
     assert (found.mode, found.anomaly, found.auroc, found.alpha) == ("none", "", None, 0.05)
     assert (found.detector.epsilon, found.detector.layers) == (0.0, network.layers)
 
@@ -144,8 +150,9 @@ def test_given_epsilon_is_used(fitted: Path, tmp_path: Path, cells: CellSet, cac
     scores = scored.confidences.double().numpy() @ found.detector.weights + found.detector.bias
     margin = np.ptp(scored.logits.double().numpy(), axis=1)
     slack = 1e-3 * (1 + abs(found.detector.threshold))
-    limits = found.detector.outline_low, found.detector.outline_high
-    broken = wholeness(describe(cells.images[half]), *limits) < 0
+    appearance = describe(cells.images[half])
+    broken = wholeness(appearance, found.detector.outline_low, found.detector.outline_high) < 0
+    broken |= vividness(found.detector, appearance) < 0
     rejected = (
         (scores < found.detector.threshold - slack) | (margin < found.detector.least_margin - slack) | broken
     )
@@ -163,7 +170,16 @@ def test_too_few_anomalies_are_refused(fitted: Path, noise: Path, cache: Path) -
 
 EXAMPLE = Calibration(
     detector=Detector(
-        ("stem", "layer1"), 0.002, (0.1, 1 / 3), -0.7, 1e-17, 0.1 + 0.2, (-1 / 3,) * 5, (0.7,) * 5
+        ("stem", "layer1"),
+        0.002,
+        (0.1, 1 / 3),
+        -0.7,
+        1e-17,
+        0.1 + 0.2,
+        (-1 / 3,) * 5,
+        (0.7,) * 5,
+        -2 / 3,
+        -0.1,
     ),
     mode="known",
     anomaly="white cells",
@@ -214,6 +230,6 @@ def test_another_schema_is_refused(tmp_path: Path, alter: Callable[[dict[str, ob
 
 
 def test_file_that_is_no_json(tmp_path: Path) -> None:
-    (tmp_path / "calibration.json").write_text('{"schema": 4')
+    (tmp_path / "calibration.json").write_text('{"schema": 5')
     with pytest.raises(SourceError, match="cannot be read"):
         load_calibration(tmp_path)

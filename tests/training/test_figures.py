@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, recall_score
 
-from edge_runtime.decision import Decisions
-from edge_runtime.outline import describe, wholeness
+from edge_runtime.appearance import describe, wholeness
+from edge_runtime.decision import Decisions, vividness
 from training.calibration_file import load_calibration
 from training.cells import CellSet
 from training.run import load_network, load_run, load_split, load_statistics
@@ -22,7 +22,7 @@ def decisions(label: list[int], rejected: list[int]) -> Decisions:
     nothing = np.zeros((len(label), 2))
     far = np.array(rejected, bool)
     none, no = nothing[:, 0], np.zeros_like(far)
-    return Decisions(np.array(label), nothing, nothing, none, none, nothing, none, far, no, no)
+    return Decisions(np.array(label), nothing, nothing, none, none, nothing, none, far, no, no, no)
 
 
 def test_figures_counted_by_hand() -> None:
@@ -70,8 +70,10 @@ def test_run_is_measured_on_its_test_cells(
     ]
     scores = -np.stack(nearest, axis=1) @ detector.weights + detector.bias
     unsure = np.ptp(logits, axis=1) < detector.least_margin
-    whole = wholeness(describe(cells.images[split.test]), detector.outline_low, detector.outline_high)
-    assert found.rejected == pytest.approx(((scores < detector.threshold) | unsure | (whole < 0)).mean())
+    appearance = describe(cells.images[split.test])
+    broken = wholeness(appearance, detector.outline_low, detector.outline_high) < 0
+    broken |= vividness(detector, appearance) < 0
+    assert found.rejected == pytest.approx(((scores < detector.threshold) | unsure | broken).mean())
     assert sum(patient.cells for patient in found.patients) == len(split.test)
     assert {patient.patient for patient in found.patients} == {cells.patients[i] for i in split.test}
     stored = info.metrics["test"]

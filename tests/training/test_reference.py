@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from appearances import ANY
 from numpy.typing import NDArray
-from outlines import ANY_HIGH, ANY_LOW
 from torch import Tensor, nn
 
 from edge_runtime.decision import Detector
@@ -203,7 +203,7 @@ def test_closed_form_on_a_linear_network() -> None:
 
 def detector(epsilon: float, threshold: float) -> Detector:
     layers = ("stem", "layer1", "layer2", "layer3", "layer4")
-    return Detector(layers, epsilon, (1.0, 0.5, 0.0, 2.0, 0.25), 3.0, threshold, 0.0, ANY_LOW, ANY_HIGH)
+    return Detector(layers, epsilon, (1.0, 0.5, 0.0, 2.0, 0.25), 3.0, threshold, 0.0, *ANY)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, EPSILON])

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edge_runtime.appearance import describe
 from edge_runtime.cutting import cut_cells
 from edge_runtime.decision import SHARES
 from edge_runtime.errors import CheckFailedError
-from edge_runtime.outline import describe
 from edge_runtime.simulator import simulate_field
 from training.evaluation.failures import FAILURES
 from training.thresholds import OutlineRange, Strictness, conformal_threshold
@@ -53,16 +53,20 @@ def test_threshold_rejects_no_more_than_its_share_of_what_set_it(scores: list[fl
     assert sum(score < threshold for score in scores) <= alpha * (len(scores) + 1) - 1 + 1e-9
 
 
-def three_tests(cells: int, seed: int) -> Array:
-    """Scores, margins and wholeness on scales of their own, as they are in truth."""
+def five_tests(cells: int, seed: int) -> Array:
+    """Scores, margins, wholeness, colour and texture on scales of their own, as they are in truth."""
     rng = np.random.default_rng(seed)
-    whole = 1 - rng.gamma(2, 0.2, cells)
-    return np.column_stack([-40 * rng.chisquare(5, cells) + 7, rng.gamma(3, 2.0, cells), whole])
+    score, margin, whole = (
+        -40 * rng.chisquare(5, cells) + 7,
+        rng.gamma(3, 2.0, cells),
+        rng.gamma(2, 0.2, cells),
+    )
+    return np.column_stack([score, margin, 1 - whole, rng.normal(-6, 0.9, cells), rng.normal(-7, 0.6, cells)])
 
 
 def test_each_test_rejects_its_share_and_together_what_was_asked() -> None:
-    strictness = Strictness.of(three_tests(40_000, 0), 0.05)
-    setting, new = three_tests(40_000, 1), three_tests(200_000, 2)
+    strictness = Strictness.of(five_tests(40_000, 0), 0.05)
+    setting, new = five_tests(40_000, 1), five_tests(200_000, 2)
     joint = conformal_threshold(strictness.joint(setting), 0.05)
     below = new < np.array(strictness.thresholds(joint))
     assert below.any(axis=1).mean() == pytest.approx(0.05, abs=0.004)
@@ -76,40 +80,44 @@ def test_the_shares_are_the_whole() -> None:
 
 
 def test_the_unit_does_not_matter() -> None:
-    tests, scale, shift = three_tests(500, 0), np.array([0.01, 30.0, 2.0]), np.array([5.0, -2.0, 0.5])
-    new = three_tests(100, 1)
+    tests, scale, shift = (
+        five_tests(500, 0),
+        np.array([0.01, 30.0, 2.0, 0.3, 1.5]),
+        np.array([5.0, -2.0, 0.5, 7.0, -1.0]),
+    )
+    new = five_tests(100, 1)
     assert Strictness.of(tests * scale + shift, 0.1).joint(new * scale + shift) == pytest.approx(
         Strictness.of(tests, 0.1).joint(new)
     )
 
 
-@pytest.mark.parametrize("column", [0, 1, 2])
+@pytest.mark.parametrize("column", range(5))
 def test_outputs_that_do_not_differ_are_refused(column: int) -> None:
-    tests = three_tests(100, 0)
+    tests = five_tests(100, 0)
     tests[:, column] = 1.0
     with pytest.raises(CheckFailedError, match="do not differ; train longer"):
         Strictness.of(tests, 0.05)
 
 
 def test_the_range_of_an_outline_holds_all_but_one_in_fifty() -> None:
-    outlines = np.random.default_rng(0).normal(3, 2, (20_000, 5))
-    usual = OutlineRange.of(outlines)
+    appearance = np.random.default_rng(0).normal(3, 2, (20_000, 7))
+    usual = OutlineRange.of(appearance)
     for number in range(5):
-        apart = np.tile(outlines.mean(axis=0), (len(outlines), 1))
-        apart[:, number] = outlines[:, number]
+        apart = np.tile(appearance.mean(axis=0), (len(appearance), 1))
+        apart[:, number] = appearance[:, number]
         assert (usual.wholeness(apart) < 0).mean() == pytest.approx(0.02, abs=0.002)
 
 
 @given(st.floats(-5, 0.9))
 def test_limits_are_where_the_wholeness_is_the_least_one(least: float) -> None:
-    usual = OutlineRange.of(np.random.default_rng(0).normal(3, 2, (100, 5)))
+    usual = OutlineRange.of(np.random.default_rng(0).normal(3, 2, (100, 7)))
     for limit in usual.limits(least):
-        assert usual.wholeness(np.array([limit])) == pytest.approx(least, abs=1e-9)
+        assert usual.wholeness(np.array([[*limit, 0.0, 0.0]])) == pytest.approx(least, abs=1e-9)
 
 
 def test_outlines_that_are_all_alike_are_refused() -> None:
     with pytest.raises(CheckFailedError, match="outlines of the validation cells do not differ"):
-        OutlineRange.of(np.ones((50, 5)))
+        OutlineRange.of(np.ones((50, 7)))
 
 
 def test_failures_of_the_segmentation_are_outside_the_range_of_whole_cells() -> None:

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from edge_runtime.decision import Detector
 from edge_runtime.errors import SourceError
-from edge_runtime.outline import FLAT, describe, wholeness
 from training.attacks.problem import Objective
 from training.gaussians import LayerGaussian
 from training.networks import VGG, Output, ResNet
@@ -127,39 +125,6 @@ def sure(network: Asked, detector: Detector) -> Objective:
         return margins - detector.least_margin
 
     return excess
-
-
-def whole(detector: Detector) -> Objective:
-    """How far the outline is inside its limits: an image passes the third test where it is greater than 0.
-
-    The value is the device's own, of the images in 8 bit. Its gradient is that of the contrast alone: the
-    other numbers are of the mask, which an attack on the cell does not change.
-
-    Args:
-        detector: the limits of the outline.
-    """
-    low, high = detector.outline_low[-1], detector.outline_high[-1]
-
-    def excess(images: Tensor) -> Tensor:
-        levels = (images.detach() * 255).round().to(torch.uint8)
-        pixels = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        exact = torch.from_numpy(wholeness(describe(pixels), detector.outline_low, detector.outline_high))
-        inside = 1 - (_contrast(images) - (low + high) / 2).abs() / ((high - low) / 2)
-        return exact.to(images) + inside - inside.detach()
-
-    return excess
-
-
-def _contrast(images: Tensor) -> Tensor:
-    """The fifth number of `outline.describe`, differentiable: [N, 3, H, W] -> [N]."""
-    grey = (images * images.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1)
-    black = (images.detach().amax(dim=1) < 0.5 / 255).float()
-    # As cv2.erode with a black surrounding.
-    inner = 1 - F.max_pool2d(F.pad(black[:, None], (2, 2, 2, 2), value=1.0), 5, 1)[:, 0]
-    mean = (grey * (1 - black)).sum(dim=(1, 2)) / (1 - black).sum(dim=(1, 2)).clamp(min=1)
-    squares = ((grey - mean[:, None, None]).square() * inner).sum(dim=(1, 2))
-    deviation = (squares / inner.sum(dim=(1, 2)).clamp(min=1) + 1e-12).sqrt()
-    return (deviation / mean.clamp(min=1 / 255) + FLAT).log()
 
 
 def all_of(*objectives: Objective, scales: Sequence[float] | None = None, softness: float = 0.0) -> Objective:

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from edge_runtime.errors import SourceError
-from training.attacks.objectives import Shared, all_of, misclassified, sure, undetected, whole
+from training.attacks.appearance import vivid, whole
+from training.attacks.objectives import Shared, all_of, misclassified, sure, undetected
 from training.detection.observed import observe
 from training.evaluation.attacked import ATTACKS, Curve, Wanted, adaptive_curve, attacked_set
 from training.evaluation.counting import Evaluation, count
@@ -169,7 +170,8 @@ def _curve(subject: Subject, cells: ImageSet, out: Path) -> Curve | None:
     images, labels = to_tensor(cells.pixels[some]), torch.from_numpy(cells.labels[some])
     detector = subject.calibration.detector
     network = Shared(subject.network)
-    tests = (undetected(network, subject.gaussians, detector), sure(network, detector), whole(detector))
+    seen = (whole(detector), vivid(detector))
+    tests = (undetected(network, subject.gaussians, detector), sure(network, detector), *seen)
     with torch.no_grad():
         right = subject.network(images)[0].argmax(dim=1) == labels
         usable = right & (all_of(*tests)(images) > 0)

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.outline import describe, wholeness
+from edge_runtime.appearance import describe, wholeness
 from training.calibration import DEEPEST
 from training.calibration_file import Calibration
 from training.detection import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
@@ -158,14 +158,13 @@ def shipped(confidences: Score, calibration: Calibration, on: Fitted) -> Score:
     Without the perturbation of eq. 3, which the shipped detector does not have.
     """
     detector = calibration.detector
-    weights, low, high = np.array(detector.weights), detector.outline_low, detector.outline_high
+    weights = np.array(detector.weights)
 
     def tests(seen: Observed) -> Array:
-        score, whole = (
-            confidences(seen) @ weights + detector.bias,
-            wholeness(describe(seen.pixels), low, high),
-        )
-        return np.column_stack([score, softmax.margin(seen), whole])
+        appearance = describe(seen.pixels)
+        whole = wholeness(appearance, detector.outline_low, detector.outline_high)
+        score = confidences(seen) @ weights + detector.bias
+        return np.column_stack([score, softmax.margin(seen), whole, appearance[:, -2:]])
 
     strictness = Strictness.of(tests(on.fuse), on.alpha)
     return lambda seen: strictness.joint(tests(seen))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from outlines import ANY_HIGH, ANY_LOW
+from appearances import ANY
 from torch import Tensor, nn
 
 from edge_runtime.decision import Detector
@@ -69,5 +69,5 @@ def model() -> Model:
         for name, f in zip(network.layers, features, strict=True)
     }
     weights = (0.01, 0.03, 0.02, 0.01, 0.02)
-    detector = Detector(network.layers, 0.0, weights, 1.5, -3.0, 0.5, ANY_LOW, ANY_HIGH)
+    detector = Detector(network.layers, 0.0, weights, 1.5, -3.0, 0.5, *ANY)
     return Model(network, gaussians, detector, images[:8], labels[:8])

@@ -1,16 +1,15 @@
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from edge_runtime.appearance import describe
 from edge_runtime.decision import Decisions, Detector, decide
 from edge_runtime.errors import SourceError
-from edge_runtime.outline import describe
 from training.attacks.gradient_sign import bim
-from training.attacks.objectives import Shared, all_of, misclassified, sure, undetected, whole
+from training.attacks.objectives import Shared, all_of, misclassified, sure, undetected
 from training.attacks.problem import Problem
 from training.detection.observed import in_eight_bit
 from training.reference import score_at
@@ -132,24 +131,6 @@ def test_sure_is_the_deployed_margin_over_the_least_one(model: Any) -> None:
     assert excess.tolist() == pytest.approx((decided.margin - detector.least_margin).tolist(), abs=1e-5)
     assert (excess > 0).tolist() == (~decided.unsure).tolist()
     assert 0 < decided.unsure.sum() < len(model.images)
-
-
-def test_whole_is_the_deployed_wholeness_and_its_gradient_that_of_the_contrast(model: Any) -> None:
-    images = model.images * 0.5 + 0.25
-    outlines = deployed(model, model.detector, images).outlines
-    low, high = outlines.min(axis=0) - 9, np.median(outlines, axis=0)
-    low[:4], high[:4] = -9.0, 9.0  # so that the contrast is the worst number
-    detector = replace(model.detector, outline_low=tuple(low.tolist()), outline_high=tuple(high.tolist()))
-    decided, objective = deployed(model, detector, images), whole(detector)
-    leaf = images.clone().requires_grad_()
-    excess = objective(leaf)
-    assert excess.tolist() == pytest.approx(decided.wholeness.tolist(), abs=1e-6)
-    assert (excess > 0).tolist() == (~decided.not_one_cell).tolist()
-    assert 0 < decided.not_one_cell.sum() < len(images)
-    (gradient,) = torch.autograd.grad(excess.sum(), leaf)
-    step = gradient / gradient.abs().amax(dim=(1, 2, 3), keepdim=True) * 0.02
-    with torch.no_grad():
-        assert (objective(images + step) > objective(images - step)).all()
 
 
 def test_a_soft_minimum_is_never_above_the_true_one_and_moves_all() -> None:

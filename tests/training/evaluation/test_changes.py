@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge_runtime.appearance import APPEARANCE, describe
 from edge_runtime.preprocessing import resize_crop
 from training.evaluation.changes import CHANGES, SEVERITIES, change_all
 from training.evaluation.failures import FAILURES
@@ -98,3 +99,12 @@ def test_wrong_scales(crops: NDArray[np.uint8]) -> None:
         crops[:, SIZE // 4 :, SIZE // 4 :][:, : (SIZE + 1) // 2, : (SIZE + 1) // 2][:, 5:-5, 5:-5],
         atol=40,
     )
+
+
+@pytest.mark.parametrize(("name", "number"), [("lost saturation", "colour"), ("lost contrast", "texture")])
+def test_fading_shows_in_colour_and_texture(name: str, number: str, crops: NDArray[np.uint8]) -> None:
+    at = APPEARANCE.index(number)
+    faded = [describe(change_all(crops, name, severity))[:, at] for severity in (1, 3, 5)]
+    for vivid, fainter in pairwise([describe(crops)[:, at], *faded]):
+        assert (fainter < vivid).all()
+    assert (faded[-1] < faded[0] - 0.5).all()

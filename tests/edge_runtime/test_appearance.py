@@ -1,4 +1,4 @@
-"""The five numbers of an outline, against closed forms; and what they are for."""
+"""The numbers of an outline, of colour and texture, against closed forms; and what they are for."""
 
 import math
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.outline import OUTLINE, describe, wholeness
+from edge_runtime.appearance import APPEARANCE, describe, wholeness
 
 SIDE = 125
 Y, X = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
@@ -20,7 +20,7 @@ def painted(mask: np.ndarray, value: int = 200) -> np.ndarray:
 
 
 def numbers(crop: np.ndarray) -> dict[str, float]:
-    return dict(zip(OUTLINE, describe([crop])[0].tolist(), strict=True))
+    return dict(zip(APPEARANCE, describe([crop])[0].tolist(), strict=True))
 
 
 DISC = np.hypot(X, Y) <= 50
@@ -67,8 +67,8 @@ def test_two_discs_that_touch() -> None:
 @given(st.floats(0.3, 1.0), st.integers(0, 2**32 - 1))
 @settings(max_examples=25)
 def test_the_lights_strength_does_not_matter(gain: float, seed: int) -> None:
-    texture = np.random.default_rng(seed).integers(120, 240, (SIDE, SIDE, 3)).astype(np.uint8)
-    crop = np.where(DISC[..., None], texture, np.uint8(0))
+    texture = np.random.default_rng(seed).integers(120, 200, (SIDE, SIDE, 3)) + np.array([50, 0, 20])
+    crop = np.where(DISC[..., None], texture, 0).astype(np.uint8)
     dimmer = np.where(DISC[..., None], np.rint(crop * gain).astype(np.uint8), np.uint8(0))
     assert describe([dimmer])[0] == pytest.approx(describe([crop])[0], abs=0.02)
 
@@ -107,7 +107,7 @@ def test_numbers_are_finite_whatever_the_crop(crop: np.ndarray) -> None:
 
 
 def test_no_crops() -> None:
-    assert describe([]).shape == (0, 5)
+    assert describe([]).shape == (0, 7)
     assert describe(np.zeros((0, SIDE, SIDE, 3), np.uint8)).dtype == np.float64
 
 
@@ -115,4 +115,28 @@ def test_wholeness_is_that_of_the_worst_number() -> None:
     low, high = (0.0, -1.0, 0.0, 0.0, 10.0), (1.0, 1.0, 4.0, 2.0, 20.0)
     middle = [0.5, 0.0, 2.0, 1.0, 15.0]
     at_limit, outside = [1.0, *middle[1:]], [*middle[:4], 22.5]
-    assert wholeness(np.array([middle, at_limit, outside]), low, high).tolist() == [1.0, 0.0, -0.5]
+    looks = np.array([[*outline, 99.0, -99.0] for outline in (middle, at_limit, outside)])
+    assert wholeness(looks, low, high).tolist() == [1.0, 0.0, -0.5]
+
+
+def test_colour_and_texture_of_stripes() -> None:
+    """Two colours in turn, a pixel wide each: every deviation has a closed form."""
+    one, other = np.array([220, 150, 170]), np.array([180, 130, 160])
+    crop = np.where(DISC[..., None], np.where((X.astype(int) % 2 == 0)[..., None], one, other), 0)
+    inner = cv2.erode(DISC.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    share = (X.astype(int) % 2 == 0)[inner].mean()  # of the first colour; nearly a half
+    spread = math.sqrt(share * (1 - share))
+
+    def between(values: tuple[int, int]) -> tuple[float, float]:
+        return share * values[0] + (1 - share) * values[1], abs(values[0] - values[1]) * spread
+
+    (light, deviation), (red, red_spread), (blue, blue_spread) = map(
+        between, ((540, 470), (70, 50), (20, 30))
+    )
+    found = numbers(crop.astype(np.uint8))
+    hue, mixed = math.hypot(red, blue), math.hypot(red_spread, blue_spread)
+    assert found["colour"] == pytest.approx(math.log(hue / light + 1e-3) + math.log(mixed / light + 1e-3))
+    # The Laplacian of stripes is twice the difference to either neighbour, up and down in turn.
+    fine = 2 * 2 * 70 * spread
+    expected = math.log(deviation / light + 1e-3) + math.log(fine / light + 1e-3)
+    assert found["texture"] == pytest.approx(expected)
