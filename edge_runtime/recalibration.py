@@ -2,7 +2,7 @@
 
 Only the test of the features is fitted. The least margin stays: how sure the classifier must be does not
 depend on the site, and cells without labels cannot tell where it is right. So do the limits of the outline,
-which a stain or lamp does not change, and the least colour and texture, below which nothing was ever measured.
+which a stain or lamp does not change, and the least colour and texture: what is fainter was never measured.
 """
 
 from contextlib import suppress
