@@ -16,6 +16,7 @@ OUTLINE = ("fill", "irregularity", "elongation", "skewness", "contrast")
 APPEARANCE = (*OUTLINE, "colour", "texture")
 
 _RIM = np.ones((5, 5), np.uint8)  # whose pixels are mixed with black: only their mean is of use
+_BLACK = (0, 0, 0)
 FLAT = 1e-3  # added to what is 0 where every pixel is the same
 
 
@@ -56,7 +57,7 @@ def wholeness(
 
 
 def _describe(crop: NDArray[np.uint8]) -> tuple[float, ...]:
-    mask = np.ascontiguousarray(crop.any(axis=2)).view(np.uint8)
+    mask = cv2.bitwise_not(cv2.inRange(crop, _BLACK, _BLACK)).view(np.uint8)
     inner = cv2.erode(mask, _RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0).view(np.uint8)
     return (*_shape(mask), _contrast(crop, mask, inner), *_colour_and_texture(crop, inner))
 
