@@ -117,7 +117,7 @@ def _choice(
     def tests(confidences: Array, *others: Array) -> Array:
         return np.column_stack([fusion.score(confidences[:, layers]), *others])
 
-    strictness = Strictness.of(tests(*cells[0]), alpha)
+    strictness = Strictness.of(tests(*cells[0]).T, alpha)
     threshold = conformal_threshold(strictness.joint(tests(*cells[1])), alpha)
     scores = {name: strictness.joint(tests(*values)) for name, values in outputs.items()}
     clean, accuracy = scores["clean"], float(kept["clean"].right.mean())

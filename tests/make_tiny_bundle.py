@@ -88,7 +88,7 @@ def _train(cache: Path) -> tuple[sealing.Trained, CellSet, Split]:
         for layer, found in zip(network.layers, features, strict=True)
     }
     halves = calibration_halves(split.validation, cells.labels, seed=CONFIG.seed)
-    calibration = calibrate(network, gaussians, cells, halves, epsilon=EPSILON, alpha=ALPHA)
+    calibration = calibrate(network, gaussians, cells, halves, split.train, epsilon=EPSILON, alpha=ALPHA)
     info = replace(new_run(CONFIG, cells, split, network.layers), input=InputSpec(size=SIZE))
     return sealing.Trained(info, network, gaussians, calibration), cells, split
 

@@ -1,8 +1,9 @@
 """Fitting the fusion of the layers and the thresholds of all tests on validation cells.
 
-One half of the validation cells fits the weights of the layers (and, with a known anomaly, epsilon), the
-range of outlines, and how strict each test is; the other half, which nothing else has used, sets the
-thresholds by split conformal prediction, so that all tests together reject the share asked for.
+One half of the validation cells fits the weights of the layers (and, with a known anomaly, epsilon), and how
+strict the tests of features and margin are; the other half, which nothing else has used, sets the thresholds
+by split conformal prediction, so that all tests together reject the share asked for. What a crop looks like
+does not depend on the network: there training cells count, too, for a few patients are no range of stains.
 """
 
 from collections.abc import Mapping
@@ -105,6 +106,7 @@ def calibrate(
     gaussians: Mapping[str, LayerGaussian],
     cells: CellSet,
     halves: tuple[NDArray[np.int64], NDArray[np.int64]],
+    training: NDArray[np.int64],
     *,
     anomaly: tuple[str, torch.Tensor] | None = None,
     epsilon: float | None = None,
@@ -117,6 +119,7 @@ def calibrate(
         gaussians: its statistics.
         cells: the cells of the run.
         halves: validation cells for the fusion, and for the threshold.
+        training: cells whose looks are as usual, beside those of the first half.
         anomaly: name and images [M, 3, H, W] of the known anomaly; None for the mode "none".
         epsilon: the magnitude to use; if None it is chosen with a known anomaly, and 0 without.
         alpha: share of in-distribution cells to reject.
@@ -134,13 +137,14 @@ def calibrate(
         chosen, fusion, auroc = _against(network, gaussians, fusion_images, anomaly[1], epsilon)
         how = _HOW_AGAINST
     appearance = [describe(cells.images[half]) for half in halves]
-    usual = OutlineRange.of(appearance[0])
+    looks = np.concatenate([appearance[0], describe(cells.images[training])])
+    usual = OutlineRange.of(looks)
     outputs = [outputs_of(network, gaussians, half, chosen) for half in (fusion_images, threshold_images)]
     tests = [
         np.column_stack([fusion.score(confidences), margin, usual.wholeness(seen), seen[:, -2:]])
         for (confidences, margin), seen in zip(outputs, appearance, strict=True)
     ]
-    strictness = Strictness.of(tests[0], alpha)
+    strictness = Strictness.of((*tests[0].T[:2], usual.wholeness(looks), *looks.T[-2:]), alpha)
     joint = conformal_threshold(strictness.joint(tests[1]), alpha)
     return Calibration(
         detector=_detector(network.layers, chosen, fusion, usual, strictness.thresholds(joint)),
@@ -236,6 +240,7 @@ def calibrate_run(
         load_statistics(folder),
         cells,
         calibration_halves(split.validation, cells.labels, seed=info.config.seed),
+        split.train,
         anomaly=known,
         epsilon=epsilon,
         alpha=alpha,

@@ -1,5 +1,6 @@
 """Where each test of the decision draws its line: all together reject a given share of good cells."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,15 +47,21 @@ class Strictness:
     unit: Array
 
     @classmethod
-    def of(cls, tests: Array, alpha: float) -> "Strictness":
-        """Measure on in-distribution cells: [N, 5], score, margin, wholeness, colour and texture.
+    def of(cls, tests: Iterable[Array], alpha: float) -> "Strictness":
+        """Measure on in-distribution cells.
+
+        Args:
+            tests: score, margin, wholeness, colour and texture, [N] each, where N may differ.
+            alpha: share of cells that all tests together may reject.
 
         Raises:
             CheckFailedError: a test that gives most cells the same value.
         """
-        middle = np.median(tests, axis=0)
-        shares = zip(tests.T, SHARES, strict=True)
-        low = np.array([np.quantile(test, alpha * share) for test, share in shares])
+        measured = [
+            (np.median(test), np.quantile(test, alpha * share))
+            for test, share in zip(tests, SHARES, strict=True)
+        ]
+        middle, low = np.array(measured).T
         if not (middle > low).all():
             raise CheckFailedError(
                 "the scores, margins or looks of the validation cells do not differ; train longer"

@@ -85,7 +85,8 @@ def test_threshold_and_weights_come_from_different_halves(
     weights = np.array(found.detector.weights)
     assert weights * fusing.std(axis=0) == pytest.approx([0, 0, 0, 1 / 2, 1 / 2], rel=1e-4)
     appearance = [describe(cells.images[half]) for half in halves]
-    low, high = np.quantile(appearance[0], [0.01, 0.99], axis=0)
+    usual = np.concatenate([appearance[0], describe(cells.images[split.train])])
+    low, high = np.quantile(usual, [0.01, 0.99], axis=0)
 
     def looks(seen: np.ndarray) -> list[np.ndarray]:
         return [wholeness(seen, low[:5], high[:5]), seen[:, 5], seen[:, 6]]
@@ -99,9 +100,11 @@ def test_threshold_and_weights_come_from_different_halves(
     )
     assert 19 <= len(second) < 39  # so that a share of 5 % means the worst cell, and nobody else
     shares = (0.425, 0.425, 0.1, 0.025, 0.025)
-    rare = [np.quantile(test, 0.05 * share) for test, share in zip(first.T, shares, strict=True)]
-    strict = ((second - np.median(first, axis=0)) / (np.median(first, axis=0) - rare)).min()
-    expected = np.median(first, axis=0) + strict * (np.median(first, axis=0) - rare)
+    measured = [*first.T[:2], *looks(usual)]
+    rare = [np.quantile(test, 0.05 * share) for test, share in zip(measured, shares, strict=True)]
+    middle = np.array([np.median(test) for test in measured])
+    strict = ((second - middle) / (middle - rare)).min()
+    expected = middle + strict * (middle - rare)
     detector = found.detector
     assert (detector.threshold, detector.least_margin) == pytest.approx(tuple(expected[:2]), rel=1e-3)
     assert (detector.least_colour, detector.least_texture) == pytest.approx(tuple(expected[3:]), rel=1e-3)

@@ -65,7 +65,7 @@ def five_tests(cells: int, seed: int) -> Array:
 
 
 def test_each_test_rejects_its_share_and_together_what_was_asked() -> None:
-    strictness = Strictness.of(five_tests(40_000, 0), 0.05)
+    strictness = Strictness.of(five_tests(40_000, 0).T, 0.05)
     setting, new = five_tests(40_000, 1), five_tests(200_000, 2)
     joint = conformal_threshold(strictness.joint(setting), 0.05)
     below = new < np.array(strictness.thresholds(joint))
@@ -86,8 +86,8 @@ def test_the_unit_does_not_matter() -> None:
         np.array([5.0, -2.0, 0.5, 7.0, -1.0]),
     )
     new = five_tests(100, 1)
-    assert Strictness.of(tests * scale + shift, 0.1).joint(new * scale + shift) == pytest.approx(
-        Strictness.of(tests, 0.1).joint(new)
+    assert Strictness.of((tests * scale + shift).T, 0.1).joint(new * scale + shift) == pytest.approx(
+        Strictness.of(tests.T, 0.1).joint(new)
     )
 
 
@@ -96,7 +96,7 @@ def test_outputs_that_do_not_differ_are_refused(column: int) -> None:
     tests = five_tests(100, 0)
     tests[:, column] = 1.0
     with pytest.raises(CheckFailedError, match="do not differ; train longer"):
-        Strictness.of(tests, 0.05)
+        Strictness.of(tests.T, 0.05)
 
 
 def test_the_range_of_an_outline_holds_all_but_one_in_fifty() -> None:

@@ -19,7 +19,7 @@ from training.detection.observed import Array, Observed, Score
 from training.evaluation.rows import heading
 from training.gaussians import LayerGaussian
 from training.networks import VGG, ResNet
-from training.thresholds import Strictness, conformal_threshold
+from training.thresholds import conformal_threshold
 
 ODIN_TEMPERATURE, ODIN_EPSILON = 1000.0, 0.002  # half a grey level, as Lee et al. choose most often
 EPSILON = 0.002  # at which the perturbation of eq. 3 is measured beside none
@@ -153,7 +153,7 @@ def scorers(
 
 
 def shipped(confidences: Score, calibration: Calibration, on: Fitted) -> Score:
-    """The deployed decision as one score: the worst of its tests, on the scale of calibration.
+    """The deployed decision as one score: the worst of its tests, -1 at its limit and 0 at the median.
 
     Without the perturbation of eq. 3, which the shipped detector does not have.
     """
@@ -166,8 +166,9 @@ def shipped(confidences: Score, calibration: Calibration, on: Fitted) -> Score:
         score = confidences(seen) @ weights + detector.bias
         return np.column_stack([score, softmax.margin(seen), whole, appearance[:, -2:]])
 
-    strictness = Strictness.of(tests(on.fuse), on.alpha)
-    return lambda seen: strictness.joint(tests(seen))
+    middle = np.median(tests(on.fuse), axis=0)
+    limits = [detector.threshold, detector.least_margin, 0.0, detector.least_colour, detector.least_texture]
+    return lambda seen: np.asarray(((tests(seen) - middle) / (middle - np.array(limits))).min(axis=1))
 
 
 def _fused(family: Family, fused: fusion.Fused) -> Score:
