@@ -62,8 +62,8 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
 
     Raises:
         SourceError: too few cells.
-        CheckFailedError: too many of them are unlike the training cells, or no whole cells, or leave the
-            classifier unsure: what it says of them may be wrong, and without labels nobody would know.
+        CheckFailedError: too many of them are unlike the training cells, no whole cells or faint, or leave
+            the classifier unsure: what it says of them may be wrong, and without labels nobody would know.
     """
     confidences, cells = decisions.confidences, len(decisions.score)
     if cells < FEWEST_CELLS:

@@ -4,8 +4,8 @@
     python -m scripts.compare_layers --run runs/default --evaluated evaluation
 
 Each choice is a z-sum of the Mahalanobis confidences of some layers, together with the margin and the
-appearance, calibrated as the shipped detector is. The sets are those that the evaluation kept; nothing is
-attacked again.
+appearance, calibrated as the shipped detector is, but on validation cells alone. The sets are those that the
+evaluation kept; nothing is attacked again.
 """
 
 import json
