@@ -28,7 +28,7 @@ from edge_runtime.parity import (
 )
 from edge_runtime.preprocessing import to_input
 
-IMAGES, APPEARANCE, SIGNS = "images", "appearance", "signs."
+IMAGES, IMAGES_APPEARANCE, SIGNS = "images", "appearance", "signs."
 FRAME, FRAME_BOXES, FRAME_LOGITS, FRAME_CONFIDENCES, FRAME_APPEARANCE = (
     "frame",
     "frame.boxes",
@@ -55,7 +55,15 @@ def load_reference(bundle: Bundle) -> dict[str, NDArray[np.generic]]:
             vectors = {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{bundle.path / REFERENCE}: cannot be read ({error}); export it again") from error
-    expected = {IMAGES, APPEARANCE, FRAME, FRAME_BOXES, FRAME_LOGITS, FRAME_CONFIDENCES, FRAME_APPEARANCE}
+    expected = {
+        IMAGES,
+        IMAGES_APPEARANCE,
+        FRAME,
+        FRAME_BOXES,
+        FRAME_LOGITS,
+        FRAME_CONFIDENCES,
+        FRAME_APPEARANCE,
+    }
     expected |= {stored_name(output) for output in bundle.manifest.outputs}
     if set(vectors) != expected:
         raise BundleError(f"{bundle.path / REFERENCE}: holds {sorted(vectors)}; expected {sorted(expected)}")
@@ -79,8 +87,8 @@ def replay(classifier: Classifier) -> list[Check]:
     ours, appearance = classifier.run(to_input(images), manifest.outputs), describe(images)
     checks = [_check(name, ours[name], vectors[stored_name(name)]) for name in manifest.outputs]
     theirs = {name: np.asarray(vectors[name], np.float32) for name in ("logits", "confidences")}
-    expected = np.asarray(vectors[APPEARANCE], np.float64)
-    checks.append(Check(APPEARANCE, relative_error_each(appearance, expected), EXACT_LIMIT))
+    expected = np.asarray(vectors[IMAGES_APPEARANCE], np.float64)
+    checks.append(Check(IMAGES_APPEARANCE, relative_error_each(appearance, expected), EXACT_LIMIT))
     beyond, _ = decision_flips(
         decide(manifest.detector, ours["logits"], ours["confidences"], appearance),
         decide(manifest.detector, theirs["logits"], theirs["confidences"], expected),

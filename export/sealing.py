@@ -26,13 +26,13 @@ from edge_runtime.manifest import (
 from edge_runtime.parity import all_passed
 from edge_runtime.simulator import simulate_field
 from edge_runtime.verification import (
-    APPEARANCE,
     FRAME,
     FRAME_APPEARANCE,
     FRAME_BOXES,
     FRAME_CONFIDENCES,
     FRAME_LOGITS,
     IMAGES,
+    IMAGES_APPEARANCE,
     replay,
     stored_name,
 )
@@ -152,7 +152,7 @@ def _reference_vectors(trained: Trained, images: NDArray[np.uint8], perturbation
         trained.network, trained.gaussians, to_tensor(images), trained.calibration.detector.epsilon
     )
     outputs = named_outputs(reference, trained.network.layers)
-    vectors: dict[str, NDArray[np.generic]] = {IMAGES: images, APPEARANCE: describe(images)}
+    vectors: dict[str, NDArray[np.generic]] = {IMAGES: images, IMAGES_APPEARANCE: describe(images)}
     for name in output_names(trained.network, perturbation):
         value = outputs[name].numpy()
         vectors[stored_name(name)] = np.sign(value).astype(np.int8) if name.startswith("gradient.") else value

@@ -13,6 +13,7 @@ from torch import Tensor
 from edge_runtime.appearance import FLAT, describe, wholeness
 from edge_runtime.decision import Detector, vividness
 from training.attacks.problem import Objective
+from training.detection.observed import in_eight_bit
 
 _TINY = 1e-12  # under a root, whose gradient at 0 is infinite
 
@@ -82,8 +83,7 @@ def colour_and_texture(images: Tensor) -> Tensor:
 
 
 def _pixels(images: Tensor) -> NDArray[np.uint8]:
-    levels = (images.detach() * 255).round().to(torch.uint8)
-    return np.asarray(levels.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+    return in_eight_bit(images.detach().permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
 
 def _masks(images: Tensor) -> tuple[Tensor, Tensor]:
