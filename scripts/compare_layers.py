@@ -17,7 +17,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.appearance import describe, wholeness
+from edge_runtime.appearance import describe
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
 from training.calibration import z_sum
@@ -32,7 +32,7 @@ from training.evaluation.scorers import Fitted
 from training.evaluation.standings import ATTACKS
 from training.evaluation.subject import Subject, fitted_on, load_subject
 from training.gaussians import relative_activations
-from training.thresholds import Strictness, conformal_threshold
+from training.thresholds import OutlineRange, Strictness, conformal_threshold
 
 FEATURES: dict[str, Callable[[NDArray[np.float32]], Array]] = {
     "as they are": lambda f: f.astype(np.float64),
@@ -74,12 +74,10 @@ def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Cho
     seen = {name: observe(subject.network, made.set.images) for name, made in kept.items() if len(made.set)}
     count = len(subject.network.layers)
     subsets = [range(count - deepest, count) for deepest in range(count, 0, -1)] + [range(count - 2)]
-    detector = subject.calibration.detector
+    limited = OutlineRange.of_detector(subject.calibration.detector)
 
-    def others(images: Observed) -> tuple[Array, Array, Array, Array]:
-        appearance = describe(images.pixels)
-        whole = wholeness(appearance, detector.outline_low, detector.outline_high)
-        return margin(images), whole, appearance[:, -2], appearance[:, -1]
+    def others(images: Observed) -> tuple[Array, Array]:
+        return margin(images), limited.looks(describe(images.pixels))
 
     rest = {name: others(images) for name, images in seen.items()}
     for features, transform in FEATURES.items():
@@ -108,8 +106,8 @@ def _choice(
     kept: dict[str, Kept],
     features: str,
     layers: list[int],
-    cells: list[tuple[Array, Array, Array, Array, Array]],
-    outputs: dict[str, tuple[Array, Array, Array, Array, Array]],
+    cells: list[tuple[Array, Array, Array]],
+    outputs: dict[str, tuple[Array, Array, Array]],
     alpha: float,
 ) -> Choice:
     fusion = z_sum(cells[0][0][:, layers])

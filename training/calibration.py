@@ -137,14 +137,14 @@ def calibrate(
         chosen, fusion, auroc = _against(network, gaussians, fusion_images, anomaly[1], epsilon)
         how = _HOW_AGAINST
     appearance = [describe(cells.images[half]) for half in halves]
-    looks = np.concatenate([appearance[0], describe(cells.images[training])])
-    usual = OutlineRange.of(looks)
+    everywhere = np.concatenate([appearance[0], describe(cells.images[training])])
+    usual = OutlineRange.of(everywhere)
     outputs = [outputs_of(network, gaussians, half, chosen) for half in (fusion_images, threshold_images)]
     tests = [
-        np.column_stack([fusion.score(confidences), margin, usual.wholeness(seen), seen[:, -2:]])
+        np.column_stack([fusion.score(confidences), margin, usual.looks(seen)])
         for (confidences, margin), seen in zip(outputs, appearance, strict=True)
     ]
-    strictness = Strictness.of((*tests[0].T[:2], usual.wholeness(looks), *looks.T[-2:]), alpha)
+    strictness = Strictness.of((*tests[0].T[:2], *usual.looks(everywhere).T), alpha)
     joint = conformal_threshold(strictness.joint(tests[1]), alpha)
     return Calibration(
         detector=_detector(network.layers, chosen, fusion, usual, strictness.thresholds(joint)),

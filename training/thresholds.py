@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.appearance import OUTLINE, wholeness
-from edge_runtime.decision import SHARES
+from edge_runtime.decision import SHARES, Detector
 from edge_runtime.errors import CheckFailedError
 
 Array = NDArray[np.float64]
@@ -90,6 +90,11 @@ class OutlineRange:
     high: Array
 
     @classmethod
+    def of_detector(cls, detector: Detector) -> "OutlineRange":
+        """The limits that a detector asks for."""
+        return cls(np.array(detector.outline_low), np.array(detector.outline_high))
+
+    @classmethod
     def of(cls, appearance: Array) -> "OutlineRange":
         """Measure on in-distribution cells [N, 7], as `appearance.describe` gives them.
 
@@ -104,6 +109,10 @@ class OutlineRange:
     def wholeness(self, appearance: Array) -> Array:
         """See `appearance.wholeness`: [N, 7] -> [N]."""
         return wholeness(appearance, self.low.tolist(), self.high.tolist())
+
+    def looks(self, appearance: Array) -> Array:
+        """The tests of the picture, wholeness, colour and texture: [N, 7] -> [N, 3]."""
+        return np.column_stack([self.wholeness(appearance), appearance[:, len(OUTLINE) :]])
 
     def limits(self, least: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The low and high limits within which lies what has at least this wholeness."""

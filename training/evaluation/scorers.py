@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.appearance import describe, wholeness
+from edge_runtime.appearance import describe
 from training.calibration import DEEPEST
 from training.calibration_file import Calibration
 from training.detection import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
@@ -19,7 +19,7 @@ from training.detection.observed import Array, Observed, Score
 from training.evaluation.rows import heading
 from training.gaussians import LayerGaussian
 from training.networks import VGG, ResNet
-from training.thresholds import conformal_threshold
+from training.thresholds import OutlineRange, Strictness, conformal_threshold
 
 ODIN_TEMPERATURE, ODIN_EPSILON = 1000.0, 0.002  # half a grey level, as Lee et al. choose most often
 EPSILON = 0.002  # at which the perturbation of eq. 3 is measured beside none
@@ -158,17 +158,16 @@ def shipped(confidences: Score, calibration: Calibration, on: Fitted) -> Score:
     Without the perturbation of eq. 3, which the shipped detector does not have.
     """
     detector = calibration.detector
-    weights = np.array(detector.weights)
+    weights, limited = np.array(detector.weights), OutlineRange.of_detector(detector)
 
     def tests(seen: Observed) -> Array:
-        appearance = describe(seen.pixels)
-        whole = wholeness(appearance, detector.outline_low, detector.outline_high)
         score = confidences(seen) @ weights + detector.bias
-        return np.column_stack([score, softmax.margin(seen), whole, appearance[:, -2:]])
+        return np.column_stack([score, softmax.margin(seen), limited.looks(describe(seen.pixels))])
 
     middle = np.median(tests(on.fuse), axis=0)
     limits = [detector.threshold, detector.least_margin, 0.0, detector.least_colour, detector.least_texture]
-    return lambda seen: np.asarray(((tests(seen) - middle) / (middle - np.array(limits))).min(axis=1))
+    strictness = Strictness(middle, middle - np.array(limits))
+    return lambda seen: strictness.joint(tests(seen))
 
 
 def _fused(family: Family, fused: fusion.Fused) -> Score:
