@@ -1,11 +1,14 @@
-"""`cellgate`: the commands of the device, thin over the functions that do the same from Python."""
+"""`cellgate`: the commands of the device, thin over the functions that do the same from Python.
+
+Commands import what only they need: a single crop is decided on without loading what reads slides.
+"""
 
 import json
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -14,11 +17,12 @@ from edge_runtime.bundle import MODEL_CARD, default_bundle, open_bundle
 from edge_runtime.classifier import Classifier, Provider
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
-from edge_runtime.parity import all_passed
+from edge_runtime.images import SkippedFrame
 from edge_runtime.scoring import CellScore, score_images
-from edge_runtime.slide import RECORD, FieldReading, SkippedFrame, SlideRecord
 from edge_runtime.sources import EVERY_SECONDS
-from edge_runtime.verification import replay
+
+if TYPE_CHECKING:
+    from edge_runtime.slide import FieldReading
 
 bundle_option = click.option(
     "--bundle",
@@ -135,7 +139,7 @@ def read(
     click.echo(f"report {click.format_filename(out / REPORT)}")
 
 
-def _told(field: FieldReading | SkippedFrame) -> str:
+def _told(field: "FieldReading | SkippedFrame") -> str:
     if isinstance(field, SkippedFrame):
         return f"skipped: {field.name}: {field.reason}"
     statuses = [cell.status for cell in field.cells]
@@ -152,6 +156,7 @@ def report(out: Path) -> None:
     """Write the report of a slide again, from the record that 'read' left in a folder."""
     from edge_runtime.reading import REPORT
     from edge_runtime.report import write_report
+    from edge_runtime.slide import RECORD, SlideRecord
 
     with SlideRecord.open(out / RECORD) as record:
         write_report(record, out / REPORT)
@@ -191,6 +196,9 @@ def verify(bundle: Path | None, provider: Provider, threads: int | None) -> None
 
     BUNDLE is its folder; the default bundle, which came with cellgate, if left out.
     """
+    from edge_runtime.parity import all_passed
+    from edge_runtime.verification import replay
+
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
     checks = replay(classifier)
     for check in checks:

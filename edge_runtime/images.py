@@ -33,6 +33,14 @@ class ImageFile:
     read: Callable[[], bytes]
 
 
+@dataclass(frozen=True)
+class SkippedFrame:
+    """An image or a frame that could not be read, and why."""
+
+    name: str
+    reason: str
+
+
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     """Decode an encoded colour image.
 

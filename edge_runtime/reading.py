@@ -14,14 +14,13 @@ from edge_runtime.classifier import Classifier
 from edge_runtime.cutting import CutCell, NotCut, cut_cells
 from edge_runtime.decision import Decisions
 from edge_runtime.errors import SourceError
-from edge_runtime.images import printable
+from edge_runtime.images import SkippedFrame, printable
 from edge_runtime.report import write_report
 from edge_runtime.slide import (
     RECORD,
     CellReading,
     Counts,
     FieldReading,
-    SkippedFrame,
     SlideHeader,
     SlideRecord,
     Status,

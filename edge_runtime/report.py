@@ -10,6 +10,7 @@ from string import Template
 
 from edge_runtime.errors import StorageError
 from edge_runtime.group import FALSE_ALARMS, judge_group
+from edge_runtime.images import SkippedFrame
 from edge_runtime.report_images import (
     NumberedCell,
     field_figure,
@@ -18,7 +19,7 @@ from edge_runtime.report_images import (
     parasitized_first,
     reason_text,
 )
-from edge_runtime.slide import Counts, SkippedFrame, SlideHeader, SlideRecord, Status
+from edge_runtime.slide import Counts, SlideHeader, SlideRecord, Status
 
 RESEARCH_ONLY = "Research use only. Not for use in diagnostic procedures."
 

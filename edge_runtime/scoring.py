@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from edge_runtime.appearance import APPEARANCE
 from edge_runtime.classifier import BATCH, Classifier
 from edge_runtime.errors import ImageError
-from edge_runtime.images import decode_image, list_images
+from edge_runtime.images import SkippedFrame, decode_image, list_images
 from edge_runtime.preprocessing import resize_crop
-from edge_runtime.slide import SkippedFrame
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_runtime.errors import SourceError, StorageError
+from edge_runtime.images import SkippedFrame
 from edge_runtime.preprocessing import Box
 
 Status = Literal["uninfected", "parasitized", "rejected", "not-judged"]
@@ -112,14 +113,6 @@ class FieldReading:
     overview: bytes
     read_at: str
     cells: tuple[CellReading, ...]
-
-
-@dataclass(frozen=True)
-class SkippedFrame:
-    """A frame that could not be read, and why."""
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from click.testing import Result
 from edge_runtime import cutting, reading
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import SourceError
+from edge_runtime.images import SkippedFrame
 from edge_runtime.preprocessing import masked_crop
 from edge_runtime.reading import read_field, read_slide
 from edge_runtime.segmentation import Cell, segment
 from edge_runtime.simulator import SimulatedField
-from edge_runtime.slide import FieldReading, SkippedFrame, SlideRecord
+from edge_runtime.slide import FieldReading, SlideRecord
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import StorageError
+from edge_runtime.images import SkippedFrame
 from edge_runtime.report import render_report, write_report
-from edge_runtime.slide import CellReading, FieldReading, SkippedFrame, SlideHeader, SlideRecord
+from edge_runtime.slide import CellReading, FieldReading, SlideHeader, SlideRecord
 
 HOSTILE = """<script>alert("1")</script> & 'quotes' $body ${title} é"""
 HEADER = SlideHeader(

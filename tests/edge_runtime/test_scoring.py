@@ -13,8 +13,8 @@ from click.testing import Result
 
 from edge_runtime.appearance import APPEARANCE
 from edge_runtime.classifier import BATCH, Classifier
+from edge_runtime.images import SkippedFrame
 from edge_runtime.scoring import CellScore, score_images
-from edge_runtime.slide import SkippedFrame
 
 KEYS = [
     "path",

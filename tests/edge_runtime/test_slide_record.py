@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import SourceError, StorageError
+from edge_runtime.images import SkippedFrame
 from edge_runtime.slide import (
     CellReading,
     Counts,
     FieldReading,
-    SkippedFrame,
     SlideHeader,
     SlideRecord,
 )

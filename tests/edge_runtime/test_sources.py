@@ -12,8 +12,8 @@ import pytest
 
 from edge_runtime import sources
 from edge_runtime.errors import ImageError, SourceError
+from edge_runtime.images import SkippedFrame
 from edge_runtime.simulator import SimulatedField, simulate_field
-from edge_runtime.slide import SkippedFrame
 from edge_runtime.sources import Frame, SimulatedSource, frames, parse_simulated, shown_source
 
 
