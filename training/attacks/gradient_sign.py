@@ -108,7 +108,7 @@ def _search(problem: Problem, starts: list[Tensor], *, steps: int, step: float) 
     unchanged = problem.value(problem.images) > 0
     best, most = problem.images, torch.full_like(unchanged, -torch.inf, dtype=problem.images.dtype)
     for start in starts:
-        if bool((unchanged | (most > 0)).all()):
+        if problem.fixed or bool((unchanged | (most > 0)).all()):
             break
         # The climb keeps its fractions of a grey level; objective and gradient are of the admissible image.
         climber = problem.within(start)

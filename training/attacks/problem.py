@@ -75,6 +75,12 @@ class Problem:
         self._lower = (self.images - epsilon).clamp(min=0)
         self._upper = (self.images + epsilon).clamp(max=1)
         self._epsilon = epsilon
+        self._most = math.floor(epsilon * _LEVELS + _SLACK)  # in steps of 8 bits
+
+    @property
+    def fixed(self) -> bool:
+        """Whether no value may change: epsilon is 0, or less than one step of 8 bits."""
+        return self._most == 0 if self._eight_bit else self._epsilon == 0
 
     def within(self, images: Tensor) -> Tensor:
         """The nearest images within [0, 1], epsilon and the mask."""
@@ -116,9 +122,8 @@ class Problem:
 
     def _on_grid(self, images: Tensor) -> Tensor:
         levels, start = images * _LEVELS, (self.images * _LEVELS).round()
-        most = math.floor(self._epsilon * _LEVELS + _SLACK)
         level = levels.round().clamp(0, _LEVELS)
-        level = torch.minimum(torch.maximum(level, start - most), start + most)
+        level = torch.minimum(torch.maximum(level, start - self._most), start + self._most)
         # By a tensor: CUDA turns a division by a number into a multiplication, which rounds otherwise.
         exact = level / torch.full_like(level, _LEVELS)
         return torch.where(level == start, self.images, exact)

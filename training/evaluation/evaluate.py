@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from edge_runtime.errors import SourceError
-from training.attacks.appearance import vivid, whole
+from training.attacks.appearance import look_once, vivid, whole
 from training.attacks.objectives import Shared, all_of, misclassified, sure, undetected
 from training.detection.observed import observe
 from training.evaluation.attacked import ATTACKS, Curve, Wanted, adaptive_curve, attacked_set
@@ -170,8 +170,13 @@ def _curve(subject: Subject, cells: ImageSet, out: Path) -> Curve | None:
     images, labels = to_tensor(cells.pixels[some]), torch.from_numpy(cells.labels[some])
     detector = subject.calibration.detector
     network = Shared(subject.network)
-    seen = (whole(detector), vivid(detector))
-    tests = (undetected(network, subject.gaussians, detector), sure(network, detector), *seen)
+    seen = look_once()
+    tests = (
+        undetected(network, subject.gaussians, detector),
+        sure(network, detector),
+        whole(detector, seen),
+        vivid(detector, seen),
+    )
     with torch.no_grad():
         right = subject.network(images)[0].argmax(dim=1) == labels
         usable = right & (all_of(*tests)(images) > 0)

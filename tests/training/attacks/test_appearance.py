@@ -9,7 +9,7 @@ from torch import Tensor
 
 from edge_runtime.appearance import APPEARANCE, describe
 from edge_runtime.decision import Detector
-from training.attacks.appearance import colour_and_texture, contrast, vivid, whole
+from training.attacks.appearance import colour_and_texture, contrast, look, look_once, vivid, whole
 from training.attacks.problem import Objective
 from training.detection.observed import in_eight_bit
 
@@ -26,18 +26,31 @@ def cells() -> Tensor:
 
 
 def looks(images: Tensor) -> np.ndarray:
-    return describe(in_eight_bit(images.permute(0, 2, 3, 1).numpy()))
+    return look(images).numbers
 
 
 def test_what_is_differentiated_is_what_the_device_measures(cells: Tensor) -> None:
-    measured = looks(cells)
-    assert contrast(cells).tolist() == pytest.approx(measured[:, 4].tolist(), abs=0.02)  # cv2 rounds the grey
-    assert colour_and_texture(cells).numpy() == pytest.approx(measured[:, 5:], abs=1e-3)
+    found = look(cells)
+    measured = describe(in_eight_bit(cells.permute(0, 2, 3, 1).numpy()))
+    assert found.numbers.tolist() == measured.tolist()
+    assert contrast(cells, found).tolist() == pytest.approx(
+        measured[:, 4].tolist(), abs=0.02
+    )  # of whole greys
+    assert colour_and_texture(cells, found).numpy() == pytest.approx(measured[:, 5:], abs=1e-3)
+
+
+def test_images_are_measured_once_for_all_objectives(cells: Tensor) -> None:
+    seen = look_once()
+    assert seen(cells) is seen(cells)
+    others = cells.flip(0)
+    assert seen(others).numbers.tolist() == looks(others).tolist()
+    assert seen(cells).numbers.tolist() == looks(cells).tolist()
 
 
 def test_flat_and_black_images_have_finite_gradients() -> None:
     images = torch.stack([torch.zeros(3, 9, 9), torch.full((3, 9, 9), 0.5)]).requires_grad_()
-    (contrast(images) + colour_and_texture(images).sum(dim=1)).sum().backward()
+    found = look(images)
+    (contrast(images, found) + colour_and_texture(images, found).sum(dim=1)).sum().backward()
     assert images.grad is not None
     assert torch.isfinite(images.grad).all()
 

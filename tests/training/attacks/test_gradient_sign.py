@@ -44,6 +44,20 @@ def test_success_grows_with_epsilon_and_is_complete_in_the_end(model: Any) -> No
     assert shares[-1] == len(model.images)
 
 
+def test_no_step_is_taken_where_nothing_may_change() -> None:
+    asked: list[Tensor] = []
+
+    def objective(images: Tensor) -> Tensor:
+        asked.append(images)
+        return images.flatten(1).sum(dim=1) - 1e9
+
+    images = torch.full((2, 3, 8, 8), 100 / 255)
+    found = bim(objective, images, 0.9 / 255, steps=40, eight_bit=True)
+    assert torch.equal(found.images, images)
+    assert not found.succeeded.any()
+    assert len(asked) == 1
+
+
 def test_eight_bit_images_stay_on_the_grid_within_epsilon_and_mask(model: Any) -> None:
     images = model.images.clone()
     images[:, :, :10] = 0

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from edge_runtime.errors import SourceError
@@ -31,8 +32,8 @@ pytestmark = pytest.mark.slow
 LIMIT = 64
 
 
-def command(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+def command(*arguments: object, threads: int = 1) -> Result:
+    return CliRunner().invoke(main, ["--threads", str(threads), "evaluate", *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,9 @@ def run(config: RunConfig, cache: Path, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="module")
 def out(run: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluated")
-    made = command("--run", run, "--out", folder, "--limit", LIMIT, "--cache", cache)
+    before = torch.get_num_threads()
+    made = command("--run", run, "--out", folder, "--limit", LIMIT, "--cache", cache, threads=2)
+    torch.set_num_threads(before)
     assert made.exit_code == 0, made.output
     assert all(Path(line).exists() for line in made.stdout.splitlines())
     return folder
