@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from training import fitting
 from training.__main__ import main
-from training.run import load_run
+from training.run import RunConfig, RunInfo, load_run
 
 
 @pytest.fixture
@@ -63,6 +64,34 @@ def test_run_folder_must_be_named(name: str) -> None:
     done = command(name)
     assert done.exit_code == 2
     assert "Missing option '--run'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "recipe"),
+    [
+        (["--network", "edge"], (24, 64, 0.1)),
+        (["--network", "vgg19"], (20, 16, 0.02)),
+        (["--network", "vgg19", "--epochs", 7, "--batch-size", 32], (7, 32, 0.02)),
+        (["--network", "resnet18", "--learning-rate", 0.05], (20, 32, 0.05)),
+    ],
+)
+def test_every_network_has_its_recipe(
+    tmp_path: Path,
+    fitted: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[object],
+    recipe: tuple[int, int, float],
+) -> None:
+    wanted: list[RunConfig] = []
+
+    def fit(config: RunConfig, *_: object, **__: object) -> RunInfo:
+        wanted.append(config)
+        return load_run(fitted)
+
+    monkeypatch.setattr(fitting, "fit", fit)
+    done = command("fit", "--cells", "simulated", *arguments, "--run", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    assert [(one.epochs, one.batch_size, one.learning_rate) for one in wanted] == [recipe]
 
 
 def test_fit_refuses_a_folder_that_holds_a_run(run: Path) -> None:
