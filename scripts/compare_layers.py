@@ -4,8 +4,8 @@
     python -m scripts.compare_layers --run runs/default --evaluated evaluation
 
 Each choice is a z-sum of the Mahalanobis confidences of some layers, together with the margin and the
-appearance, calibrated as the shipped detector is, but on validation cells alone. The sets are those that the
-evaluation kept; nothing is attacked again.
+appearance, calibrated as the shipped detector is. The sets are those that the evaluation kept; nothing is
+attacked again.
 """
 
 import json
@@ -79,6 +79,8 @@ def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Cho
     def others(images: Observed) -> tuple[Array, Array]:
         return margin(images), limited.looks(describe(images.pixels))
 
+    training = subject.cells.images[subject.split.train]
+    usual = limited.looks(np.concatenate([describe(on.fuse.pixels), describe(training)]))
     rest = {name: others(images) for name, images in seen.items()}
     for features, transform in FEATURES.items():
         fitted = fit_class_conditional(_with(on.train, transform), on.labels)
@@ -93,7 +95,7 @@ def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Cho
         cells = [(confidences(half), *others(half)) for half in (on.fuse, on.limit)]
         outputs = {name: (confidences(images), *rest[name]) for name, images in seen.items()}
         for layers in subsets:
-            yield _choice(subject, kept, features, list(layers), cells, outputs, on.alpha)
+            yield _choice(subject, kept, features, list(layers), cells, usual, outputs, on.alpha)
 
 
 def _with(images: Observed, transform: Callable[[NDArray[np.float32]], Array]) -> Observed:
@@ -107,6 +109,7 @@ def _choice(
     features: str,
     layers: list[int],
     cells: list[tuple[Array, Array, Array]],
+    usual: Array,
     outputs: dict[str, tuple[Array, Array, Array]],
     alpha: float,
 ) -> Choice:
@@ -115,7 +118,8 @@ def _choice(
     def tests(confidences: Array, *others: Array) -> Array:
         return np.column_stack([fusion.score(confidences[:, layers]), *others])
 
-    strictness = Strictness.of(tests(*cells[0]).T, alpha)
+    score, margins = tests(*cells[0]).T[:2]
+    strictness = Strictness.of((score, margins, *usual.T), alpha)
     threshold = conformal_threshold(strictness.joint(tests(*cells[1])), alpha)
     scores = {name: strictness.joint(tests(*values)) for name, values in outputs.items()}
     clean, accuracy = scores["clean"], float(kept["clean"].right.mean())
