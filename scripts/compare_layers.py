@@ -79,8 +79,9 @@ def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Cho
     def others(images: Observed) -> tuple[Array, Array]:
         return margin(images), limited.looks(describe(images.pixels))
 
-    training = subject.cells.images[subject.split.train]
-    usual = limited.looks(np.concatenate([describe(on.fuse.pixels), describe(training)]))
+    halves = [(half, others(half)) for half in (on.fuse, on.limit)]
+    training = limited.looks(describe(subject.cells.images[subject.split.train]))
+    usual = np.concatenate([halves[0][1][1], training])
     rest = {name: others(images) for name, images in seen.items()}
     for features, transform in FEATURES.items():
         fitted = fit_class_conditional(_with(on.train, transform), on.labels)
@@ -92,7 +93,7 @@ def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Cho
         ) -> Array:
             return fitted(_with(images, transform))
 
-        cells = [(confidences(half), *others(half)) for half in (on.fuse, on.limit)]
+        cells = [(confidences(half), *tests) for half, tests in halves]
         outputs = {name: (confidences(images), *rest[name]) for name, images in seen.items()}
         for layers in subsets:
             yield _choice(subject, kept, features, list(layers), cells, usual, outputs, on.alpha)
@@ -118,8 +119,7 @@ def _choice(
     def tests(confidences: Array, *others: Array) -> Array:
         return np.column_stack([fusion.score(confidences[:, layers]), *others])
 
-    score, margins = tests(*cells[0]).T[:2]
-    strictness = Strictness.of((score, margins, *usual.T), alpha)
+    strictness = Strictness.of((*tests(*cells[0]).T[:2], *usual.T), alpha)
     threshold = conformal_threshold(strictness.joint(tests(*cells[1])), alpha)
     scores = {name: strictness.joint(tests(*values)) for name, values in outputs.items()}
     clean, accuracy = scores["clean"], float(kept["clean"].right.mean())

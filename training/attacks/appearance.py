@@ -45,18 +45,6 @@ def look(images: Tensor) -> Look:
     return Look(describe(pixels), 1 - black, inner)
 
 
-def look_once() -> Callable[[Tensor], Look]:
-    """`look` that keeps its last answer, for objectives that ask about the same images in turn."""
-    last: list[tuple[Tensor, Look]] = []
-
-    def remembered(images: Tensor) -> Look:
-        if not last or last[0][0] is not images:
-            last[:] = [(images, look(images))]
-        return last[0][1]
-
-    return remembered
-
-
 def whole(detector: Detector, seen: Callable[[Tensor], Look] = look) -> Objective:
     """How far the outline is inside its limits: an image passes where it is greater than 0.
 
@@ -64,7 +52,7 @@ def whole(detector: Detector, seen: Callable[[Tensor], Look] = look) -> Objectiv
 
     Args:
         detector: the limits of the outline.
-        seen: how images are measured; the same `look_once()` for objectives under one `all_of`.
+        seen: how images are measured; one `once(look)` for all objectives under one `all_of`.
     """
     low, high = detector.outline_low[-1], detector.outline_high[-1]
 

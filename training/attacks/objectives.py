@@ -7,7 +7,7 @@ from torch import Tensor
 
 from edge_runtime.decision import Detector
 from edge_runtime.errors import SourceError
-from training.attacks.problem import Objective
+from training.attacks.problem import Objective, once
 from training.gaussians import LayerGaussian
 from training.networks import VGG, Output, ResNet
 from training.reference import Layer
@@ -22,8 +22,7 @@ class Shared:
     def __init__(self, network: ResNet | VGG) -> None:
         self.network = network
         self.layers = network.layers
-        self._asked: Tensor | None = None
-        self._answer: Output | None = None
+        self._answer: Callable[[Tensor], Output] = once(network)
 
     @property
     def training(self) -> bool:
@@ -36,9 +35,7 @@ class Shared:
 
     def __call__(self, images: Tensor) -> Output:
         """What the network says of these images; of the very same tensor, what it said last time."""
-        if self._answer is None or self._asked is not images:
-            self._asked, self._answer = images, self.network(images)
-        return self._answer
+        return self._answer(images)
 
 
 Asked = ResNet | VGG | Shared

@@ -7,11 +7,14 @@ where it is greater than 0.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from edge_runtime.errors import SourceError
+
+T = TypeVar("T")
 
 Objective = Callable[[Tensor], Tensor]
 
@@ -133,6 +136,19 @@ class Problem:
             found, wanted = list(value.shape), len(self.images)
             raise SourceError(f"the objective gave {found}, expected one number for each of {wanted} images")
         return value
+
+
+def once(answer: Callable[[Tensor], T]) -> Callable[[Tensor], T]:
+    """Keep the last answer: for objectives that ask about the same images, one after the other."""
+    last: tuple[Tensor, T] | None = None
+
+    def remembered(images: Tensor) -> T:
+        nonlocal last
+        if last is None or last[0] is not images:
+            last = images, answer(images)
+        return last[1]
+
+    return remembered
 
 
 def choose(where: Tensor, yes: Tensor, no: Tensor) -> Tensor:

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from edge_runtime.errors import SourceError
-from training.attacks.appearance import look_once, vivid, whole
+from training.attacks.appearance import look, vivid, whole
 from training.attacks.objectives import Shared, all_of, misclassified, sure, undetected
+from training.attacks.problem import once
 from training.detection.observed import observe
 from training.evaluation.attacked import ATTACKS, Curve, Wanted, adaptive_curve, attacked_set
 from training.evaluation.counting import Evaluation, count
@@ -170,7 +171,7 @@ def _curve(subject: Subject, cells: ImageSet, out: Path) -> Curve | None:
     images, labels = to_tensor(cells.pixels[some]), torch.from_numpy(cells.labels[some])
     detector = subject.calibration.detector
     network = Shared(subject.network)
-    seen = look_once()
+    seen = once(look)
     tests = (
         undetected(network, subject.gaussians, detector),
         sure(network, detector),

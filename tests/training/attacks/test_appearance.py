@@ -9,8 +9,8 @@ from torch import Tensor
 
 from edge_runtime.appearance import APPEARANCE, describe
 from edge_runtime.decision import Detector
-from training.attacks.appearance import colour_and_texture, contrast, look, look_once, vivid, whole
-from training.attacks.problem import Objective
+from training.attacks.appearance import colour_and_texture, contrast, look, vivid, whole
+from training.attacks.problem import Objective, once
 from training.detection.observed import in_eight_bit
 
 
@@ -40,7 +40,7 @@ def test_what_is_differentiated_is_what_the_device_measures(cells: Tensor) -> No
 
 
 def test_images_are_measured_once_for_all_objectives(cells: Tensor) -> None:
-    seen = look_once()
+    seen = once(look)
     assert seen(cells) is seen(cells)
     others = cells.flip(0)
     assert seen(others).numbers.tolist() == looks(others).tolist()
