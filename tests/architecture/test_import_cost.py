@@ -9,7 +9,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 RUNS = 5
-ROUNDS = 8  # on a busy machine most may go wrong: measured 1.21 to 1.40 where it is 1.25
+ROUNDS = 3  # on a busy machine one may go wrong
 MOST = 1.3  # times the bare libraries
 
 # Of the processor, not of the clock: what else runs on the machine does not count.
