@@ -239,8 +239,9 @@ def _manifest(
 def _trained_on(info: RunInfo) -> str:
     source = info.config.cells if is_simulated(info.config.cells) else Path(info.config.cells).name
     counts = info.counts
+    light = "" if info.config.augmentation == "microscope" else " without change of light or focus"
     return (
-        f"{counts['train']} cells of {source}, split by {info.config.split}; "
+        f"{counts['train']} cells of {source}, split by {info.config.split}{light}; "
         f"{counts['validation']} others calibrated it, {counts['test']} tested it"
     )
 

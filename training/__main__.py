@@ -10,6 +10,7 @@ import torch
 
 from edge_runtime.console import Commands
 from training import distributed, fitting
+from training.augmentation import Augmentation
 from training.calibration import REJECTED, calibrate_run
 from training.download import NIH, download_archive
 from training.evaluation.evaluate import CELLS, ROWS
@@ -81,6 +82,13 @@ def download(out: Path, url: str) -> None:
     show_default=True,
     help="bfloat16 halves the time on processors that have it.",
 )
+@click.option(
+    "--augmentation",
+    type=click.Choice(get_args(Augmentation)),
+    default="microscope",
+    show_default=True,
+    help="'paper' leaves out light, stain, focus and other segmentations.",
+)
 @click.option("--weights", type=click.Path(path_type=Path), help="torchvision weights to start from.")
 @cache_option
 def fit(
@@ -94,6 +102,7 @@ def fit(
     batch_size: int | None,
     learning_rate: float | None,
     precision: Precision,
+    augmentation: Augmentation,
     weights: Path | None,
     cache: Path | None,
 ) -> None:
@@ -118,6 +127,7 @@ def fit(
                 learning_rate or recipe.learning_rate,
                 str(weights) if weights else None,
                 precision,
+                augmentation,
             )
             info = fitting.fit(config, folder, cache=cache)
         if distributed.rank() == 0:

@@ -4,7 +4,9 @@ All random numbers of an epoch are drawn at once, one row per cell, so that what
 on (seed, epoch, cell) alone: not on the batch it falls in, nor on the number of processes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +42,17 @@ class Strength:
     blur: float = 0.2
     noise: float = 0.02
     erosion: float = 0.3
+
+
+Augmentation = Literal["microscope", "paper"]
+
+# "paper": rotation, shear, translation and zoom alone, as the paper trains.
+STRENGTHS: Mapping[Augmentation, Strength] = {
+    "microscope": Strength(),
+    "paper": Strength(
+        gain=(1.0, 1.0), cast=0.0, contrast=0.0, saturation=0.0, blur=0.0, noise=0.0, erosion=0.0
+    ),
+}
 
 
 # One column of uniform random numbers per decision below.

@@ -21,7 +21,7 @@ from edge_runtime.decision import Detector, margins
 from edge_runtime.errors import SourceError
 from edge_runtime.images import decode_image, list_images
 from edge_runtime.preprocessing import resize_crop
-from training import simulated
+from training import distributed, simulated
 from training.calibration_file import Calibration, save_calibration
 from training.cells import CellSet
 from training.gaussians import LayerGaussian
@@ -97,8 +97,8 @@ def outputs_of(
 ) -> tuple[Array, Array]:
     """Confidences [N, L] and margins [N] of images [N, 3, H, W] by the reference, in blocks."""
     blocks = [score_at(network, gaussians, block, epsilon) for block in torch.split(images, BLOCK)]
-    confidences = torch.cat([block.confidences for block in blocks]).numpy().astype(np.float64)
-    return confidences, margins(torch.cat([block.logits for block in blocks]).numpy())
+    confidences = torch.cat([block.confidences for block in blocks]).cpu().numpy().astype(np.float64)
+    return confidences, margins(torch.cat([block.logits for block in blocks]).cpu().numpy())
 
 
 def calibrate(
@@ -236,7 +236,7 @@ def calibrate_run(
     cells, split = load_split(info, source=source, cache=cache)
     known = None if anomalies is None else (anomalies, _anomaly_images(anomalies, info.input.size))
     made = calibrate(
-        load_network(folder, info),
+        load_network(folder, info, distributed.device()),
         load_statistics(folder),
         cells,
         calibration_halves(split.validation, cells.labels, seed=info.config.seed),

@@ -58,4 +58,8 @@ def wait() -> None:
 
 def device() -> torch.device:
     """Where to compute: the first GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    # Convolutions in TF32, the default there, would move features by a thousandth.
+    torch.backends.cudnn.allow_tf32 = False
+    return torch.device("cuda")

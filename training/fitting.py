@@ -22,7 +22,7 @@ from edge_runtime.errors import SourceError
 from edge_runtime.preprocessing import InputSpec
 from training import distributed
 from training.archive import CLASSES
-from training.augmentation import Strength, augment, draw
+from training.augmentation import STRENGTHS, augment, draw
 from training.cells import CellSet, load_cells
 from training.networks import VGG, ResNet, build_network, load_pretrained
 from training.reference import BLOCK
@@ -171,7 +171,7 @@ def _go_on(folder: Path, cells: CellSet, split: Split) -> RunInfo:
         _train(folder, info, cells, split)
     distributed.wait()
     if "validation_accuracy" not in info.metrics:
-        network = load_network(folder, info).to(distributed.device())
+        network = load_network(folder, info, distributed.device())
         fit_statistics(folder, info, network, cells, split.train)
         accuracy = _accuracy(network, cells, split.validation)
         if distributed.rank() == 0:
@@ -253,7 +253,7 @@ def _train_epoch(
     uniform = draw(len(cells), seed=config.seed, epoch=epoch)
     first = state.step - epoch * per_epoch
     share = slice(distributed.rank(), None, distributed.world_size())
-    device = distributed.device()
+    device, strength = distributed.device(), STRENGTHS[config.augmentation]
     losses, clock, saved = [], time.monotonic(), time.monotonic()
     model.train()
     numbers = range(first, per_epoch)
@@ -261,7 +261,7 @@ def _train_epoch(
     with click.progressbar(numbers, label=f"epoch {epoch + 1}", hidden=hidden, file=sys.stderr) as bar:
         for number in bar:
             chosen = order[number * config.batch_size : (number + 1) * config.batch_size][share]
-            images = augment(as_images(cells, chosen).to(device), uniform[chosen], Strength())
+            images = augment(as_images(cells, chosen).to(device), uniform[chosen], strength)
             labels = torch.from_numpy(cells.labels[chosen]).to(device)
             losses.append(_step(model, state, images, labels, config.precision))
             now = time.monotonic()

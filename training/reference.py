@@ -134,7 +134,7 @@ def reference_decisions(
     scored = [score_at(network, gaussians, block, detector.epsilon) for block in blocks]
     logits = torch.cat([block.logits for block in scored])
     confidences = torch.cat([block.confidences for block in scored])
-    return decide(detector, logits.float().numpy(), confidences.float().numpy(), describe(images))
+    return decide(detector, logits.float().cpu().numpy(), confidences.float().cpu().numpy(), describe(images))
 
 
 def score_at(

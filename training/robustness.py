@@ -14,6 +14,7 @@ from edge_runtime.decision import Decisions
 from edge_runtime.errors import ImageError
 from edge_runtime.images import ImageFile, decode_image, list_images
 from edge_runtime.preprocessing import resize_crop
+from training import distributed
 from training.calibration_file import load_calibration
 from training.reference import reference_decisions
 from training.run import RunInfo, add_metrics, load_network, load_run, load_split, load_statistics
@@ -151,7 +152,7 @@ def readable_crops(files: Sequence[ImageFile], size: int) -> Crops:
 
 def _decider(folder: Path, info: RunInfo) -> Callable[[Crops], Decisions]:
     """The run's reference decision, its parts read once."""
-    network, statistics = load_network(folder, info), load_statistics(folder)
+    network, statistics = load_network(folder, info, distributed.device()), load_statistics(folder)
     return partial(reference_decisions, network, statistics, load_calibration(folder).detector)
 
 

@@ -18,6 +18,7 @@ from torch import nn
 from edge_runtime.errors import SourceError
 from edge_runtime.preprocessing import InputSpec
 from training.archive import CLASSES
+from training.augmentation import Augmentation
 from training.cells import CellSet, load_cells
 from training.gaussians import LayerGaussian, load_gaussians
 from training.networks import VGG, ResNet, build_network
@@ -50,6 +51,7 @@ class RunConfig:
         pretrained: file of weights to start from, or None.
         precision: of the forward and backward pass; weights are float32 always. Processors with bfloat16
             (AVX512-BF16, AMX, GPUs) train in about half the time with it, others more slowly.
+        augmentation: "microscope", or "paper" without light, stain, focus and segmentation.
     """
 
     cells: str
@@ -61,6 +63,7 @@ class RunConfig:
     learning_rate: float
     pretrained: str | None = None
     precision: Precision = "float32"
+    augmentation: Augmentation = "microscope"
 
 
 @dataclass(frozen=True)
@@ -157,8 +160,13 @@ def add_metrics(folder: Path, **metrics: object) -> None:
     save_run(folder, replace(info, metrics={**info.metrics, **metrics}))
 
 
-def load_network(folder: Path, info: RunInfo) -> ResNet | VGG:
-    """The trained network of a run, in evaluation mode on the CPU.
+def load_network(folder: Path, info: RunInfo, device: torch.device | None = None) -> ResNet | VGG:
+    """The trained network of a run, in evaluation mode.
+
+    Args:
+        folder: the run folder.
+        info: its run.json.
+        device: where to, as `distributed.device()` says; the CPU if None, where export must trace it.
 
     Raises:
         SourceError: no weights yet, damaged ones, or those of another network.
@@ -173,7 +181,7 @@ def load_network(folder: Path, info: RunInfo) -> ResNet | VGG:
         raise SourceError(
             f"{path}: damaged, or not the weights of {info.config.network}; fit again"
         ) from error
-    return network.eval()
+    return network.eval().to(device or "cpu")
 
 
 def load_statistics(folder: Path) -> dict[str, LayerGaussian]:

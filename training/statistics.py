@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edge_runtime.preprocessing import to_input
 from training import distributed
-from training.augmentation import Strength, augment, draw
+from training.augmentation import STRENGTHS, augment, draw
 from training.cells import CellSet
 from training.gaussians import Moments, fit_gaussian, relative_activations, save_gaussians
 from training.networks import VGG, ResNet
@@ -78,7 +78,7 @@ def fit_statistics(
 def _moments(
     network: ResNet | VGG, info: RunInfo, cells: CellSet, chosen: NDArray[np.int64]
 ) -> list[Moments]:
-    device = next(network.parameters()).device
+    device, strength = next(network.parameters()).device, STRENGTHS[info.config.augmentation]
     total: list[Moments] = []
     for epoch in _STATISTICS_EPOCHS:
         uniform = draw(len(cells), seed=info.config.seed, epoch=epoch)
@@ -86,7 +86,7 @@ def _moments(
         hidden = distributed.rank() != 0
         with click.progressbar(blocks, label="statistics", hidden=hidden, file=sys.stderr) as bar:
             for block in bar:
-                images = augment(as_images(cells, block).to(device), uniform[block], Strength())
+                images = augment(as_images(cells, block).to(device), uniform[block], strength)
                 _, features = network(images)
                 labels = cells.labels[block]
                 relative = [relative_activations(f.cpu().numpy()) for f in features]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.decision import Decisions
+from training import distributed
 from training.calibration_file import load_calibration
 from training.intervals import over_patients
 from training.reference import reference_decisions
@@ -70,7 +71,10 @@ def measure_run(folder: Path, *, source: str | None = None, cache: Path | None =
     cells, split = load_split(info, source=source, cache=cache)
     detector = load_calibration(folder).detector
     decisions = reference_decisions(
-        load_network(folder, info), load_statistics(folder), detector, cells.images[split.test]
+        load_network(folder, info, distributed.device()),
+        load_statistics(folder),
+        detector,
+        cells.images[split.test],
     )
     result = summarise(decisions, cells.labels[split.test], [cells.patients[i] for i in split.test])
     add_metrics(folder, test=asdict(result))

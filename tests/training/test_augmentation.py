@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from training.augmentation import Strength, augment, draw
+from training.augmentation import STRENGTHS, Strength, augment, draw
 
 SIDE, CELLS = 33, 12
 NONE = Strength(
@@ -91,6 +91,21 @@ def test_light_and_noise_leave_the_outside_black(images: Tensor) -> None:
     uniform = draw(CELLS, seed=0, epoch=0)
     mirrored = torch.where((uniform[:, 3] < 0.5).view(-1, 1, 1, 1), images.flip(3), images)
     assert not augment(images, uniform, strength)[mirrored == 0].any()
+
+
+def test_as_in_the_paper_cells_move_and_their_light_stays() -> None:
+    colour = torch.tensor([0.8, 0.5, 0.6])
+    plain = colour.view(1, 3, 1, 1).expand(CELLS, 3, SIDE, SIDE).contiguous()
+    middle = (slice(None), slice(None), SIDE // 2, SIDE // 2)  # no edge comes near it
+    uniform = draw(CELLS, seed=1, epoch=0)
+    assert same(augment(plain, uniform, STRENGTHS["paper"])[middle], colour.expand(CELLS, 3))
+    changed = (augment(plain, uniform, STRENGTHS["microscope"])[middle] - colour).abs().amax(dim=1)
+    assert (changed > 0.01).all()
+
+
+def test_as_in_the_paper_every_cell_is_moved(images: Tensor) -> None:
+    found = augment(images, draw(CELLS, seed=1, epoch=0), STRENGTHS["paper"])
+    assert ((found - images).abs().amax(dim=(1, 2, 3)) > 0.1).all()
 
 
 def test_zero_strength_keeps_the_image(images: Tensor) -> None:

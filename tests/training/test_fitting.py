@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from edge_runtime.errors import SourceError
 from training import fitting
+from training.augmentation import STRENGTHS
 from training.fitting import fit, resume
 from training.networks import build_network
-from training.run import RunConfig, load_run, load_statistics, save_run
+from training.run import RunConfig, load_network, load_run, load_split, load_statistics, save_run
+from training.statistics import fit_statistics
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +67,7 @@ import io, os, signal, sys
 from pathlib import Path
 import torch
 from training import fitting
+from training.augmentation import STRENGTHS
 from training.run import RunConfig
 
 torch.set_num_threads(1)
@@ -219,3 +222,23 @@ def test_half_precision_learns_the_same(discs: Path, tmp_path: Path) -> None:
     info = fit(config, tmp_path / "run", cache=tmp_path / "cache")
     assert info.metrics["validation_accuracy"] == 1.0
     assert all(value.dtype != torch.bfloat16 for value in weights_of(tmp_path / "run").values())
+
+
+def test_augmentation_as_in_the_paper_is_for_weights_and_statistics(discs: Path, tmp_path: Path) -> None:
+    config = replace(DISCS, cells=str(discs), epochs=1)
+    for augmentation in STRENGTHS:
+        made = fit(
+            replace(config, augmentation=augmentation), tmp_path / augmentation, cache=tmp_path / "cache"
+        )
+        assert made.config.augmentation == augmentation
+    one, other = (weights_of(tmp_path / augmentation) for augmentation in STRENGTHS)
+    assert not all(torch.equal(one[name], other[name]) for name in one)
+    # The same weights, so that only the cells behind the statistics can differ.
+    copied = tmp_path / "copied"
+    shutil.copytree(tmp_path / "paper", copied)
+    shutil.copy(tmp_path / "microscope" / "weights.pt", copied)
+    info = load_run(copied)
+    cells, split = load_split(info, cache=tmp_path / "cache")
+    fit_statistics(copied, info, load_network(copied, info), cells, split.train)
+    means = [load_statistics(tmp_path / name)["stem"].means for name in ("microscope", "copied")]
+    assert not np.allclose(*means, rtol=1e-3)

@@ -113,7 +113,9 @@ def attacked_set(network: ResNet | VGG, cells: ImageSet, attack: Attack) -> Imag
         the attack is in 8 bit, else float32 [N, size, size, 3] in [0, 1].
     """
     some = np.arange(max(1, round(len(cells) * attack.share)))
-    images, labels = to_tensor(cells.pixels[some]), torch.from_numpy(cells.labels[some])
+    device = next(network.parameters()).device
+    images = to_tensor(cells.pixels[some]).to(device)
+    labels = torch.from_numpy(cells.labels[some]).to(device)
     kept: list[Images] = []
     turned = [np.zeros(0, np.int64)]
     tried = 0
@@ -126,7 +128,7 @@ def attacked_set(network: ResNet | VGG, cells: ImageSet, attack: Attack) -> Imag
             continue
         mask = foreground(block) if attack.cell_only else None
         made = attack.run(misclassified(network, truth), block, mask, attack.eight_bit)
-        chosen = some[start : start + BLOCK][right.numpy()][made.succeeded.numpy()]
+        chosen = some[start : start + BLOCK][right.cpu().numpy()][made.succeeded.cpu().numpy()]
         kept.append(_as_images(made.images[made.succeeded], eight_bit=attack.eight_bit))
         turned.append(chosen)
         tried += len(block)
@@ -142,7 +144,7 @@ def attacked_set(network: ResNet | VGG, cells: ImageSet, attack: Attack) -> Imag
 
 
 def _as_images(images: Tensor, *, eight_bit: bool) -> Images:
-    channels_last = np.asarray(images.permute(0, 2, 3, 1).numpy(), np.float32)
+    channels_last = np.asarray(images.permute(0, 2, 3, 1).cpu().numpy(), np.float32)
     return in_eight_bit(channels_last) if eight_bit else channels_last
 
 
@@ -202,9 +204,9 @@ def adaptive_curve(
         levels: strengths in grey levels, growing.
         steps: of every attack.
     """
-    everyone = wanted_of(torch.arange(len(images)))
+    everyone = wanted_of(torch.arange(len(images), device=images.device))
     turned, unnoticed, adaptive = [], [], []
-    beaten = torch.zeros(len(images), dtype=torch.bool)
+    beaten = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     mask, reached, others = foreground(images), images.clone(), _of_another_class(images, labels)
     for level in levels:
         plain = bim_run(level, steps)(everyone.turned, images, mask, True)  # noqa: FBT003 - as Run says
@@ -263,7 +265,7 @@ def _climb(
 
 def _of_another_class(images: Tensor, labels: Tensor) -> Tensor:
     """For every image another one, of another class; the image itself where there is none."""
-    places = torch.arange(len(images))
+    places = torch.arange(len(images), device=images.device)
     for place in range(len(images)):
         of_others = (labels != labels[place]).nonzero()[:, 0]
         if len(of_others):

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from edge_runtime.errors import SourceError
+from training import distributed
 from training.attacks.appearance import look, vivid, whole
 from training.attacks.objectives import Shared, all_of, misclassified, sure, undetected
 from training.attacks.problem import once
@@ -93,7 +94,7 @@ def _name(job: Job | None) -> str:
 
 def _claim(out: Path, subject: Subject, settings: dict[str, object], *, resume: bool) -> None:
     """Note what is evaluated, so that results of another run are never taken for this one's."""
-    weights = b"".join(value.numpy().tobytes() for value in subject.network.state_dict().values())
+    weights = b"".join(value.cpu().numpy().tobytes() for value in subject.network.state_dict().values())
     state = {
         "schema": _SCHEMA,
         "weights": hashlib.sha256(weights).hexdigest(),
@@ -168,7 +169,9 @@ def _curve(subject: Subject, cells: ImageSet, out: Path) -> Curve | None:
         cells_attacked = int(stored.pop("cells"))
         return Curve(cells=cells_attacked, **{name: tuple(values) for name, values in stored.items()})
     some = np.arange(max(1, round(len(cells) * _ADAPTIVE_SHARE)))
-    images, labels = to_tensor(cells.pixels[some]), torch.from_numpy(cells.labels[some])
+    device = distributed.device()
+    images = to_tensor(cells.pixels[some]).to(device)
+    labels = torch.from_numpy(cells.labels[some]).to(device)
     detector = subject.calibration.detector
     network = Shared(subject.network)
     seen = once(look)

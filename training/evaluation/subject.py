@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.augmentation import Strength, augment, draw
+from training import distributed
+from training.augmentation import STRENGTHS, augment, draw
 from training.calibration_file import Calibration, load_calibration
 from training.cells import CellSet
 from training.detection.observed import observe
@@ -46,7 +47,12 @@ def load_subject(folder: Path, *, source: str | None = None, cache: Path | None 
     info = load_run(folder)
     cells, split = load_split(info, source=source, cache=cache)
     return Subject(
-        info, load_network(folder, info), load_statistics(folder), load_calibration(folder), cells, split
+        info,
+        load_network(folder, info, distributed.device()),
+        load_statistics(folder),
+        load_calibration(folder),
+        cells,
+        split,
     )
 
 
@@ -84,9 +90,9 @@ def fitted_on(subject: Subject, limit: int) -> Fitted:
 def _augmented(subject: Subject, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Training cells as the Gaussian statistics have seen them."""
     uniform = draw(len(subject.cells), seed=subject.info.config.seed, epoch=90_003)
-    made = []
+    strength, made = STRENGTHS[subject.info.config.augmentation], []
     for start in range(0, len(chosen), BLOCK):
         block = chosen[start : start + BLOCK]
-        images = augment(as_images(subject.cells, block), uniform[block], Strength())
+        images = augment(as_images(subject.cells, block), uniform[block], strength)
         made.append((images.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy())
     return np.concatenate(made)

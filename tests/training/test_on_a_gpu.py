@@ -1,0 +1,59 @@
+"""What a GPU computes is what a CPU computes, where there is one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training.calibration import calibrate_run, outputs_of
+from training.cells import CellSet
+from training.evaluation.attacked import ATTACKS, Attack, attacked_set
+from training.evaluation.subject import cells_of, load_subject
+from training.fitting import fit
+from training.reference import reference_decisions
+from training.run import RunConfig, load_network, load_run
+from training.statistics import as_images
+from training.testing import measure_run
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+
+
+@pytest.fixture(scope="module")
+def run(config: RunConfig, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    fit(replace(config, epochs=8, batch_size=32), folder, cache=cache)
+    calibrate_run(folder, cache=cache)
+    return folder
+
+
+def test_scores_and_decisions_are_those_of_the_cpu(run: Path, cache: Path, cells: CellSet) -> None:
+    subject = load_subject(run, cache=cache)
+    assert next(subject.network.parameters()).device.type == "cuda"
+    on_cpu = load_network(run, load_run(run))
+    test = subject.split.test
+    images = as_images(cells, test)
+    there, here = (outputs_of(n, subject.gaussians, images, 0.0) for n in (subject.network, on_cpu))
+    for ours, theirs in zip(there, here, strict=True):
+        assert np.abs(ours - theirs).max() <= 1e-3 * np.abs(theirs).max()
+    crops = np.ascontiguousarray(cells.images[test])
+    detector = subject.calibration.detector
+    decided = [reference_decisions(n, subject.gaussians, detector, crops) for n in (subject.network, on_cpu)]
+    assert np.mean(decided[0].rejected == decided[1].rejected) > 0.99
+    assert np.array_equal(decided[0].label, decided[1].label)
+    assert measure_run(run, cache=cache).accuracy > 0.5
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.name)
+def test_attacks_that_succeed_there_succeed_here(run: Path, cache: Path, attack: Attack) -> None:
+    subject = load_subject(run, cache=cache)
+    chosen = cells_of(subject, subject.split.test[:40])
+    made = attacked_set(subject.network, chosen, attack)
+    if len(made):
+        images = torch.from_numpy(made.images.transpose(0, 3, 1, 2).astype(np.float32))
+        if made.images.dtype == np.uint8:
+            images = images / 255
+        with torch.no_grad():
+            said = load_network(run, load_run(run))(images)[0].argmax(dim=1).numpy()
+        assert np.mean(said != made.labels) > 0.95
