@@ -22,18 +22,58 @@ _COLOUR, _TEXTURE = APPEARANCE.index("colour"), APPEARANCE.index("texture")
 
 
 @dataclass(frozen=True)
+class View:
+    """One weighing of the layers: sum_l weight_l z_l - slope * margin + bias, high = in-distribution.
+
+    Attributes:
+        weights: one per layer.
+        slope: how much nearer the features must be for every unit of the margin; 0 in the paper.
+        bias: added to the sum.
+    """
+
+    weights: tuple[float, ...]
+    slope: float
+    bias: float
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """How near the features are to those of training cells: the overall confidence M*.
+
+    M* is the least of the views of z_l = (M_l - centre_l) / spread_l. A single view without slope is the
+    paper's sum_l alpha_l M_l (section 2), with alpha_l = weight_l / spread_l and another zero point.
+
+    Attributes:
+        centre: the usual confidence of each layer.
+        spread: how much it varies, above 0.
+        views: at least one, all on one scale.
+    """
+
+    centre: tuple[float, ...]
+    spread: tuple[float, ...]
+    views: tuple[View, ...]
+
+    def score(self, confidences: NDArray[np.float64], margin: NDArray[np.float64]) -> NDArray[np.float64]:
+        """M* of confidences [N, L] and margins [N]: float64 [N]."""
+        standardised = (confidences - np.array(self.centre)) / np.array(self.spread)
+        weights = np.array([view.weights for view in self.views])
+        slopes = np.array([view.slope for view in self.views])
+        biases = np.array([view.bias for view in self.views])
+        return np.asarray((standardised @ weights.T - margin[:, None] * slopes + biases).min(axis=1))
+
+
+@dataclass(frozen=True)
 class Detector:
     """What calibration fitted; it stands in the manifest as data.
 
-    The overall confidence is M* = sum_l weight_l M_l + bias, and a cell is in-distribution when
-    M* >= threshold (the paper, section 2; high = in-distribution). It is accepted when, besides, its two
-    largest logits are at least `least_margin` apart, and the numbers of its appearance within their limits.
+    A cell is in-distribution when its overall confidence M* >= threshold (the paper, section 2; high =
+    in-distribution). It is accepted when, besides, its two largest logits are at least `least_margin` apart,
+    and the numbers of its appearance within their limits.
 
     Attributes:
         layers: names of the feature layers, in the order of the graph's outputs.
         epsilon: magnitude of the input perturbation in [0, 1] units of the image (eq. 3); 0 is none.
-        weights: one per layer, alpha_l.
-        bias: added to the weighted sum.
+        nearness: of the layers' confidences, M*.
         threshold: rho.
         least_margin: smallest difference of the two largest logits that is accepted.
         outline_low: smallest number of each kind in `appearance.OUTLINE` that is accepted.
@@ -44,8 +84,7 @@ class Detector:
 
     layers: tuple[str, ...]
     epsilon: float
-    weights: tuple[float, ...]
-    bias: float
+    nearness: Nearness
     threshold: float
     least_margin: float
     outline_low: tuple[float, ...]
@@ -145,7 +184,7 @@ def _judged(
     margin: NDArray[np.float64],
     appearance: NDArray[np.float64],
 ) -> Decisions:
-    score = confidences @ np.array(detector.weights) + detector.bias
+    score = detector.nearness.score(confidences, margin)
     inside = wholeness(appearance, detector.outline_low, detector.outline_high)
     return Decisions(
         label=label,

@@ -4,7 +4,7 @@ import json
 import math
 import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, get_args, get_origin
 
 from edge_runtime.appearance import OUTLINE
@@ -12,7 +12,7 @@ from edge_runtime.decision import Detector
 from edge_runtime.errors import BundleError
 from edge_runtime.preprocessing import InputSpec
 
-SCHEMA = 5
+SCHEMA = 6
 CLASSES = {"uninfected", "parasitized"}  # what a slide's counts are made of
 PERTURBATIONS = {"per-layer", "none"}
 INTENDED_USE = "Research use only. Not for use in diagnostic procedures."
@@ -163,16 +163,6 @@ class Manifest:
     files: Mapping[str, str]
 
 
-_PARTS = {
-    "input": InputSpec,
-    "detector": Detector,
-    "calibrated": Calibrated,
-    "performance": Performance,
-    "requires": Requires,
-    "provenance": Provenance,
-}
-
-
 def manifest_to_json(manifest: Manifest) -> str:
     """The text of manifest.json."""
     return json.dumps(asdict(manifest), indent=2) + "\n"
@@ -195,14 +185,13 @@ def manifest_from_json(text: str) -> Manifest:
             f"manifest.json: schema {reprlib.repr(found)}, but this cellgate reads schema {SCHEMA}; "
             "export the bundle again, or install the cellgate that it was made for"
         )
-    parts = {name: _strict(kind, raw.get(name), f"manifest.json, {name}") for name, kind in _PARTS.items()}
-    manifest: Manifest = _strict(Manifest, {**raw, **parts}, "manifest.json")
+    manifest: Manifest = _strict(Manifest, raw, "manifest.json")
     _check_supported(manifest)
     return manifest
 
 
 def _strict(kind: type[Any], raw: object, where: str) -> Any:  # noqa: ANN401 - any of the dataclasses above
-    """Build a dataclass from a JSON object that has exactly its keys; lists become tuples."""
+    """Build a dataclass, with those within it, from a JSON object that has exactly its keys."""
     expected = {f.name for f in fields(kind)}
     found = set(raw) if isinstance(raw, dict) else set()
     if not isinstance(raw, dict) or found != expected:
@@ -211,12 +200,22 @@ def _strict(kind: type[Any], raw: object, where: str) -> Any:  # noqa: ANN401 - 
         raise BundleError(
             f"{where}: {', '.join(told)}; the bundle was made by another cellgate, export it again"
         )
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+    values = {f.name: _nested(f.type, raw[f.name], f"{where}, {f.name}") for f in fields(kind)}
     for field in fields(kind):
         if not _fits(values[field.name], field.type):
             found_value = reprlib.repr(raw[field.name])
             raise BundleError(f"{where}: {field.name} cannot be {found_value}; export the bundle again")
     return kind(**values)
+
+
+def _nested(kind: Any, raw: object, where: str) -> object:  # noqa: ANN401 - the type of any field
+    """A JSON value with the dataclasses that its field's type asks for, and tuples for lists."""
+    if isinstance(kind, type) and is_dataclass(kind):
+        return _strict(kind, raw, where)
+    if not isinstance(raw, list):
+        return raw
+    of = get_args(kind)[0] if get_origin(kind) is tuple else None
+    return tuple(_nested(of, item, where) for item in raw)
 
 
 def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - the type of any of the fields above
@@ -238,7 +237,9 @@ def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - the type of any o
 def _check_supported(manifest: Manifest) -> None:
     """Refuse what is well-formed, but would make this runtime guess."""
     detector, expected = manifest.detector, InputSpec(size=manifest.input.size)
-    numbers = (detector.epsilon, *detector.weights, detector.bias, detector.threshold, detector.least_margin)
+    near, layers = detector.nearness, len(detector.layers)
+    numbers = (detector.epsilon, *near.centre, *near.spread, detector.threshold, detector.least_margin)
+    numbers += tuple(number for view in near.views for number in (*view.weights, view.slope, view.bias))
     numbers += (*detector.outline_low, *detector.outline_high, detector.least_colour, detector.least_texture)
     ranges = list(zip(detector.outline_low, detector.outline_high, strict=False))
     for right, wrong in (
@@ -250,7 +251,12 @@ def _check_supported(manifest: Manifest) -> None:
             {"logits", "confidences"} <= set(manifest.outputs),
             f"outputs {manifest.outputs}; logits and confidences are needed",
         ),
-        (len(detector.layers) == len(detector.weights), "as many layer weights as layers are needed"),
+        (
+            {len(near.centre), len(near.spread), *(len(view.weights) for view in near.views)} == {layers},
+            "as many centres, spreads and weights as layers are needed",
+        ),
+        (len(near.views) > 0, "at least one view of the layers is needed"),
+        (all(spread > 0 for spread in near.spread), "a layer's spread is not above 0"),
         (all(map(math.isfinite, numbers)), "a detector's weight or threshold that is no finite number"),
         (
             len(detector.outline_low) == len(detector.outline_high) == len(OUTLINE)

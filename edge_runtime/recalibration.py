@@ -84,13 +84,11 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
     spread = np.maximum(confidences, np.quantile(confidences, _TRIMMED, axis=0)).std(axis=0)
     if not (np.isfinite(spread) & (spread > 0)).all():
         raise CheckFailedError("the confidences of these cells do not vary; give different cells")
-    used = np.array(detector.weights) != 0
-    weights = np.where(used, 1 / (spread * used.sum()), 0.0)
-    bias = -float((weights * np.median(confidences, axis=0)).sum())
-    score = confidences @ weights + bias
+    centre = np.median(confidences, axis=0)
+    nearness = replace(detector.nearness, centre=tuple(centre.tolist()), spread=tuple(spread.tolist()))
+    score = nearness.score(confidences, decisions.margin)
     rank = int(np.floor((cells + 1) * alpha * SHARES[0]))
-    threshold = float(np.sort(score)[max(rank, 1) - 1])
-    fitted = replace(detector, weights=tuple(weights.tolist()), bias=bias, threshold=threshold)
+    fitted = replace(detector, nearness=nearness, threshold=float(np.sort(score)[max(rank, 1) - 1]))
     return Recalibration(
         detector=fitted,
         cells=cells,

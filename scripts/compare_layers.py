@@ -3,14 +3,14 @@
     python -m training evaluate --run runs/default --out evaluation --strangers other.zip
     python -m scripts.compare_layers --run runs/default --evaluated evaluation
 
-Each choice is a z-sum of the Mahalanobis confidences of some layers, together with the margin and the
-appearance, calibrated as the shipped detector is. The sets are those that the evaluation kept; nothing is
-attacked again.
+Each choice is a z-sum of the Mahalanobis confidences of some layers, or several views of them, together with
+the margin and the appearance, calibrated as the shipped detector is. The sets are those that the evaluation
+kept; nothing is attacked again.
 """
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edge_runtime.appearance import describe
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
-from training.calibration import z_sum
+from training.calibration import views_alone, z_sum
 from training.detection.mahalanobis import fit_class_conditional, unit
 from training.detection.observed import Array, Observed, Score, observe
 from training.detection.softmax import margin
@@ -39,6 +39,9 @@ FEATURES: dict[str, Callable[[NDArray[np.float32]], Array]] = {
     "length 1": unit,
     "relative": relative_activations,
 }
+# Of the three that calibration makes; the deep one alone is the z-sum of the deepest layers.
+VIEWS = ((0, 1), (0, 2), (0, 1, 2))
+_VIEWS = ("deep", "wide", "confident")
 NEAR, FAR = "nih_native_ood/masked", ("bccd_wbc", "wbc_tecom")
 
 
@@ -48,7 +51,7 @@ class Choice:
 
     Attributes:
         features: a key of FEATURES.
-        layers: names of the layers whose confidences are added.
+        layers: the layers whose confidences are added, or the views of which the least counts.
         rejected: share of clean test cells.
         near: AUROC and TNR on white cells, platelets and debris of the same slides.
         far: the same on white cells of other laboratories.
@@ -59,7 +62,7 @@ class Choice:
     """
 
     features: str
-    layers: tuple[str, ...]
+    layers: str
     rejected: float
     near: tuple[float, float]
     far: tuple[float, float]
@@ -70,9 +73,9 @@ class Choice:
 
 
 def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Choice]:
-    """Measure every kind of features with all layers, with the deepest ones, and with the others."""
+    """Measure every kind of features with all layers, the deepest ones, the others, and several views."""
     seen = {name: observe(subject.network, made.set.images) for name, made in kept.items() if len(made.set)}
-    count = len(subject.network.layers)
+    names, count = subject.network.layers, len(subject.network.layers)
     subsets = [range(count - deepest, count) for deepest in range(count, 0, -1)] + [range(count - 2)]
     limited = OutlineRange.of_detector(subject.calibration.detector)
 
@@ -96,7 +99,14 @@ def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Cho
         cells = [(confidences(half), *tests) for half, tests in halves]
         outputs = {name: (confidences(images), *rest[name]) for name, images in seen.items()}
         for layers in subsets:
-            yield _choice(subject, kept, features, list(layers), cells, usual, outputs, on.alpha)
+            told = names[layers[0]] if len(layers) == 1 else f"{names[layers[0]]} to {names[layers[-1]]}"
+            score = _z_sum(cells[0][0], list(layers))
+            yield _choice(kept, (features, told), score, cells, usual, outputs, on.alpha)
+        near = views_alone(*cells[0][:2], on.alpha)
+        for views in VIEWS:
+            chosen = replace(near, views=tuple(near.views[view] for view in views))
+            told = " and ".join(_VIEWS[view] for view in views)
+            yield _choice(kept, (features, told), chosen.score, cells, usual, outputs, on.alpha)
 
 
 def _with(images: Observed, transform: Callable[[NDArray[np.float32]], Array]) -> Observed:
@@ -104,20 +114,22 @@ def _with(images: Observed, transform: Callable[[NDArray[np.float32]], Array]) -
     return Observed(images.images, images.logits, features)
 
 
+def _z_sum(confidences: Array, layers: list[int]) -> Callable[[Array, Array], Array]:
+    fusion = z_sum(confidences[:, layers])
+    return lambda confidences, _: fusion.score(confidences[:, layers])
+
+
 def _choice(
-    subject: Subject,
     kept: dict[str, Kept],
-    features: str,
-    layers: list[int],
+    told: tuple[str, str],
+    score: Callable[[Array, Array], Array],
     cells: list[tuple[Array, Array, Array]],
     usual: Array,
     outputs: dict[str, tuple[Array, Array, Array]],
     alpha: float,
 ) -> Choice:
-    fusion = z_sum(cells[0][0][:, layers])
-
-    def tests(confidences: Array, *others: Array) -> Array:
-        return np.column_stack([fusion.score(confidences[:, layers]), *others])
+    def tests(confidences: Array, margin: Array, looks: Array) -> Array:
+        return np.column_stack([score(confidences, margin), margin, looks])
 
     strictness = Strictness.of((*tests(*cells[0]).T[:2], *usual.T), alpha)
     threshold = conformal_threshold(strictness.joint(tests(*cells[1])), alpha)
@@ -143,8 +155,8 @@ def _choice(
                 harmful.append(made.right[taken])
     failures = [separation(clean, scores[n]).auroc for n, k in kept.items() if k.set.group == "failures"]
     return Choice(
-        features=features,
-        layers=tuple(subject.network.layers[layer] for layer in layers),
+        features=told[0],
+        layers=told[1],
         rejected=float((clean < threshold).mean()),
         near=against(NEAR),
         far=against(*FAR),
@@ -167,7 +179,6 @@ def table(found: list[Choice]) -> str:
     head += ["BIM 2, 4, 8 rejected", "harmless accepted", "harmful: accuracy of accepted"]
     lines = [" | ".join(head), " | ".join(["---"] * len(head))]
     for one in found:
-        layers = f"{one.layers[0]} to {one.layers[-1]}" if len(one.layers) > 1 else one.layers[0]
         shown = [
             _percent(one.rejected),
             " / ".join(map(_percent, one.near)),
@@ -177,7 +188,7 @@ def table(found: list[Choice]) -> str:
             _percent(one.harmless),
             _percent(one.harmful),
         ]
-        lines.append(" | ".join([one.features, layers, *shown]))
+        lines.append(" | ".join([one.features, one.layers, *shown]))
     return "\n".join(f"| {line} |" for line in lines)
 
 

@@ -17,8 +17,8 @@ from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 
 from edge_runtime.appearance import describe
-from edge_runtime.decision import Detector, margins
-from edge_runtime.errors import SourceError
+from edge_runtime.decision import SHARES, Detector, Nearness, View, margins
+from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.images import decode_image, list_images
 from edge_runtime.preprocessing import resize_crop
 from training import distributed, simulated
@@ -31,16 +31,23 @@ from training.reference import BLOCK, score_at
 from training.run import load_network, load_run, load_split, load_statistics
 from training.splits import calibration_halves
 from training.statistics import as_images, to_tensor
-from training.thresholds import OutlineRange, Strictness, conformal_threshold
+from training.thresholds import SAME, OutlineRange, Strictness, conformal_threshold
 
 Array = NDArray[np.float64]
 
 # Lee et al.'s magnitudes in units of the image; those below half a grey level are left out.
 EPSILONS = (0.0, 0.002, 0.005, 0.01)
-DEEPEST = 2  # layers that decide where no anomaly is known; docs/detector.md has the table
+DEEPEST = 2  # layers that see attacks best; docs/detector.md has the tables
+# How the views where no anomaly is known divide the share of the features. Strangers lie so far off the limit
+# of the wide one that it needs little.
+DEEP, WIDE, CONFIDENT = 0.6, 0.1, 0.3
+_SLOPE = 0.5  # of the confident view: standard deviations of the layers' mean per one of the margin
 REJECTED = 0.05  # share of in-distribution cells that may be rejected
 _FEWEST_ANOMALIES = 10
-_HOW_ALONE = f"{{}}; weights: one over the standard deviation of confidence, in the deepest {DEEPEST} layers"
+_HOW_ALONE = (
+    f"{{}}; views: the mean of the deepest {DEEPEST} layers, of all but the first, and of the deepest "
+    f"{DEEPEST} less {_SLOPE} margins"
+)
 _HOW_AGAINST = "epsilon and weights: logistic regression with the best AUROC against the known anomaly"
 _HOW_LIMITED = "; thresholds: each test its share, split conformal on cells used for nothing else"
 
@@ -89,6 +96,50 @@ def logistic(confidences: Array, anomalous: Array) -> Fusion:
     return Fusion(weights, float(model.intercept_[0] - (weights * mean).sum()))
 
 
+def views_alone(confidences: Array, margin: Array, alpha: float) -> Nearness:
+    """The views where no anomaly is known, of in-distribution cells [N, L] and their margins [N].
+
+    Deep: the mean of the deepest layers, which attacks move most. Wide: that of all layers but the first,
+    which strangers move most. Confident: the deep one less some of the margin; an attack that has gone far
+    makes the classifier surer than cells are whose features are that ordinary. On the scale of M* each view
+    has its median at 0, and below -1 its part of what the features may reject.
+
+    Args:
+        confidences: M_l, [N, L].
+        margin: [N].
+        alpha: share of cells that all tests of the decision together may reject.
+
+    Raises:
+        CheckFailedError: a view that gives most cells the same value.
+    """
+    centre, spread = confidences.mean(axis=0), confidences.std(axis=0)
+    if not (spread > 0).all() or not margin.std() > 0:
+        raise CheckFailedError(SAME)
+    standardised, count = (confidences - centre) / spread, confidences.shape[1]
+    views = []
+    for layers, slope, share in (
+        (DEEPEST, 0.0, DEEP),
+        (count - 1, 0.0, WIDE),
+        (DEEPEST, _SLOPE / float(margin.std()), CONFIDENT),
+    ):
+        used = max(1, min(layers, count))
+        weights = np.where(np.arange(count) >= count - used, 1 / used, 0.0)
+        sums = standardised @ weights - slope * margin
+        middle, low = np.quantile(sums, [0.5, alpha * SHARES[0] * share]).tolist()
+        if not middle > low:
+            raise CheckFailedError(SAME)
+        unit = middle - low
+        views.append(View(tuple((weights / unit).tolist()), slope / unit, -middle / unit))
+    return Nearness(tuple(centre.tolist()), tuple(spread.tolist()), tuple(views))
+
+
+def one_view(fusion: Fusion, confidences: Array) -> Nearness:
+    """A fusion as the only view; the centre and spread of the layers are those of the cells [N, L]."""
+    centre, spread = confidences.mean(axis=0), confidences.std(axis=0)
+    view = View(tuple((fusion.weights * spread).tolist()), 0.0, float(fusion.score(centre)))
+    return Nearness(tuple(centre.tolist()), tuple(spread.tolist()), (view,))
+
+
 def outputs_of(
     network: ResNet | VGG,
     gaussians: Mapping[str, LayerGaussian],
@@ -128,26 +179,24 @@ def calibrate(
         CheckFailedError: too few cells, or outputs that do not differ.
     """
     fusion_images, threshold_images = (as_images(cells, half) for half in halves)
-    auroc = None
-    if anomaly is None:
-        chosen = epsilon or 0.0
-        fusion = z_sum(outputs_of(network, gaussians, fusion_images, chosen)[0], DEEPEST)
-        how = _HOW_ALONE.format("epsilon given" if epsilon else "no perturbation")
-    else:
+    fusion, auroc, chosen = None, None, epsilon or 0.0
+    how = _HOW_ALONE.format("epsilon given" if epsilon else "no perturbation")
+    if anomaly is not None:
         chosen, fusion, auroc = _against(network, gaussians, fusion_images, anomaly[1], epsilon)
         how = _HOW_AGAINST
+    outputs = [outputs_of(network, gaussians, half, chosen) for half in (fusion_images, threshold_images)]
+    nearness = views_alone(*outputs[0], alpha) if fusion is None else one_view(fusion, outputs[0][0])
     appearance = [describe(cells.images[half]) for half in halves]
     everywhere = np.concatenate([appearance[0], describe(cells.images[training])])
     usual = OutlineRange.of(everywhere)
-    outputs = [outputs_of(network, gaussians, half, chosen) for half in (fusion_images, threshold_images)]
     tests = [
-        np.column_stack([fusion.score(confidences), margin, usual.looks(seen)])
+        np.column_stack([nearness.score(confidences, margin), margin, usual.looks(seen)])
         for (confidences, margin), seen in zip(outputs, appearance, strict=True)
     ]
     strictness = Strictness.of((*tests[0].T[:2], *usual.looks(everywhere).T), alpha)
     joint = conformal_threshold(strictness.joint(tests[1]), alpha)
     return Calibration(
-        detector=_detector(network.layers, chosen, fusion, usual, strictness.thresholds(joint)),
+        detector=_detector(network.layers, chosen, nearness, usual, strictness.thresholds(joint)),
         mode="none" if anomaly is None else "known",
         anomaly="" if anomaly is None else anomaly[0],
         alpha=alpha,
@@ -163,7 +212,7 @@ def calibrate(
 def _detector(
     layers: tuple[str, ...],
     epsilon: float,
-    fusion: Fusion,
+    nearness: Nearness,
     usual: OutlineRange,
     thresholds: tuple[float, ...],
 ) -> Detector:
@@ -172,8 +221,7 @@ def _detector(
     return Detector(
         layers=layers,
         epsilon=epsilon,
-        weights=tuple(fusion.weights.tolist()),
-        bias=fusion.bias,
+        nearness=nearness,
         threshold=threshold,
         least_margin=least_margin,
         outline_low=outline_low,

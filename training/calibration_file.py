@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edge_runtime.decision import Detector
+from edge_runtime.decision import Detector, Nearness, View
 from edge_runtime.errors import SourceError
 from training.run import CALIBRATION, read_json, write_text
 
 Mode = Literal["none", "known"]
-_SCHEMA = 5
+_SCHEMA = 6
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,14 @@ def load_calibration(folder: Path) -> Calibration:
     if not isinstance(raw, dict) or raw.get("schema") != _SCHEMA:
         raise SourceError(other)
     try:
-        detector: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in raw["detector"].items()
-        }
-        raw["detector"] = Detector(**detector)
+        detector, nearness = raw["detector"], raw["detector"]["nearness"]
+        views = tuple(View(**_with_tuples(view)) for view in nearness["views"])
+        near = Nearness(**_with_tuples({**nearness, "views": views}))
+        raw["detector"] = Detector(**_with_tuples({**detector, "nearness": near}))
         return Calibration(**raw)
     except (AttributeError, KeyError, TypeError) as error:
         raise SourceError(other) from error
+
+
+def _with_tuples(raw: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}

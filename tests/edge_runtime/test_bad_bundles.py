@@ -68,7 +68,7 @@ def test_a_manifest_of_another_schema(
     bundle = edited_bundle(lambda manifest: manifest.update(schema=7))
     for command in commands_on(bundle, slide_folder, tmp_path / "out"):
         assert refusal(*command) == (
-            f"{bundle}: manifest.json: schema 7, but this cellgate reads schema 5; "
+            f"{bundle}: manifest.json: schema 7, but this cellgate reads schema 6; "
             "export the bundle again, or install the cellgate that it was made for"
         )
 

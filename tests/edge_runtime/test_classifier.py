@@ -152,8 +152,11 @@ def test_a_graph_that_cannot_be_loaded_is_a_refusal_of_one_line(
 
 
 def _fewer_layers(manifest: dict[str, Any]) -> None:
-    for name in ("layers", "weights"):
-        manifest["detector"][name].pop()
+    detector = manifest["detector"]
+    near = detector["nearness"]
+    lists = [detector["layers"], near["centre"], near["spread"], *(view["weights"] for view in near["views"])]
+    for of_layers in lists:
+        of_layers.pop()
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,25 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from appearances import ANY, inside
+from appearances import ANY, inside, summed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.decision import Decisions, Detector, decide, decide_again, margins, vividness
+from edge_runtime.decision import (
+    Decisions,
+    Detector,
+    Nearness,
+    View,
+    decide,
+    decide_again,
+    margins,
+    vividness,
+)
 
 DETECTOR = Detector(
     ("stem", "layer1"),
     epsilon=0.0,
-    weights=(0.5, 2.0),
-    bias=1.0,
+    nearness=summed(0.5, 2.0, bias=1.0),
     threshold=-3.0,
     least_margin=0.75,
     outline_low=ANY[0],
@@ -27,7 +35,7 @@ DETECTOR = Detector(
 
 def only_features(threshold: float) -> Detector:
     """One layer, and any margin will do."""
-    return Detector(("stem",), 0.0, (1.0,), 0.0, threshold, 0.0, *ANY)
+    return Detector(("stem",), 0.0, summed(1.0), threshold, 0.0, *ANY)
 
 
 def judged(detector: Detector, logits: np.ndarray, confidences: np.ndarray) -> Decisions:
@@ -44,6 +52,20 @@ def test_score_is_the_weighted_sum_of_the_layers_plus_the_bias() -> None:
     assert decisions.score.tolist() == [-2.0, -4.0]
     assert decisions.score.dtype == np.float64
     assert decisions.confidences.tolist() == [[-2.0, -1.0], [-4.0, -1.5]]
+
+
+def test_the_score_is_the_least_view_of_the_standardised_layers() -> None:
+    nearness = Nearness(
+        centre=(-2.0, 10.0),
+        spread=(2.0, 5.0),
+        views=(View((1.0, 0.0), 0.0, 0.5), View((0.5, 0.5), 0.0, 0.0), View((0.0, 1.0), 0.25, 1.0)),
+    )
+    # z is (1, -1), (-1, 3) and (2, 2); the views are 1.5, 0, 0 - margin / 4 and so on.
+    confidences = f32([0, 5], [-4, 25], [2, 20])
+    decisions = judged(replace(DETECTOR, nearness=nearness), f32([0, 0], [0, 2], [6, 0]), confidences)
+    assert decisions.score.tolist() == [0.0, -0.5, 1.5]
+    sure = judged(replace(DETECTOR, nearness=nearness), f32([0, 4]), f32([0, 5]))
+    assert sure.score.tolist() == [-1.0]  # of a surer answer, the same features are too far
 
 
 def test_a_score_at_the_threshold_is_accepted_and_just_below_is_not() -> None:
@@ -131,7 +153,7 @@ def test_logits_that_are_no_numbers_are_rejected(broken: float) -> None:
     with np.errstate(invalid="ignore"):
         decisions = judged(DETECTOR, f32([broken, broken]), f32([0, 0]))
     assert decisions.rejected.tolist() == [True]
-    assert decisions.reason(0) == "unsure"
+    assert (decisions.far[0], decisions.unsure[0]) == (True, True)  # the score depends on the margin, too
 
 
 def test_probabilities_are_the_softmax_of_the_logits() -> None:
@@ -164,7 +186,7 @@ def test_rejected_is_exactly_what_scores_below_the_threshold(scores: list[float]
 
 def test_deciding_again_is_what_the_other_detector_would_have_decided() -> None:
     logits, confidences = f32([0, 1], [2, 1], [0, 0.5]), f32([-2, -1], [-4, -1.5], [-1, -1])
-    other = replace(DETECTOR, weights=(1.0, 0.5), threshold=-2.0, least_margin=0.25)
+    other = replace(DETECTOR, nearness=summed(1.0, 0.5), threshold=-2.0, least_margin=0.25)
     again, at_once = (
         decide_again(other, judged(DETECTOR, logits, confidences)),
         judged(other, logits, confidences),

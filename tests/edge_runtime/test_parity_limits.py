@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from appearances import ANY, inside
+from appearances import ANY, inside, summed
 
 from edge_runtime.decision import Decisions, Detector
 from edge_runtime.parity import (
@@ -83,7 +83,7 @@ def decisions(
 
 
 NONE = [False] * 4
-DETECTOR = Detector(("stem",), 0.0, (1.0,), 0.0, 2.0, 1.0, *ANY[:2], least_colour=0.0, least_texture=0.0)
+DETECTOR = Detector(("stem",), 0.0, summed(1.0), 2.0, 1.0, *ANY[:2], least_colour=0.0, least_texture=0.0)
 # A score at its threshold, a margin at the least one, and one so small that the class could be the other.
 THEIRS = decisions([0, 0, 0, 1], NONE, NONE, [2.004, 5.0, 5.0, 5.0], [3.0, 1.004, 0.004, 3.0])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from appearances import ANY, inside
+from appearances import ANY, inside, summed
 from click.testing import Result
 
 from edge_runtime.bundle import open_bundle
@@ -20,7 +20,7 @@ from edge_runtime.recalibration import recalibrate, recalibrate_bundle, site_cel
 from edge_runtime.simulator import simulate_field
 from edge_runtime.verification import replay
 
-DETECTOR = Detector(("a", "b"), 0.0, (0.5, 0.5), 0.0, -1.0, 0.5, *ANY)
+DETECTOR = Detector(("a", "b"), 0.0, summed(0.5, 0.5), -1.0, 0.5, *ANY)
 ALPHA = 0.1
 
 
@@ -52,12 +52,13 @@ def test_what_is_far_from_the_site_is_still_rejected() -> None:
 
 def test_a_layer_that_was_widened_does_not_outweigh_the_others() -> None:
     made = recalibrate(DETECTOR, site(0, cells=20_000, spread=10), alpha=ALPHA)
-    first, second = made.detector.weights
-    assert second / first == pytest.approx(10, rel=0.1)
+    first, second = made.detector.nearness.spread
+    assert first / second == pytest.approx(10, rel=0.1)
 
 
-def test_the_margin_the_appearance_and_the_layers_stay() -> None:
+def test_the_margin_the_appearance_the_layers_and_the_views_stay() -> None:
     made = recalibrate(DETECTOR, site(0, shift=-1.2), alpha=ALPHA).detector
+    assert made.nearness.views == DETECTOR.nearness.views
     assert (made.least_margin, made.layers, made.epsilon) == (0.5, ("a", "b"), 0.0)
     assert (made.outline_low, made.outline_high, made.least_colour, made.least_texture) == ANY
 

@@ -77,10 +77,18 @@ def test_json_has_exactly_the_promised_keys(
 def test_the_score_can_be_recomputed_from_what_is_printed(
     scored: Callable[[object], list[dict[str, Any]]], crops_folder: Path, tiny_bundle: Path
 ) -> None:
-    detector = json.loads((tiny_bundle / "manifest.json").read_text())["detector"]
+    nearness = json.loads((tiny_bundle / "manifest.json").read_text())["detector"]["nearness"]
+    assert len(nearness["views"]) == 3
     for row in scored(crops_folder):
-        total = sum(w * c for w, c in zip(detector["weights"], row["confidences"].values(), strict=True))
-        assert row["score"] == pytest.approx(total + detector["bias"])
+        layers = zip(row["confidences"].values(), nearness["centre"], nearness["spread"], strict=True)
+        standardised = [(confidence - centre) / spread for confidence, centre, spread in layers]
+        sums = [
+            sum(w * z for w, z in zip(view["weights"], standardised, strict=True))
+            - view["slope"] * row["margin"]
+            + view["bias"]
+            for view in nearness["views"]
+        ]
+        assert row["score"] == pytest.approx(min(sums))
 
 
 def test_folder_zip_and_single_file_agree(

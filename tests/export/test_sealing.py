@@ -55,7 +55,7 @@ def test_holds_four_files_and_their_hashes(bundle_folder: Path, manifest: Mappin
 
 
 def test_manifest_says_what_the_device_needs(manifest: Mapping) -> None:
-    assert (manifest["schema"], manifest["name"], manifest["version"]) == (5, "cellgate", "1")
+    assert (manifest["schema"], manifest["name"], manifest["version"]) == (6, "cellgate", "1")
     assert manifest["classes"] == ["uninfected", "parasitized"]
     assert manifest["input"]["size"] == 125
     assert manifest["input"]["color_order"] == "RGB"
@@ -101,6 +101,13 @@ def test_manifest_says_what_the_run_says(manifest: Mapping, run_folder: Path) ->
     assert performance["false_positive_rate_interval"] == pytest.approx([1 - high, 1 - low])
     assert performance["strangers_rejected"] == {}  # nobody asked `test` for them
     assert tested["parasitized"] + tested["uninfected"] == run["counts"]["test"]
+
+
+def test_cells_whose_light_was_not_changed_in_training_are_told_of(run_folder: Path) -> None:
+    info = load_run(run_folder)
+    as_in_the_paper = replace(info, config=replace(info.config, augmentation="paper"))
+    assert "split by image without change of light or focus; " in sealing._trained_on(as_in_the_paper)
+    assert "without" not in sealing._trained_on(info)
 
 
 def test_parity_was_measured_for_every_output(manifest: Mapping) -> None:

@@ -112,8 +112,10 @@ def test_one_weight_mean_or_whitening_entry_altered(
 
 
 def last_weight_off(detector: Detector) -> Detector:
-    *rest, last = detector.weights  # those of the shallow layers are 0
-    return replace(detector, weights=(*rest, last * 1.01))
+    view, *others = detector.nearness.views
+    *rest, last = view.weights  # those of the shallow layers are 0
+    views = (replace(view, weights=(*rest, last * 1.01)), *others)
+    return replace(detector, nearness=replace(detector.nearness, views=views))
 
 
 @pytest.mark.parametrize(

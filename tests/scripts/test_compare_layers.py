@@ -11,7 +11,7 @@ from scripts.compare_layers import FEATURES, Choice, main, table
 def test_the_table_has_a_line_per_choice() -> None:
     choice = Choice(
         features="relative",
-        layers=("layer3", "layer4"),
+        layers="layer3 to layer4",
         rejected=0.05,
         near=(0.99, 0.9),
         far=(1.0, 1.0),

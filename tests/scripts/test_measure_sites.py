@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from appearances import ANY, inside
+from appearances import ANY, inside, summed
 
 from edge_runtime.decision import Decisions, Detector, decide
 from scripts import measure_sites
 from scripts.measure_sites import Site, false_alarms, measure_site, table
 
-DETECTOR = Detector(("a", "b"), 0.0, (0.5, 0.5), 0.0, -1.0, 0.5, *ANY)
+DETECTOR = Detector(("a", "b"), 0.0, summed(0.5, 0.5), -1.0, 0.5, *ANY)
 NOBODY = np.zeros((8, 4, 4, 3), np.uint8)
 
 

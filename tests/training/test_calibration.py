@@ -14,10 +14,19 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from edge_runtime.appearance import describe, wholeness
-from edge_runtime.decision import Detector, vividness
-from edge_runtime.errors import SourceError
+from edge_runtime.decision import SHARES, Detector, Nearness, View, vividness
+from edge_runtime.errors import CheckFailedError, SourceError
 from training import calibration
-from training.calibration import calibrate_run, logistic, z_sum
+from training.calibration import (
+    CONFIDENT,
+    DEEP,
+    WIDE,
+    calibrate_run,
+    logistic,
+    one_view,
+    views_alone,
+    z_sum,
+)
 from training.calibration_file import Calibration, load_calibration, save_calibration
 from training.cells import CellSet
 from training.reference import score_images, score_plain
@@ -58,6 +67,54 @@ def test_z_sum_of_the_deepest_layers_leaves_the_others_out() -> None:
     assert z_sum(values, 9).score(values) == pytest.approx(z_sum(values).score(values))
 
 
+def test_each_view_has_its_median_at_0_and_its_share_below_minus_1() -> None:
+    values, margin = confidences(4000), np.random.default_rng(9).gamma(4, 1, 4000)
+    found = views_alone(values, margin, 0.2)
+    z = stats.zscore(values, axis=0)
+    deep, wide = z[:, 2:].mean(axis=1), z[:, 1:].mean(axis=1)
+    confident = deep - margin / margin.std() / 2
+    for view, sums, share in zip(found.views, (deep, wide, confident), (DEEP, WIDE, CONFIDENT), strict=True):
+        rare = 0.2 * 0.425 * share
+        middle, low = np.quantile(sums, [0.5, rare])
+        alone = replace(found, views=(view,)).score(values, margin)
+        assert alone == pytest.approx((sums - middle) / (middle - low), abs=1e-9)
+        assert (alone < -1).mean() == pytest.approx(rare, abs=1e-3)
+    every = [replace(found, views=(view,)).score(values, margin) for view in found.views]
+    assert found.score(values, margin) == pytest.approx(np.min(every, axis=0))
+
+
+def test_shares_add_up() -> None:
+    assert pytest.approx(1) == DEEP + WIDE + CONFIDENT
+    assert sum(SHARES) == pytest.approx(1)
+
+
+def test_a_surer_answer_needs_nearer_features() -> None:
+    values, margin = confidences(4000), np.random.default_rng(9).gamma(4, 1, 4000)
+    found = views_alone(values, margin, 0.05)
+    usual = np.median(values, axis=0)[None]
+    scores = [found.score(usual, np.array([times * np.median(margin)]))[0] for times in (1, 2, 4)]
+    assert scores[0] > scores[1] > scores[2]
+
+
+@pytest.mark.parametrize("same", ["confidences", "margins"])
+def test_cells_that_are_all_the_same_have_no_views(same: str) -> None:
+    values, margin = confidences(300), np.random.default_rng(9).gamma(4, 1, 300)
+    if same == "confidences":
+        values[:, 2] = -1.0
+    else:
+        margin[:] = 3.0
+    with pytest.raises(CheckFailedError, match="do not differ; train longer"):
+        views_alone(values, margin, 0.05)
+
+
+def test_one_view_is_the_fusion_itself() -> None:
+    values, new = confidences(300), confidences(40, 1)
+    fusion = logistic(values, confidences(200, 2) - [0.0, 500.0, 0.0, 0.0])
+    found = one_view(fusion, values)
+    assert found.score(new, np.arange(40.0)) == pytest.approx(fusion.score(new))
+    assert found.spread == pytest.approx(values.std(axis=0))
+
+
 def test_logistic_separates_a_known_anomaly() -> None:
     normal, strange = confidences(300), confidences(200, 1) - [0.0, 500.0, 0.0, 0.0]
     fusion = logistic(normal, strange)
@@ -82,8 +139,9 @@ def test_threshold_and_weights_come_from_different_halves(
     fusing_margin, setting_margin = (np.ptp(found.logits.double().numpy(), axis=1) for found in scored)
     assert (found.fusion_cells, found.threshold_cells) == (len(halves[0]), len(halves[1]))
     assert found.fusion_cells + found.threshold_cells == info.counts["validation"]
-    weights = np.array(found.detector.weights)
-    assert weights * fusing.std(axis=0) == pytest.approx([0, 0, 0, 1 / 2, 1 / 2], rel=1e-4)
+    nearness = views_alone(fusing, fusing_margin, 0.05)
+    assert found.detector.nearness.centre == pytest.approx(nearness.centre, rel=1e-4)
+    assert found.detector.nearness.spread == pytest.approx(nearness.spread, rel=1e-4)
     appearance = [describe(cells.images[half]) for half in halves]
     usual = np.concatenate([appearance[0], describe(cells.images[split.train])])
     low, high = np.quantile(usual, [0.01, 0.99], axis=0)
@@ -92,7 +150,7 @@ def test_threshold_and_weights_come_from_different_halves(
         return [wholeness(seen, low[:5], high[:5]), seen[:, 5], seen[:, 6]]
 
     first, second = (
-        np.column_stack([confidence @ weights + found.detector.bias, margin, *looks(seen)])
+        np.column_stack([found.detector.nearness.score(confidence, margin), margin, *looks(seen)])
         for confidence, margin, seen in (
             (fusing, fusing_margin, appearance[0]),
             (setting, setting_margin, appearance[1]),
@@ -150,8 +208,8 @@ def test_given_epsilon_is_used(fitted: Path, tmp_path: Path, cells: CellSet, cac
     _, split = load_split(info, cache=cache)
     half = calibration_halves(split.validation, cells.labels, seed=info.config.seed)[1]
     scored = score_images(load_network(run, info), load_statistics(run), as_images(cells, half), 0.004)
-    scores = scored.confidences.double().numpy() @ found.detector.weights + found.detector.bias
     margin = np.ptp(scored.logits.double().numpy(), axis=1)
+    scores = found.detector.nearness.score(scored.confidences.double().numpy(), margin)
     slack = 1e-3 * (1 + abs(found.detector.threshold))
     appearance = describe(cells.images[half])
     broken = wholeness(appearance, found.detector.outline_low, found.detector.outline_high) < 0
@@ -175,8 +233,9 @@ EXAMPLE = Calibration(
     detector=Detector(
         ("stem", "layer1"),
         0.002,
-        (0.1, 1 / 3),
-        -0.7,
+        Nearness(
+            (0.1, -0.7), (1 / 3, 1e-17), (View((0.1, 2 / 3), 1 / 7, -0.3), View((1 / 9, 0.0), 0.0, 0.0))
+        ),
         1e-17,
         0.1 + 0.2,
         (-1 / 3,) * 5,
@@ -220,6 +279,8 @@ def change(key: str, value: object) -> Callable[[dict[str, object]], object]:
         change("colour", "red"),
         change("detector", {"layers": ["stem"]}),
         change("detector", 7),
+        change("detector", {"nearness": []}),
+        change("detector", {"nearness": {"views": [3]}}),
         lambda raw: {key: value for key, value in raw.items() if key != "alpha"},
         lambda raw: [raw],
     ],
@@ -233,6 +294,6 @@ def test_another_schema_is_refused(tmp_path: Path, alter: Callable[[dict[str, ob
 
 
 def test_file_that_is_no_json(tmp_path: Path) -> None:
-    (tmp_path / "calibration.json").write_text('{"schema": 5')
+    (tmp_path / "calibration.json").write_text('{"schema": 6')
     with pytest.raises(SourceError, match="cannot be read"):
         load_calibration(tmp_path)

@@ -68,8 +68,11 @@ def test_run_is_measured_on_its_test_cells(
     nearest = [
         gaussians[name].distances(f).min(axis=1) for name, f in zip(network.layers, features, strict=True)
     ]
-    scores = -np.stack(nearest, axis=1) @ detector.weights + detector.bias
-    unsure = np.ptp(logits, axis=1) < detector.least_margin
+    margin = np.ptp(logits.astype(float), axis=1)
+    near = detector.nearness
+    standardised = (-np.stack(nearest, axis=1) - near.centre) / near.spread
+    scores = np.min([standardised @ v.weights - v.slope * margin + v.bias for v in near.views], axis=0)
+    unsure = margin < detector.least_margin
     appearance = describe(cells.images[split.test])
     broken = wholeness(appearance, detector.outline_low, detector.outline_high) < 0
     broken |= vividness(detector, appearance) < 0

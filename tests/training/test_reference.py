@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from appearances import ANY
+from appearances import ANY, summed
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -203,7 +203,7 @@ def test_closed_form_on_a_linear_network() -> None:
 
 def detector(epsilon: float, threshold: float) -> Detector:
     layers = ("stem", "layer1", "layer2", "layer3", "layer4")
-    return Detector(layers, epsilon, (1.0, 0.5, 0.0, 2.0, 0.25), 3.0, threshold, 0.0, *ANY)
+    return Detector(layers, epsilon, summed(1.0, 0.5, 0.0, 2.0, 0.25, bias=3.0), threshold, 0.0, *ANY)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, EPSILON])

@@ -1,6 +1,7 @@
 """What an attack can want: another class, acceptance by the detector, or several things at once."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -69,6 +70,8 @@ def misclassified(network: Asked, labels: Tensor) -> Objective:
 def undetected(network: Asked, gaussians: Mapping[str, LayerGaussian], detector: Detector) -> Objective:
     """The deployed score less its threshold, M* - rho: an image is accepted where it is greater than 0.
 
+    M* is the least of the detector's views, so the gradient is that of the least one.
+
     With the detector's epsilon 0 this is differentiable as it stands. Otherwise each layer's perturbed image
     (eq. 3 of the paper) is computed anew, and its gradient is passed on to the image as it is: the step along
     the sign, and its clipping, count as the identity (BPDA, Athalye et al. 2018, section 4.1).
@@ -85,26 +88,47 @@ def undetected(network: Asked, gaussians: Mapping[str, LayerGaussian], detector:
     parameter = next(network.parameters())
     layers = [Layer(gaussians[name], parameter) for name in detector.layers]
     places = [network.layers.index(name) for name in detector.layers]
+    views = detector.nearness.views
+    centre, spread, weights, slopes, biases = (
+        torch.tensor(values, dtype=torch.float64, device=parameter.device)
+        for values in (
+            detector.nearness.centre,
+            detector.nearness.spread,
+            [view.weights for view in views],
+            [view.slope for view in views],
+            [view.bias for view in views],
+        )
+    )
 
-    def nearest(images: Tensor) -> list[Tensor]:
-        _, features = network(images)
+    def nearest(features: Sequence[Tensor]) -> list[Tensor]:
         return [layer.distances(features[p]).amin(dim=1) for layer, p in zip(layers, places, strict=True)]
 
+    def of_images(images: Tensor) -> list[Tensor]:
+        return nearest(network(images)[1])
+
     def excess(images: Tensor) -> Tensor:
+        logits, features = network(images)
         if detector.epsilon == 0:
-            distances = nearest(images)
+            distances = nearest(features)
         else:
             distances = [
-                nearest(shifted)[number]
-                for number, shifted in enumerate(_perturbed(nearest, images, detector.epsilon))
+                of_images(shifted)[number]
+                for number, shifted in enumerate(_perturbed(of_images, images, detector.epsilon))
             ]
         confidences = -torch.stack(distances, dim=1)
-        # As the device: the sum over layers in float64. The difference is small enough for float32.
-        weights = torch.tensor(detector.weights, dtype=torch.float64, device=images.device)
-        score = confidences.double() @ weights + detector.bias
+        # As the device: the sums over layers in float64. The difference is small enough for float32.
+        standardised = (confidences.double() - centre) / spread
+        margins = _margins(logits).double()
+        score = (standardised @ weights.T - margins[:, None] * slopes + biases).amin(dim=1)
         return (score - detector.threshold).to(images.dtype)
 
     return excess
+
+
+def each_view(detector: Detector) -> list[Detector]:
+    """The detector with each of its views alone, for a smooth `all_of` over them all."""
+    near = detector.nearness
+    return [replace(detector, nearness=replace(near, views=(view,))) for view in near.views]
 
 
 def sure(network: Asked, detector: Detector) -> Objective:
@@ -117,9 +141,7 @@ def sure(network: Asked, detector: Detector) -> Objective:
     _check_network(network)
 
     def excess(images: Tensor) -> Tensor:
-        largest = network(images)[0].topk(2, dim=1).values
-        margins: Tensor = largest[:, 0] - largest[:, 1]
-        return margins - detector.least_margin
+        return _margins(network(images)[0]) - detector.least_margin
 
     return excess
 
@@ -147,6 +169,11 @@ def all_of(*objectives: Objective, scales: Sequence[float] | None = None, softne
         return values.amin(dim=1)
 
     return least
+
+
+def _margins(logits: Tensor) -> Tensor:
+    largest = logits.topk(2, dim=1).values
+    return largest[:, 0] - largest[:, 1]
 
 
 def _perturbed(nearest: Callable[[Tensor], list[Tensor]], images: Tensor, epsilon: float) -> Iterator[Tensor]:

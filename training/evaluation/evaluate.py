@@ -19,7 +19,7 @@ import torch
 from edge_runtime.errors import SourceError
 from training import distributed
 from training.attacks.appearance import look, vivid, whole
-from training.attacks.objectives import Shared, all_of, misclassified, sure, undetected
+from training.attacks.objectives import Shared, all_of, each_view, misclassified, sure, undetected
 from training.attacks.problem import once
 from training.detection.observed import observe
 from training.evaluation.attacked import ATTACKS, Curve, Wanted, adaptive_curve, attacked_set
@@ -176,7 +176,7 @@ def _curve(subject: Subject, cells: ImageSet, out: Path) -> Curve | None:
     network = Shared(subject.network)
     seen = once(look)
     tests = (
-        undetected(network, subject.gaussians, detector),
+        *(undetected(network, subject.gaussians, alone) for alone in each_view(detector)),
         sure(network, detector),
         whole(detector, seen),
         vivid(detector, seen),

@@ -158,11 +158,12 @@ def shipped(confidences: Score, calibration: Calibration, on: Fitted) -> Score:
     Without the perturbation of eq. 3, which the shipped detector does not have.
     """
     detector = calibration.detector
-    weights, limited = np.array(detector.weights), OutlineRange.of_detector(detector)
+    limited = OutlineRange.of_detector(detector)
 
     def tests(seen: Observed) -> Array:
-        score = confidences(seen) @ weights + detector.bias
-        return np.column_stack([score, softmax.margin(seen), limited.looks(describe(seen.pixels))])
+        margin = softmax.margin(seen)
+        score = detector.nearness.score(confidences(seen), margin)
+        return np.column_stack([score, margin, limited.looks(describe(seen.pixels))])
 
     middle = np.median(tests(on.fuse), axis=0)
     limits = [detector.threshold, detector.least_margin, 0.0, detector.least_colour, detector.least_texture]

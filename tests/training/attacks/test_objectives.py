@@ -1,15 +1,17 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from appearances import summed
 from torch import Tensor
 
 from edge_runtime.appearance import describe
-from edge_runtime.decision import Decisions, Detector, decide
+from edge_runtime.decision import Decisions, Detector, Nearness, View, decide
 from edge_runtime.errors import SourceError
 from training.attacks.gradient_sign import bim
-from training.attacks.objectives import Shared, all_of, misclassified, sure, undetected
+from training.attacks.objectives import Shared, all_of, each_view, misclassified, sure, undetected
 from training.attacks.problem import Problem
 from training.detection.observed import in_eight_bit
 from training.reference import score_at
@@ -41,11 +43,34 @@ def test_undetected_is_the_deployed_score_over_its_threshold(epsilon: float, mod
     assert 0 < decided.far.sum() < 8
 
 
+def test_undetected_is_the_least_of_several_views(model: Any) -> None:
+    views = (
+        View((0.5, 0.0, 0.0, 0.25, 0.0), 0.0, 0.25),
+        View((0.0, 0.0, 0.5, 0.5, 0.0), 1.5, 0.75),
+        View((0.0, 0.0, 0.0, 0.0, 1.0), 0.0, 0.0),
+    )
+    confidences = deployed(model, model.detector, model.images).confidences
+    centre, spread = (tuple(of(axis=0).tolist()) for of in (confidences.mean, confidences.std))
+    detector = replace(model.detector, nearness=Nearness(centre, spread, views))
+    decided = deployed(model, detector, model.images)
+    excess = undetected(model.network, model.gaussians, detector)(model.images)
+    assert excess.tolist() == pytest.approx((decided.score - detector.threshold).tolist(), abs=1e-4)
+    each = [
+        replace(detector, nearness=Nearness(centre, spread, (view,))).nearness.score(
+            decided.confidences, decided.margin
+        )
+        for view in views
+    ]
+    assert set(np.argmin(each, axis=0)) == {0, 1, 2}  # so that every view decides somewhere
+    apart = all_of(*(undetected(model.network, model.gaussians, alone) for alone in each_view(detector)))
+    assert apart(model.images).tolist() == pytest.approx(excess.tolist(), abs=1e-5)
+
+
 def test_a_detector_of_some_layers_uses_those(model: Any) -> None:
-    detector = replace(model.detector, layers=("layer3", "stem"), weights=(0.5, 0.25))
+    detector = replace(model.detector, layers=("layer3", "stem"), nearness=summed(0.5, 0.25, bias=1.5))
     scored = score_at(model.network, model.gaussians, model.images.clone(), 0)
     places = [model.network.layers.index(name) for name in detector.layers]
-    expected = scored.confidences.double().numpy()[:, places] @ detector.weights + detector.bias
+    expected = scored.confidences.double().numpy()[:, places] @ [0.5, 0.25] + 1.5
     excess = undetected(model.network, model.gaussians, detector)(model.images)
     assert excess.tolist() == pytest.approx((expected - detector.threshold).tolist(), abs=1e-5)
 
@@ -68,7 +93,8 @@ def test_the_gradient_with_perturbation_is_taken_at_the_perturbed_images(model: 
     scored = score_at(model.network, model.gaussians, model.images.clone(), 0.01)
     expected = torch.zeros_like(model.images)
     for number, name in enumerate(detector.layers):
-        alone = replace(model.detector, layers=(name,), weights=(detector.weights[number],))
+        weight = model.detector.nearness.views[0].weights[number]
+        alone = replace(model.detector, layers=(name,), nearness=summed(weight))
         shifted = scored.perturbed[:, number]
         objective = undetected(model.network, model.gaussians, alone)
         expected += Problem(objective, shifted).linearise(shifted)[1]

@@ -119,7 +119,9 @@ def test_layers_are_compared_on_the_sets_that_were_kept(run: Path, cache: Path, 
     )
     assert done.exit_code == 0, done.output
     lines = [line for line in done.output.splitlines() if line.startswith("|")][2:]
-    assert len(lines) == len(compare_layers.FEATURES) * 6  # all layers, the deepest four to one, the others
+    # All layers, the deepest four to one, the others; and the views.
+    assert len(lines) == len(compare_layers.FEATURES) * (6 + len(compare_layers.VIEWS))
+    assert sum("| deep and wide and confident |" in line for line in lines) == len(compare_layers.FEATURES)
     assert sum("layer3 to layer4" in line for line in lines) == len(compare_layers.FEATURES)
 
 
