@@ -53,13 +53,17 @@ class Nearness:
     spread: tuple[float, ...]
     views: tuple[View, ...]
 
+    def arrays(self) -> tuple[NDArray[np.float64], ...]:
+        """Centre [L], spread [L], weights [V, L], slopes [V] and biases [V] of the V views, float64."""
+        views = self.views
+        of_views = [[v.weights for v in views], [v.slope for v in views], [v.bias for v in views]]
+        return tuple(np.array(values, np.float64) for values in (self.centre, self.spread, *of_views))
+
     def score(self, confidences: NDArray[np.float64], margin: NDArray[np.float64]) -> NDArray[np.float64]:
         """M* of confidences [N, L] and margins [N]: float64 [N]."""
-        standardised = (confidences - np.array(self.centre)) / np.array(self.spread)
-        weights = np.array([view.weights for view in self.views])
-        slopes = np.array([view.slope for view in self.views])
-        biases = np.array([view.bias for view in self.views])
-        return np.asarray((standardised @ weights.T - margin[:, None] * slopes + biases).min(axis=1))
+        centre, spread, weights, slopes, biases = self.arrays()
+        sums = ((confidences - centre) / spread) @ weights.T - margin[:, None] * slopes + biases
+        return np.asarray(sums.min(axis=1))
 
 
 @dataclass(frozen=True)

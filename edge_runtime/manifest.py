@@ -185,13 +185,17 @@ def manifest_from_json(text: str) -> Manifest:
             f"manifest.json: schema {reprlib.repr(found)}, but this cellgate reads schema {SCHEMA}; "
             "export the bundle again, or install the cellgate that it was made for"
         )
-    manifest: Manifest = _strict(Manifest, raw, "manifest.json")
+    manifest: Manifest = read_strictly(Manifest, raw, "manifest.json")
     _check_supported(manifest)
     return manifest
 
 
-def _strict(kind: type[Any], raw: object, where: str) -> Any:  # noqa: ANN401 - any of the dataclasses above
-    """Build a dataclass, with those within it, from a JSON object that has exactly its keys."""
+def read_strictly(kind: type[Any], raw: object, where: str) -> Any:  # noqa: ANN401 - an instance of kind
+    """Build a dataclass, with those within it, from a JSON object that has exactly its keys.
+
+    Raises:
+        BundleError: a key missing or unknown, or a value of the wrong type; `where` begins the message.
+    """
     expected = {f.name for f in fields(kind)}
     found = set(raw) if isinstance(raw, dict) else set()
     if not isinstance(raw, dict) or found != expected:
@@ -211,7 +215,7 @@ def _strict(kind: type[Any], raw: object, where: str) -> Any:  # noqa: ANN401 - 
 def _nested(kind: Any, raw: object, where: str) -> object:  # noqa: ANN401 - the type of any field
     """A JSON value with the dataclasses that its field's type asks for, and tuples for lists."""
     if isinstance(kind, type) and is_dataclass(kind):
-        return _strict(kind, raw, where)
+        return read_strictly(kind, raw, where)
     if not isinstance(raw, list):
         return raw
     of = get_args(kind)[0] if get_origin(kind) is tuple else None

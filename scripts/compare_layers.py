@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edge_runtime.appearance import describe
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
-from training.calibration import views_alone, z_sum
+from training.calibration import VIEWS, views_alone, z_sum
 from training.detection.mahalanobis import fit_class_conditional, unit
 from training.detection.observed import Array, Observed, Score, observe
 from training.detection.softmax import margin
@@ -39,9 +39,8 @@ FEATURES: dict[str, Callable[[NDArray[np.float32]], Array]] = {
     "length 1": unit,
     "relative": relative_activations,
 }
-# Of the three that calibration makes; the deep one alone is the z-sum of the deepest layers.
-VIEWS = ((0, 1), (0, 2), (0, 1, 2))
-_VIEWS = ("deep", "wide", "confident")
+# The deep one alone is the z-sum of the deepest layers.
+CHOSEN_VIEWS = (("deep", "wide"), ("deep", "confident"), tuple(VIEWS))
 NEAR, FAR = "nih_native_ood/masked", ("bccd_wbc", "wbc_tecom")
 
 
@@ -103,10 +102,10 @@ def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Cho
             score = _z_sum(cells[0][0], list(layers))
             yield _choice(kept, (features, told), score, cells, usual, outputs, on.alpha)
         near = views_alone(*cells[0][:2], on.alpha)
-        for views in VIEWS:
-            chosen = replace(near, views=tuple(near.views[view] for view in views))
-            told = " and ".join(_VIEWS[view] for view in views)
-            yield _choice(kept, (features, told), chosen.score, cells, usual, outputs, on.alpha)
+        by_name = dict(zip(VIEWS, near.views, strict=True))
+        for views in CHOSEN_VIEWS:
+            score = replace(near, views=tuple(by_name[view] for view in views)).score
+            yield _choice(kept, (features, " and ".join(views)), score, cells, usual, outputs, on.alpha)
 
 
 def _with(images: Observed, transform: Callable[[NDArray[np.float32]], Array]) -> Observed:

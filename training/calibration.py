@@ -38,9 +38,9 @@ Array = NDArray[np.float64]
 # Lee et al.'s magnitudes in units of the image; those below half a grey level are left out.
 EPSILONS = (0.0, 0.002, 0.005, 0.01)
 DEEPEST = 2  # layers that see attacks best; docs/detector.md has the tables
-# How the views where no anomaly is known divide the share of the features. Strangers lie so far off the limit
-# of the wide one that it needs little.
-DEEP, WIDE, CONFIDENT = 0.6, 0.1, 0.3
+# The views where no anomaly is known, and how they divide the share of the features. Strangers lie so far off
+# the limit of the wide one that it needs little.
+VIEWS: Mapping[str, float] = {"deep": 0.6, "wide": 0.1, "confident": 0.3}
 _SLOPE = 0.5  # of the confident view: standard deviations of the layers' mean per one of the margin
 REJECTED = 0.05  # share of in-distribution cells that may be rejected
 _FEWEST_ANOMALIES = 10
@@ -72,10 +72,15 @@ def z_sum(confidences: Array, deepest: int | None = None) -> Fusion:
         deepest: how many layers, from the deepest up, have a weight; the others' is 0. All of them if None.
     """
     count = confidences.shape[1]
-    used = np.arange(count) >= count - min(deepest or count, count)
+    used = _deepest(count, deepest)
     mean, deviation = confidences.mean(axis=0), confidences.std(axis=0)
     weights = np.where(used, 1 / (deviation * used.sum()), 0.0)
     return Fusion(weights, float(-(weights * mean).sum()))
+
+
+def _deepest(count: int, deepest: int | None) -> NDArray[np.bool_]:
+    """Which of so many layers are the deepest ones; all of them if None or 0."""
+    return np.asarray(np.arange(count) >= count - min(deepest or count, count))
 
 
 def logistic(confidences: Array, anomalous: Array) -> Fusion:
@@ -102,7 +107,7 @@ def views_alone(confidences: Array, margin: Array, alpha: float) -> Nearness:
     Deep: the mean of the deepest layers, which attacks move most. Wide: that of all layers but the first,
     which strangers move most. Confident: the deep one less some of the margin; an attack that has gone far
     makes the classifier surer than cells are whose features are that ordinary. On the scale of M* each view
-    has its median at 0, and below -1 its part of what the features may reject.
+    has its median at 0, and below -1 its part of what the features may reject. In the order of VIEWS.
 
     Args:
         confidences: M_l, [N, L].
@@ -117,13 +122,10 @@ def views_alone(confidences: Array, margin: Array, alpha: float) -> Nearness:
         raise CheckFailedError(SAME)
     standardised, count = (confidences - centre) / spread, confidences.shape[1]
     views = []
-    for layers, slope, share in (
-        (DEEPEST, 0.0, DEEP),
-        (count - 1, 0.0, WIDE),
-        (DEEPEST, _SLOPE / float(margin.std()), CONFIDENT),
-    ):
-        used = max(1, min(layers, count))
-        weights = np.where(np.arange(count) >= count - used, 1 / used, 0.0)
+    made = ((DEEPEST, 0.0), (count - 1, 0.0), (DEEPEST, _SLOPE / float(margin.std())))
+    for share, (layers, slope) in zip(VIEWS.values(), made, strict=True):
+        used = _deepest(count, layers)
+        weights = np.where(used, 1 / used.sum(), 0.0)
         sums = standardised @ weights - slope * margin
         middle, low = np.quantile(sums, [0.5, alpha * SHARES[0] * share]).tolist()
         if not middle > low:

@@ -3,10 +3,11 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from edge_runtime.decision import Detector, Nearness, View
-from edge_runtime.errors import SourceError
+from edge_runtime.decision import Detector
+from edge_runtime.errors import BundleError, SourceError
+from edge_runtime.manifest import read_strictly
 from training.run import CALIBRATION, read_json, write_text
 
 Mode = Literal["none", "known"]
@@ -61,14 +62,7 @@ def load_calibration(folder: Path) -> Calibration:
     if not isinstance(raw, dict) or raw.get("schema") != _SCHEMA:
         raise SourceError(other)
     try:
-        detector, nearness = raw["detector"], raw["detector"]["nearness"]
-        views = tuple(View(**_with_tuples(view)) for view in nearness["views"])
-        near = Nearness(**_with_tuples({**nearness, "views": views}))
-        raw["detector"] = Detector(**_with_tuples({**detector, "nearness": near}))
+        raw["detector"] = read_strictly(Detector, raw.get("detector"), f"{path}, detector")
         return Calibration(**raw)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (BundleError, TypeError) as error:
         raise SourceError(other) from error
-
-
-def _with_tuples(raw: dict[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}

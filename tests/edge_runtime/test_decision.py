@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from appearances import ANY, inside, summed
+from detectors import ANY, inside, summed
 from hypothesis import given
 from hypothesis import strategies as st
 

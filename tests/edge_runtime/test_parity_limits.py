@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from appearances import ANY, inside, summed
+from detectors import ANY, inside, summed
 
 from edge_runtime.decision import Decisions, Detector
 from edge_runtime.parity import (

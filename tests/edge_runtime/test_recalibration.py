@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from appearances import ANY, inside, summed
 from click.testing import Result
+from detectors import ANY, inside, summed
 
 from edge_runtime.bundle import open_bundle
 from edge_runtime.classifier import Classifier

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from appearances import ANY
+from detectors import ANY
 from numpy.typing import NDArray
 
 from edge_runtime.bundle import open_bundle

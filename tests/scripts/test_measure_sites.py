@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from appearances import ANY, inside, summed
+from detectors import ANY, inside, summed
 
 from edge_runtime.decision import Decisions, Detector, decide
 from scripts import measure_sites

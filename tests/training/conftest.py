@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -53,6 +54,15 @@ def calibrated(fitted: Path, cache: Path) -> Path:
     """The same, calibrated with no anomaly known. Not to be changed: copy it."""
     folder = fitted.with_name("calibrated")
     shutil.copytree(fitted, folder)
+    calibrate_run(folder, cache=cache)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory, config: RunConfig, cache: Path) -> Path:
+    """A calibrated run that has learned enough for an attack to have something to turn. Not to be changed."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    fit(replace(config, epochs=8, batch_size=32), folder, cache=cache)
     calibrate_run(folder, cache=cache)
     return folder
 

@@ -18,9 +18,7 @@ from edge_runtime.decision import SHARES, Detector, Nearness, View, vividness
 from edge_runtime.errors import CheckFailedError, SourceError
 from training import calibration
 from training.calibration import (
-    CONFIDENT,
-    DEEP,
-    WIDE,
+    VIEWS,
     calibrate_run,
     logistic,
     one_view,
@@ -73,7 +71,7 @@ def test_each_view_has_its_median_at_0_and_its_share_below_minus_1() -> None:
     z = stats.zscore(values, axis=0)
     deep, wide = z[:, 2:].mean(axis=1), z[:, 1:].mean(axis=1)
     confident = deep - margin / margin.std() / 2
-    for view, sums, share in zip(found.views, (deep, wide, confident), (DEEP, WIDE, CONFIDENT), strict=True):
+    for view, sums, share in zip(found.views, (deep, wide, confident), VIEWS.values(), strict=True):
         rare = 0.2 * 0.425 * share
         middle, low = np.quantile(sums, [0.5, rare])
         alone = replace(found, views=(view,)).score(values, margin)
@@ -84,7 +82,7 @@ def test_each_view_has_its_median_at_0_and_its_share_below_minus_1() -> None:
 
 
 def test_shares_add_up() -> None:
-    assert pytest.approx(1) == DEEP + WIDE + CONFIDENT
+    assert sum(VIEWS.values()) == pytest.approx(1)
     assert sum(SHARES) == pytest.approx(1)
 
 

@@ -67,7 +67,6 @@ import io, os, signal, sys
 from pathlib import Path
 import torch
 from training import fitting
-from training.augmentation import STRENGTHS
 from training.run import RunConfig
 
 torch.set_num_threads(1)

@@ -1,31 +1,21 @@
 """What a GPU computes is what a CPU computes, where there is one."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from training.calibration import calibrate_run, outputs_of
+from training.calibration import outputs_of
 from training.cells import CellSet
 from training.evaluation.attacked import ATTACKS, Attack, attacked_set
 from training.evaluation.subject import cells_of, load_subject
-from training.fitting import fit
 from training.reference import reference_decisions
-from training.run import RunConfig, load_network, load_run
+from training.run import load_network, load_run
 from training.statistics import as_images
 from training.testing import measure_run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
-
-
-@pytest.fixture(scope="module")
-def run(config: RunConfig, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    fit(replace(config, epochs=8, batch_size=32), folder, cache=cache)
-    calibrate_run(folder, cache=cache)
-    return folder
 
 
 def test_scores_and_decisions_are_those_of_the_cpu(run: Path, cache: Path, cells: CellSet) -> None:

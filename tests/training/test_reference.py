@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from appearances import ANY, summed
+from detectors import ANY, summed
 from numpy.typing import NDArray
 from torch import Tensor, nn
 

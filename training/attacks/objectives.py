@@ -1,7 +1,6 @@
 """What an attack can want: another class, acceptance by the detector, or several things at once."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -70,7 +69,7 @@ def misclassified(network: Asked, labels: Tensor) -> Objective:
 def undetected(network: Asked, gaussians: Mapping[str, LayerGaussian], detector: Detector) -> Objective:
     """The deployed score less its threshold, M* - rho: an image is accepted where it is greater than 0.
 
-    M* is the least of the detector's views, so the gradient is that of the least one.
+    M* is the least of the detector's views, so the gradient is that of the least one; see `each_view`.
 
     With the detector's epsilon 0 this is differentiable as it stands. Otherwise each layer's perturbed image
     (eq. 3 of the paper) is computed anew, and its gradient is passed on to the image as it is: the step along
@@ -81,6 +80,22 @@ def undetected(network: Asked, gaussians: Mapping[str, LayerGaussian], detector:
         gaussians: per layer of the detector.
         detector: layer weights, epsilon and threshold.
     """
+    views = _excess_of_views(network, gaussians, detector)
+    return lambda images: views(images).amin(dim=1)
+
+
+def each_view(network: Asked, gaussians: Mapping[str, LayerGaussian], detector: Detector) -> list[Objective]:
+    """`undetected` of every view by itself, for a smooth `all_of` over them; the distances are shared."""
+    views = once(_excess_of_views(network, gaussians, detector))
+
+    def alone(place: int) -> Objective:
+        return lambda images: views(images)[:, place]
+
+    return [alone(place) for place in range(len(detector.nearness.views))]
+
+
+def _excess_of_views(network: Asked, gaussians: Mapping[str, LayerGaussian], detector: Detector) -> Objective:
+    """By how much each of V views is above the threshold: images to [N, V]."""
     _check_network(network)
     missing = [n for n in detector.layers if n not in network.layers or n not in gaussians]
     if missing:
@@ -88,16 +103,8 @@ def undetected(network: Asked, gaussians: Mapping[str, LayerGaussian], detector:
     parameter = next(network.parameters())
     layers = [Layer(gaussians[name], parameter) for name in detector.layers]
     places = [network.layers.index(name) for name in detector.layers]
-    views = detector.nearness.views
     centre, spread, weights, slopes, biases = (
-        torch.tensor(values, dtype=torch.float64, device=parameter.device)
-        for values in (
-            detector.nearness.centre,
-            detector.nearness.spread,
-            [view.weights for view in views],
-            [view.slope for view in views],
-            [view.bias for view in views],
-        )
+        torch.from_numpy(array).to(parameter.device) for array in detector.nearness.arrays()
     )
 
     def nearest(features: Sequence[Tensor]) -> list[Tensor]:
@@ -118,17 +125,10 @@ def undetected(network: Asked, gaussians: Mapping[str, LayerGaussian], detector:
         confidences = -torch.stack(distances, dim=1)
         # As the device: the sums over layers in float64. The difference is small enough for float32.
         standardised = (confidences.double() - centre) / spread
-        margins = _margins(logits).double()
-        score = (standardised @ weights.T - margins[:, None] * slopes + biases).amin(dim=1)
-        return (score - detector.threshold).to(images.dtype)
+        sums = standardised @ weights.T - _margins(logits).double()[:, None] * slopes + biases
+        return (sums - detector.threshold).to(images.dtype)
 
     return excess
-
-
-def each_view(detector: Detector) -> list[Detector]:
-    """The detector with each of its views alone, for a smooth `all_of` over them all."""
-    near = detector.nearness
-    return [replace(detector, nearness=replace(near, views=(view,))) for view in near.views]
 
 
 def sure(network: Asked, detector: Detector) -> Objective:

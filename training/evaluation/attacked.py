@@ -11,6 +11,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from training.attacks.carlini_wagner import carlini_wagner
@@ -113,9 +114,7 @@ def attacked_set(network: ResNet | VGG, cells: ImageSet, attack: Attack) -> Imag
         the attack is in 8 bit, else float32 [N, size, size, 3] in [0, 1].
     """
     some = np.arange(max(1, round(len(cells) * attack.share)))
-    device = next(network.parameters()).device
-    images = to_tensor(cells.pixels[some]).to(device)
-    labels = torch.from_numpy(cells.labels[some]).to(device)
+    images, labels = as_tensors(network, cells, some)
     kept: list[Images] = []
     turned = [np.zeros(0, np.int64)]
     tried = 0
@@ -141,6 +140,12 @@ def attacked_set(network: ResNet | VGG, cells: ImageSet, attack: Attack) -> Imag
         labels=cells.labels[chosen],
         attempts=tried,
     )
+
+
+def as_tensors(network: ResNet | VGG, cells: ImageSet, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """The chosen cells as network input, and their labels, where the network is."""
+    device = next(network.parameters()).device
+    return to_tensor(cells.pixels[chosen]).to(device), torch.from_numpy(cells.labels[chosen]).to(device)
 
 
 def _as_images(images: Tensor, *, eight_bit: bool) -> Images:

@@ -17,12 +17,11 @@ import numpy as np
 import torch
 
 from edge_runtime.errors import SourceError
-from training import distributed
 from training.attacks.appearance import look, vivid, whole
-from training.attacks.objectives import Shared, all_of, each_view, misclassified, sure, undetected
+from training.attacks.objectives import Shared, all_of, each_view, misclassified, sure
 from training.attacks.problem import once
 from training.detection.observed import observe
-from training.evaluation.attacked import ATTACKS, Curve, Wanted, adaptive_curve, attacked_set
+from training.evaluation.attacked import ATTACKS, Curve, Wanted, adaptive_curve, as_tensors, attacked_set
 from training.evaluation.counting import Evaluation, count
 from training.evaluation.imagesets import (
     Group,
@@ -37,7 +36,6 @@ from training.evaluation.kept import Kept, load_kept, save_kept
 from training.evaluation.scorers import FUSED, Family, Scorer, families, scorers
 from training.evaluation.subject import Subject, drawn_test_cells, fitted_on
 from training.run import write_text
-from training.statistics import to_tensor
 
 ROWS: tuple[Group, ...] = ("paper", "strangers", "failures", "changes", "attacks")
 CELLS = 500  # per set where --limit is left out: a share is then known to 4 points
@@ -169,14 +167,12 @@ def _curve(subject: Subject, cells: ImageSet, out: Path) -> Curve | None:
         cells_attacked = int(stored.pop("cells"))
         return Curve(cells=cells_attacked, **{name: tuple(values) for name, values in stored.items()})
     some = np.arange(max(1, round(len(cells) * _ADAPTIVE_SHARE)))
-    device = distributed.device()
-    images = to_tensor(cells.pixels[some]).to(device)
-    labels = torch.from_numpy(cells.labels[some]).to(device)
+    images, labels = as_tensors(subject.network, cells, some)
     detector = subject.calibration.detector
     network = Shared(subject.network)
     seen = once(look)
     tests = (
-        *(undetected(network, subject.gaussians, alone) for alone in each_view(detector)),
+        *each_view(network, subject.gaussians, detector),
         sure(network, detector),
         whole(detector, seen),
         vivid(detector, seen),

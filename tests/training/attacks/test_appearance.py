@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from appearances import summed
+from detectors import summed
 from torch import Tensor
 
 from edge_runtime.appearance import APPEARANCE, describe

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from appearances import summed
+from detectors import summed
 from torch import Tensor
 
 from edge_runtime.appearance import describe
@@ -62,7 +62,7 @@ def test_undetected_is_the_least_of_several_views(model: Any) -> None:
         for view in views
     ]
     assert set(np.argmin(each, axis=0)) == {0, 1, 2}  # so that every view decides somewhere
-    apart = all_of(*(undetected(model.network, model.gaussians, alone) for alone in each_view(detector)))
+    apart = all_of(*each_view(model.network, model.gaussians, detector))
     assert apart(model.images).tolist() == pytest.approx(excess.tolist(), abs=1e-5)
 
 

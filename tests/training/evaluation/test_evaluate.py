@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from click.testing import CliRunner, Result
 from edge_runtime.errors import SourceError
 from scripts import compare_layers
 from training.__main__ import main
-from training.calibration import calibrate_run
 from training.evaluation import evaluate as room
 from training.evaluation.attacked import ATTACKS
 from training.evaluation.changes import CHANGES, SEVERITIES
@@ -24,8 +22,6 @@ from training.evaluation.kept import load_kept
 from training.evaluation.plots import FIGURES
 from training.evaluation.rows import check_possible
 from training.evaluation.subject import load_subject
-from training.fitting import fit
-from training.run import RunConfig
 
 pytestmark = pytest.mark.slow
 
@@ -34,15 +30,6 @@ LIMIT = 64
 
 def command(*arguments: object, threads: int = 1) -> Result:
     return CliRunner().invoke(main, ["--threads", str(threads), "evaluate", *map(str, arguments)])
-
-
-@pytest.fixture(scope="module")
-def run(config: RunConfig, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that has learned enough for an attack to have something to turn."""
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    fit(replace(config, epochs=8, batch_size=32), folder, cache=cache)
-    calibrate_run(folder, cache=cache)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +107,7 @@ def test_layers_are_compared_on_the_sets_that_were_kept(run: Path, cache: Path, 
     assert done.exit_code == 0, done.output
     lines = [line for line in done.output.splitlines() if line.startswith("|")][2:]
     # All layers, the deepest four to one, the others; and the views.
-    assert len(lines) == len(compare_layers.FEATURES) * (6 + len(compare_layers.VIEWS))
+    assert len(lines) == len(compare_layers.FEATURES) * (6 + len(compare_layers.CHOSEN_VIEWS))
     assert sum("| deep and wide and confident |" in line for line in lines) == len(compare_layers.FEATURES)
     assert sum("layer3 to layer4" in line for line in lines) == len(compare_layers.FEATURES)
 
