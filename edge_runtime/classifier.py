@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.appearance import describe
 from edge_runtime.bundle import MODEL, Bundle, open_bundle
-from edge_runtime.decision import Decisions, decide
+from edge_runtime.decision import DECIDING, Decisions, Outputs, decide
 from edge_runtime.errors import BundleError, ProviderError
 from edge_runtime.preprocessing import resize_crop, to_input
 
@@ -72,13 +72,14 @@ class Classifier:
     def decide_resized(self, resized: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Decisions:
         """Decide for crops that `preprocessing.resize_crop` has made: uint8 [N, size, size, 3] RGB."""
         manifest = self.bundle.manifest
-        logits = np.zeros((0, len(manifest.classes)), np.float32)
-        confidences = np.zeros((0, len(manifest.detector.layers)), np.float32)
-        for start in range(0, len(resized), BATCH):
-            new = self.run(to_input(resized[start : start + BATCH]), ["logits", "confidences"])
-            logits = np.concatenate([logits, new["logits"]])
-            confidences = np.concatenate([confidences, new["confidences"]])
-        return decide(manifest.detector, logits, confidences, describe(resized))
+        classes, layers = len(manifest.classes), len(manifest.detector.layers)
+        starts = range(0, len(resized), BATCH)
+        runs = [self.run(to_input(resized[start : start + BATCH]), DECIDING) for start in starts]
+        said = {
+            name: np.concatenate([np.zeros((0, width), np.float32), *(run[name] for run in runs)])
+            for name, width in zip(DECIDING, (classes, classes, layers), strict=True)
+        }
+        return decide(manifest.detector, Outputs.of(said), describe(resized))
 
     def run(
         self, images: NDArray[np.float32], outputs: Sequence[str], *, epsilon: float | None = None
@@ -139,7 +140,8 @@ def _check_graph(session: ort.InferenceSession, bundle: Bundle) -> None:
     """Refuse a graph that is not the one its manifest describes."""
     manifest = bundle.manifest
     side, layers, classes = manifest.input.size, len(manifest.detector.layers), len(manifest.classes)
-    expected: dict[str, list[int]] = {"image": [3, side, side], "logits": [classes], "confidences": [layers]}
+    expected: dict[str, list[int]] = {"image": [3, side, side], "confidences": [layers]}
+    expected |= {"logits": [classes], "logits.softened": [classes]}
     if manifest.perturbation != "none":
         expected["epsilon"] = []
     found = {value.name: list(value.shape[1:]) for value in (*session.get_inputs(), *session.get_outputs())}

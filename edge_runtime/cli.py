@@ -79,7 +79,9 @@ def _line(cell: CellScore) -> str:
     return (
         f"{cell.path}: {answer}, {cell.label} {cell.probabilities[cell.label]:.3f}, "
         f"score {cell.score:.3f} (threshold {cell.threshold:.3f}), "
-        f"margin {cell.margin:.3f} (least {cell.least_margin:.3f}), wholeness {cell.wholeness:.3f}, "
+        f"margin {cell.margin:.3f} (least {cell.least_margin:.3f}), "
+        f"steadiness {cell.steadiness:.3f} (least {cell.least_steadiness:.3f}), "
+        f"wholeness {cell.wholeness:.3f}, "
         f"colour {cell.appearance['colour']:.3f} (least {cell.least_colour:.3f}), "
         f"texture {cell.appearance['texture']:.3f} (least {cell.least_texture:.3f})"
     )

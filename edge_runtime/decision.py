@@ -1,10 +1,12 @@
 """The only decision: one whole cell, in clear view, like the training cells, the classifier sure, of what?
 
 All questions are needed. Features see what is no red cell, which the classifier is often sure of; the margin
-sees what lies between the classes, whose features are ordinary; the outline sees what a segmentation that
-went wrong hands on, and colour and texture what has faded, which neither of them does.
+sees what lies between the classes, whose features are ordinary; steadiness sees an answer that hangs on the
+finest detail, as an attack's does; the outline sees what a segmentation that went wrong hands on, and colour
+and texture what has faded, which none of them does.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,73 +15,34 @@ from numpy.typing import NDArray
 
 from edge_runtime.appearance import APPEARANCE, wholeness
 
-Reason = Literal["", "not-one-cell", "faint", "far-from-training", "unsure"]
+Reason = Literal["", "not-one-cell", "faint", "far-from-training", "unsteady", "unsure"]
+
+# The outputs of the graph that the decision needs, as `Outputs` has them.
+DECIDING = ("logits", "logits.softened", "confidences")
 
 # How calibration divides alpha, the share of good cells that may be rejected, among the tests of features,
-# margin, outline, colour and texture. What the last three are for lies far off any limit: they need little.
-SHARES = (0.425, 0.425, 0.1, 0.025, 0.025)
+# margin, steadiness, outline, colour and texture. What the last three are for lies far off: they need little.
+SHARES = (0.25, 0.25, 0.35, 0.1, 0.025, 0.025)
 _COLOUR, _TEXTURE = APPEARANCE.index("colour"), APPEARANCE.index("texture")
-
-
-@dataclass(frozen=True)
-class View:
-    """One weighing of the layers: sum_l weight_l z_l - slope * margin + bias, high = in-distribution.
-
-    Attributes:
-        weights: one per layer.
-        slope: how much nearer the features must be for every unit of the margin; 0 in the paper.
-        bias: added to the sum.
-    """
-
-    weights: tuple[float, ...]
-    slope: float
-    bias: float
-
-
-@dataclass(frozen=True)
-class Nearness:
-    """How near the features are to those of training cells: the overall confidence M*.
-
-    M* is the least of the views of z_l = (M_l - centre_l) / spread_l. A single view without slope is the
-    paper's sum_l alpha_l M_l (section 2), with alpha_l = weight_l / spread_l and another zero point.
-
-    Attributes:
-        centre: the usual confidence of each layer.
-        spread: how much it varies, above 0.
-        views: at least one, all on one scale.
-    """
-
-    centre: tuple[float, ...]
-    spread: tuple[float, ...]
-    views: tuple[View, ...]
-
-    def arrays(self) -> tuple[NDArray[np.float64], ...]:
-        """Centre [L], spread [L], weights [V, L], slopes [V] and biases [V] of the V views, float64."""
-        views = self.views
-        of_views = [[v.weights for v in views], [v.slope for v in views], [v.bias for v in views]]
-        return tuple(np.array(values, np.float64) for values in (self.centre, self.spread, *of_views))
-
-    def score(self, confidences: NDArray[np.float64], margin: NDArray[np.float64]) -> NDArray[np.float64]:
-        """M* of confidences [N, L] and margins [N]: float64 [N]."""
-        centre, spread, weights, slopes, biases = self.arrays()
-        sums = ((confidences - centre) / spread) @ weights.T - margin[:, None] * slopes + biases
-        return np.asarray(sums.min(axis=1))
 
 
 @dataclass(frozen=True)
 class Detector:
     """What calibration fitted; it stands in the manifest as data.
 
-    A cell is in-distribution when its overall confidence M* >= threshold (the paper, section 2; high =
-    in-distribution). It is accepted when, besides, its two largest logits are at least `least_margin` apart,
-    and the numbers of its appearance within their limits.
+    The overall confidence is M* = sum_l weight_l M_l + bias, and a cell is in-distribution when
+    M* >= threshold (the paper, section 2; high = in-distribution). It is accepted when, besides, its two
+    largest logits are at least `least_margin` apart, softening takes no more than -`least_steadiness` off
+    that, and the numbers of its appearance are within their limits.
 
     Attributes:
         layers: names of the feature layers, in the order of the graph's outputs.
         epsilon: magnitude of the input perturbation in [0, 1] units of the image (eq. 3); 0 is none.
-        nearness: of the layers' confidences, M*.
+        weights: one per layer, alpha_l.
+        bias: added to the weighted sum.
         threshold: rho.
         least_margin: smallest difference of the two largest logits that is accepted.
+        least_steadiness: smallest change of that difference by softening that is accepted.
         outline_low: smallest number of each kind in `appearance.OUTLINE` that is accepted.
         outline_high: largest number of each kind, greater than the smallest.
         least_colour: smallest colour that is accepted.
@@ -88,13 +51,35 @@ class Detector:
 
     layers: tuple[str, ...]
     epsilon: float
-    nearness: Nearness
+    weights: tuple[float, ...]
+    bias: float
     threshold: float
     least_margin: float
+    least_steadiness: float
     outline_low: tuple[float, ...]
     outline_high: tuple[float, ...]
     least_colour: float
     least_texture: float
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a network says of N cells, as far as it decides.
+
+    Attributes:
+        logits: float32 [N, K].
+        softened: float32 [N, K], the logits of the softened cells.
+        confidences: float32 [N, L], the confidence scores M_l of eq. 4.
+    """
+
+    logits: NDArray[np.float32]
+    softened: NDArray[np.float32]
+    confidences: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, named: Mapping[str, NDArray[np.generic]]) -> "Outputs":
+        """Pick them from the graph's outputs by name."""
+        return cls(*(np.asarray(named[name], np.float32) for name in DECIDING))
 
 
 @dataclass(frozen=True)
@@ -107,10 +92,12 @@ class Decisions:
         confidences: float64 [N, L], M_l per layer.
         score: float64 [N], M*.
         margin: float64 [N], difference of the two largest logits.
+        steadiness: float64 [N], by how much it grows once the cell is softened; mostly below 0.
         appearance: float64 [N, 7], see `appearance.describe`.
         wholeness: float64 [N], how far the outline is inside its limits; below 0 outside.
         far: bool [N], rejected for its features: M* below the threshold.
         unsure: bool [N], rejected for its margin.
+        unsteady: bool [N], rejected for its steadiness.
         not_one_cell: bool [N], rejected for its outline.
         faint: bool [N], rejected for want of colour or texture.
     """
@@ -120,17 +107,19 @@ class Decisions:
     confidences: NDArray[np.float64]
     score: NDArray[np.float64]
     margin: NDArray[np.float64]
+    steadiness: NDArray[np.float64]
     appearance: NDArray[np.float64]
     wholeness: NDArray[np.float64]
     far: NDArray[np.bool_]
     unsure: NDArray[np.bool_]
+    unsteady: NDArray[np.bool_]
     not_one_cell: NDArray[np.bool_]
     faint: NDArray[np.bool_]
 
     @property
     def rejected(self) -> NDArray[np.bool_]:
         """Whether the label must not be relied on: bool [N]."""
-        return self.far | self.unsure | self.not_one_cell | self.faint
+        return self.far | self.unsure | self.unsteady | self.not_one_cell | self.faint
 
     def reason(self, index: int) -> Reason:
         """Why one cell was rejected, the graver reason first; empty if it was not."""
@@ -140,29 +129,26 @@ class Decisions:
             return "faint"
         if self.far[index]:
             return "far-from-training"
+        if self.unsteady[index]:
+            return "unsteady"
         return "unsure" if self.unsure[index] else ""
 
 
-def decide(
-    detector: Detector,
-    logits: NDArray[np.float32],
-    confidences: NDArray[np.float32],
-    appearance: NDArray[np.float64],
-) -> Decisions:
+def decide(detector: Detector, said: Outputs, appearance: NDArray[np.float64]) -> Decisions:
     """Decide for a batch of cells, in float64.
 
     Args:
         detector: layer weights and thresholds.
-        logits: float32 [N, K].
-        confidences: float32 [N, L], the confidence scores M_l of eq. 4.
+        said: by the network, of N cells.
         appearance: float64 [N, 7], what `appearance.describe` measured on the resized crops.
     """
     return _judged(
         detector,
-        label=logits.argmax(axis=1).astype(np.int64),
-        probabilities=_softmax(logits.astype(np.float64)),
-        confidences=confidences.astype(np.float64),
-        margin=margins(logits),
+        label=said.logits.argmax(axis=1).astype(np.int64),
+        probabilities=_softmax(said.logits.astype(np.float64)),
+        confidences=said.confidences.astype(np.float64),
+        margin=margins(said.logits),
+        steadiness=steadiness(said.logits, said.softened),
         appearance=appearance,
     )
 
@@ -175,6 +161,7 @@ def decide_again(detector: Detector, decided: Decisions) -> Decisions:
         probabilities=decided.probabilities,
         confidences=decided.confidences,
         margin=decided.margin,
+        steadiness=decided.steadiness,
         appearance=decided.appearance,
     )
 
@@ -186,9 +173,10 @@ def _judged(
     probabilities: NDArray[np.float64],
     confidences: NDArray[np.float64],
     margin: NDArray[np.float64],
+    steadiness: NDArray[np.float64],
     appearance: NDArray[np.float64],
 ) -> Decisions:
-    score = detector.nearness.score(confidences, margin)
+    score = confidences @ np.array(detector.weights) + detector.bias
     inside = wholeness(appearance, detector.outline_low, detector.outline_high)
     return Decisions(
         label=label,
@@ -196,11 +184,13 @@ def _judged(
         confidences=confidences,
         score=score,
         margin=margin,
+        steadiness=steadiness,
         appearance=appearance,
         wholeness=inside,
         # Not "score < threshold": a score that is no number must never be accepted.
         far=~(score >= detector.threshold),
         unsure=~(margin >= detector.least_margin),
+        unsteady=~(steadiness >= detector.least_steadiness),
         not_one_cell=~(inside >= 0),
         faint=~(vividness(detector, appearance) >= 0),
     )
@@ -219,6 +209,23 @@ def margins(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     """
     largest = np.sort(logits.astype(np.float64), axis=1)
     return np.asarray(largest[:, -1] - largest[:, -2])
+
+
+def steadiness(logits: NDArray[np.floating], softened: NDArray[np.floating]) -> NDArray[np.float64]:
+    """What softening adds to the margin of the class that was found, [N, K] twice -> float64 [N].
+
+    Feature squeezing (Xu et al. 2018) with a blur as the squeezer: an attack adds up what is too fine to see,
+    and softening takes most of it off again, and with it the margin.
+
+    Args:
+        logits: of the cells.
+        softened: of the softened cells.
+    """
+    label = logits.argmax(axis=1)[:, None]
+    after = softened.astype(np.float64)
+    own = np.take_along_axis(after, label, axis=1)[:, 0]
+    np.put_along_axis(after, label, -np.inf, axis=1)
+    return np.asarray(own - after.max(axis=1) - margins(logits))
 
 
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

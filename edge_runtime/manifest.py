@@ -12,7 +12,7 @@ from edge_runtime.decision import Detector
 from edge_runtime.errors import BundleError
 from edge_runtime.preprocessing import InputSpec
 
-SCHEMA = 6
+SCHEMA = 7
 CLASSES = {"uninfected", "parasitized"}  # what a slide's counts are made of
 PERTURBATIONS = {"per-layer", "none"}
 INTENDED_USE = "Research use only. Not for use in diagnostic procedures."
@@ -241,9 +241,8 @@ def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - the type of any o
 def _check_supported(manifest: Manifest) -> None:
     """Refuse what is well-formed, but would make this runtime guess."""
     detector, expected = manifest.detector, InputSpec(size=manifest.input.size)
-    near, layers = detector.nearness, len(detector.layers)
-    numbers = (detector.epsilon, *near.centre, *near.spread, detector.threshold, detector.least_margin)
-    numbers += tuple(number for view in near.views for number in (*view.weights, view.slope, view.bias))
+    numbers = (detector.epsilon, *detector.weights, detector.bias, detector.threshold)
+    numbers += (detector.least_margin, detector.least_steadiness)
     numbers += (*detector.outline_low, *detector.outline_high, detector.least_colour, detector.least_texture)
     ranges = list(zip(detector.outline_low, detector.outline_high, strict=False))
     for right, wrong in (
@@ -252,15 +251,10 @@ def _check_supported(manifest: Manifest) -> None:
         (set(manifest.classes) == CLASSES, f"classes {manifest.classes}; expected {sorted(CLASSES)}"),
         (manifest.perturbation in PERTURBATIONS, f"unknown perturbation {manifest.perturbation!r}"),
         (
-            {"logits", "confidences"} <= set(manifest.outputs),
-            f"outputs {manifest.outputs}; logits and confidences are needed",
+            {"logits", "logits.softened", "confidences"} <= set(manifest.outputs),
+            f"outputs {manifest.outputs}; logits, logits.softened and confidences are needed",
         ),
-        (
-            {len(near.centre), len(near.spread), *(len(view.weights) for view in near.views)} == {layers},
-            "as many centres, spreads and weights as layers are needed",
-        ),
-        (len(near.views) > 0, "at least one view of the layers is needed"),
-        (all(spread > 0 for spread in near.spread), "a layer's spread is not above 0"),
+        (len(detector.layers) == len(detector.weights), "as many layer weights as layers are needed"),
         (all(map(math.isfinite, numbers)), "a detector's weight or threshold that is no finite number"),
         (
             len(detector.outline_low) == len(detector.outline_high) == len(OUTLINE)

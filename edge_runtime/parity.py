@@ -75,12 +75,14 @@ def decision_flips(
 
     A difference is borderline if what decided it in the reference lies within `tolerance` (relative to its
     size, at least 1) of where the decision changes: the score near its threshold, the margin near the
-    least one, or near 0 for the class, the wholeness near 0, colour and texture near the least ones.
+    least one, or near 0 for the class, the steadiness near the least one, the wholeness near 0, colour and
+    texture near the least ones.
     """
     differences = (
         (ours.label != theirs.label, theirs.margin, 0.0),
         (ours.far != theirs.far, theirs.score, detector.threshold),
         (ours.unsure != theirs.unsure, theirs.margin, detector.least_margin),
+        (ours.unsteady != theirs.unsteady, theirs.steadiness, detector.least_steadiness),
         (ours.not_one_cell != theirs.not_one_cell, theirs.wholeness, 0.0),
         (ours.faint != theirs.faint, vividness(detector, theirs.appearance), 0.0),
     )

@@ -1,8 +1,9 @@
 """Fitting a detector to another site, whose stain, lamp or camera moves the features, from unlabelled cells.
 
-Only the test of the features is fitted. The least margin stays: how sure the classifier must be does not
-depend on the site, and cells without labels cannot tell where it is right. So do the limits of the outline,
-which a stain or lamp does not change, and the least colour and texture: what is fainter was never measured.
+Only the test of the features is fitted. The least margin and steadiness stay: how sure the classifier must be
+does not depend on the site, and cells without labels cannot tell where it is right. So do the limits of the
+outline, which a stain or lamp does not change, and the least colour and texture: what is fainter was never
+measured.
 """
 
 from contextlib import suppress
@@ -75,20 +76,23 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
             "check focus, light and colours, or train with cells of this site"
         )
     broken, faint = float(decisions.not_one_cell.mean()), float(decisions.faint.mean())
-    if (decisions.unsure | decisions.not_one_cell | decisions.faint).mean() > MOST_LOST * alpha:
+    hesitant = decisions.unsure | decisions.unsteady
+    if (hesitant | decisions.not_one_cell | decisions.faint).mean() > MOST_LOST * alpha:
         raise CheckFailedError(
-            f"the classifier is unsure of {unsure:.0%} of these cells, {broken:.0%} are no whole cells and "
-            f"{faint:.0%} faint; no threshold mends that: check focus, light, stain and how cells are cut, "
-            "or train with cells of this site"
+            f"the classifier is unsure of {hesitant.mean():.0%} of these cells, {broken:.0%} are no whole "
+            f"cells and {faint:.0%} faint; no threshold mends that: check focus, light, stain and how cells "
+            "are cut, or train with cells of this site"
         )
     spread = np.maximum(confidences, np.quantile(confidences, _TRIMMED, axis=0)).std(axis=0)
     if not (np.isfinite(spread) & (spread > 0)).all():
         raise CheckFailedError("the confidences of these cells do not vary; give different cells")
-    centre = np.median(confidences, axis=0)
-    nearness = replace(detector.nearness, centre=tuple(centre.tolist()), spread=tuple(spread.tolist()))
-    score = nearness.score(confidences, decisions.margin)
+    used = np.array(detector.weights) != 0
+    weights = np.where(used, 1 / (spread * used.sum()), 0.0)
+    bias = -float((weights * np.median(confidences, axis=0)).sum())
+    score = confidences @ weights + bias
     rank = int(np.floor((cells + 1) * alpha * SHARES[0]))
-    fitted = replace(detector, nearness=nearness, threshold=float(np.sort(score)[max(rank, 1) - 1]))
+    threshold = float(np.sort(score)[max(rank, 1) - 1])
+    fitted = replace(detector, weights=tuple(weights.tolist()), bias=bias, threshold=threshold)
     return Recalibration(
         detector=fitted,
         cells=cells,

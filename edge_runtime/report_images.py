@@ -33,6 +33,7 @@ _REASONS = {
     "not-one-cell": "not one whole cell",
     "faint": "too little colour or contrast",
     "far-from-training": "unlike the training cells",
+    "unsteady": "of a class by the finest detail alone",
     "unsure": "between the classes",
     "edge": "cut by the edge",
     "clump": "clumped",

@@ -27,6 +27,8 @@ class CellScore:
         threshold: accepted at this score or above.
         margin: difference of the two largest logits.
         least_margin: accepted at this margin or above.
+        steadiness: what softening the cell adds to its margin.
+        least_steadiness: accepted at this steadiness or above.
         appearance: seven numbers by name (see `appearance.describe`); the bundle's manifest has their limits.
         wholeness: how far those of the outline are inside their limits; accepted at 0 or above.
         least_colour: accepted at this colour or above.
@@ -45,6 +47,8 @@ class CellScore:
     threshold: float
     margin: float
     least_margin: float
+    steadiness: float
+    least_steadiness: float
     appearance: dict[str, float]
     wholeness: float
     least_colour: float
@@ -96,6 +100,8 @@ def _scores(
             threshold=manifest.detector.threshold,
             margin=float(decisions.margin[index]),
             least_margin=manifest.detector.least_margin,
+            steadiness=float(decisions.steadiness[index]),
+            least_steadiness=manifest.detector.least_steadiness,
             appearance=dict(zip(APPEARANCE, decisions.appearance[index].tolist(), strict=True)),
             wholeness=float(decisions.wholeness[index]),
             least_colour=manifest.detector.least_colour,

@@ -14,7 +14,7 @@ from edge_runtime.appearance import describe
 from edge_runtime.bundle import REFERENCE, Bundle
 from edge_runtime.classifier import Classifier
 from edge_runtime.cutting import cut_cells
-from edge_runtime.decision import decide
+from edge_runtime.decision import DECIDING, Outputs, decide
 from edge_runtime.errors import BundleError
 from edge_runtime.parity import (
     EXACT_LIMIT,
@@ -29,13 +29,8 @@ from edge_runtime.parity import (
 from edge_runtime.preprocessing import to_input
 
 IMAGES, IMAGES_APPEARANCE, SIGNS = "images", "appearance", "signs."
-FRAME, FRAME_BOXES, FRAME_LOGITS, FRAME_CONFIDENCES, FRAME_APPEARANCE = (
-    "frame",
-    "frame.boxes",
-    "frame.logits",
-    "frame.confidences",
-    "frame.appearance",
-)
+FRAME, FRAME_BOXES, FRAME_APPEARANCE = "frame", "frame.boxes", "frame.appearance"
+FRAME_OUTPUTS = {name: f"frame.{name}" for name in DECIDING}
 
 
 def load_reference(bundle: Bundle) -> dict[str, NDArray[np.generic]]:
@@ -44,8 +39,8 @@ def load_reference(bundle: Bundle) -> dict[str, NDArray[np.generic]]:
     Returns:
         `images` uint8 [N, size, size, 3], their `appearance`, the graph's outputs by name, `signs.<layer>`
         int8 [N, 3, size, size] of the input gradients where the graph has them. `frame` uint8 [H, W, 3] RGB,
-        and of the M cells to judge in it `frame.boxes` int64 [M, 4], `frame.logits`, `frame.confidences` and
-        `frame.appearance`.
+        and of the M cells to judge in it `frame.boxes` int64 [M, 4], `frame.appearance` and, as
+        `frame.<output>`, the outputs that decide.
 
     Raises:
         BundleError: the file does not hold what the manifest promises.
@@ -55,15 +50,7 @@ def load_reference(bundle: Bundle) -> dict[str, NDArray[np.generic]]:
             vectors = {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{bundle.path / REFERENCE}: cannot be read ({error}); export it again") from error
-    expected = {
-        IMAGES,
-        IMAGES_APPEARANCE,
-        FRAME,
-        FRAME_BOXES,
-        FRAME_LOGITS,
-        FRAME_CONFIDENCES,
-        FRAME_APPEARANCE,
-    }
+    expected = {IMAGES, IMAGES_APPEARANCE, FRAME, FRAME_BOXES, FRAME_APPEARANCE, *FRAME_OUTPUTS.values()}
     expected |= {stored_name(output) for output in bundle.manifest.outputs}
     if set(vectors) != expected:
         raise BundleError(f"{bundle.path / REFERENCE}: holds {sorted(vectors)}; expected {sorted(expected)}")
@@ -86,12 +73,11 @@ def replay(classifier: Classifier) -> list[Check]:
     images = np.asarray(vectors[IMAGES], np.uint8)
     ours, appearance = classifier.run(to_input(images), manifest.outputs), describe(images)
     checks = [_check(name, ours[name], vectors[stored_name(name)]) for name in manifest.outputs]
-    theirs = {name: np.asarray(vectors[name], np.float32) for name in ("logits", "confidences")}
     expected = np.asarray(vectors[IMAGES_APPEARANCE], np.float64)
     checks.append(Check(IMAGES_APPEARANCE, relative_error_each(appearance, expected), EXACT_LIMIT))
     beyond, _ = decision_flips(
-        decide(manifest.detector, ours["logits"], ours["confidences"], appearance),
-        decide(manifest.detector, theirs["logits"], theirs["confidences"], expected),
+        decide(manifest.detector, Outputs.of(ours), appearance),
+        decide(manifest.detector, Outputs.of(vectors), expected),
         manifest.detector,
         SCORE_LIMIT,
     )
@@ -107,11 +93,9 @@ def _replay_frame(classifier: Classifier, vectors: dict[str, NDArray[np.generic]
     stored = [numbers[cell.box] for cell in same]
     elsewhere = len(cut) + len(numbers) - 2 * len(same)
     ours = classifier.decide_resized([cell.resized for cell in same])
-    logits, confidences = (
-        np.asarray(vectors[name], np.float32)[stored] for name in (FRAME_LOGITS, FRAME_CONFIDENCES)
-    )
+    said = {name: vectors[stored_as][stored] for name, stored_as in FRAME_OUTPUTS.items()}
     appearance = np.asarray(vectors[FRAME_APPEARANCE], np.float64)[stored]
-    theirs = decide(manifest.detector, logits, confidences, appearance)
+    theirs = decide(manifest.detector, Outputs.of(said), appearance)
     beyond, _ = decision_flips(ours, theirs, manifest.detector, SCORE_LIMIT)
     return [
         Check("frame: cells found elsewhere", elsewhere, 0),

@@ -1,14 +1,15 @@
 """The model card: what a person should know before trusting a bundle, from the manifest alone."""
 
 from edge_runtime.appearance import OUTLINE
-from edge_runtime.decision import View
 from edge_runtime.manifest import Manifest, Performance
 
 
 def model_card(manifest: Manifest) -> str:
     """MODEL_CARD.md for a manifest, complete but for the hashes."""
     tested, detector, made = manifest.performance, manifest.detector, manifest.provenance
-    views = "\n".join(f"  - {_in_words(detector.layers, view)}" for view in detector.nearness.views)
+    weights = ", ".join(
+        f"{layer} {w:.3g}" for layer, w in zip(detector.layers, detector.weights, strict=True) if w
+    )
     limits = zip(OUTLINE, detector.outline_low, detector.outline_high, strict=True)
     outline = ", ".join(f"{name} {low:.3g} to {high:.3g}" for name, low, high in limits)
     cells = tested.parasitized + tested.uninfected
@@ -22,10 +23,10 @@ Says of a cell from a Giemsa-stained thin blood film: {", ".join(manifest.classe
 ## What it is
 - Network: {made.network}, trained on {made.trained_on}.
 - Input: {manifest.input.size}x{manifest.input.size} RGB, black outside the cell.
-- Rejection: by the layers' Mahalanobis confidences, standardised, at epsilon {detector.epsilon:g}. Accepted
-  where each of the sums below is at least {detector.threshold:.4g}, and the margin, which parts the two
-  largest logits, at least {detector.least_margin:.4g}:
-{views}
+- Rejection: Mahalanobis confidence ({weights}), bias {detector.bias:.4g},
+  epsilon {detector.epsilon:g}, accepted at {detector.threshold:.4g} or above, if the two largest logits
+  are at least {detector.least_margin:.4g} apart, and softening the cell changes that by no less than
+  {detector.least_steadiness:.4g}.
 - Not one whole cell, and rejected, outside any of these ranges (`edge_runtime/appearance.py`):
   {outline}.
 - Faint, and rejected: colour below {detector.least_colour:.3g} or texture below {detector.least_texture:.3g}.
@@ -60,13 +61,6 @@ split {made.split_digest[:16]}.
 Other stains, microscopes, species and stages than those of its training cells. A rejection says "unlike the
 training cells", no more; an acceptance is no diagnosis.
 """
-
-
-def _in_words(layers: tuple[str, ...], view: View) -> str:
-    """A view as a sum, the layers it uses alone."""
-    used = [f"{weight:.3g} {layer}" for layer, weight in zip(layers, view.weights, strict=True) if weight]
-    slope = f" - {view.slope:.3g} margin" if view.slope else ""
-    return f"{' + '.join(used)}{slope} {'-' if view.bias < 0 else '+'} {abs(view.bias):.4g}"
 
 
 def _bounds(interval: tuple[float, float]) -> str:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from edge_runtime.appearance import describe
 from edge_runtime.bundle import open_bundle
 from edge_runtime.classifier import Classifier, Provider
-from edge_runtime.decision import decide
+from edge_runtime.decision import Outputs, decide
 from edge_runtime.images import decode_image
 from edge_runtime.parity import (
     EXACT_LIMIT,
@@ -53,7 +53,7 @@ FLOOR_FACTOR = 3.0  # how many times PyTorch's own disagreement passes
 PROBE_EPSILON = 0.002
 
 Images = NDArray[np.uint8]
-Outputs = dict[str, NDArray[np.float32]]
+NamedOutputs = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _perturbs(classifier: Classifier) -> bool:
     return classifier.bundle.manifest.perturbation != "none"
 
 
-def _expected(trained: Trained, classifier: Classifier, images: Images) -> Outputs:
+def _expected(trained: Trained, classifier: Classifier, images: Images) -> NamedOutputs:
     """What the reference says of a block, under the names of the graph's outputs."""
     tensor = to_tensor(images)
     if _perturbs(classifier):
@@ -153,7 +153,7 @@ def _expected(trained: Trained, classifier: Classifier, images: Images) -> Outpu
     return {name: named[name].numpy() for name in classifier.bundle.manifest.outputs}
 
 
-def _run(classifier: Classifier, images: Images, batch: int, epsilon: float | None = None) -> Outputs:
+def _run(classifier: Classifier, images: Images, batch: int, epsilon: float | None = None) -> NamedOutputs:
     """What the graph says of the block, fed in batches of one size."""
     names = classifier.bundle.manifest.outputs
     parts = [
@@ -177,8 +177,8 @@ class _Tally:
         self,
         trained: Trained,
         classifier: Classifier,
-        ours: Outputs,
-        theirs: Outputs,
+        ours: NamedOutputs,
+        theirs: NamedOutputs,
         appearance: NDArray[np.float64],
     ) -> None:
         for name, value in ours.items():
@@ -189,10 +189,11 @@ class _Tally:
                 measure = relative_error_each if name in ("distances", "confidences") else relative_error
                 self._note(name, measure(value, theirs[name]))
         detector = trained.calibration.detector
-        decided = decide(classifier.bundle.manifest.detector, ours["logits"], ours["confidences"], appearance)
-        reference = decide(detector, theirs["logits"], theirs["confidences"], appearance)
+        decided = decide(classifier.bundle.manifest.detector, Outputs.of(ours), appearance)
+        reference = decide(detector, Outputs.of(theirs), appearance)
         self._note("scores", relative_error_each(decided.score, reference.score))
         self._note("margins", relative_error_each(decided.margin, reference.margin))
+        self._note("steadiness", relative_error_each(decided.steadiness, reference.steadiness))
         beyond, borderline = decision_flips(decided, reference, detector, SCORE_LIMIT)
         self.beyond, self.borderline = self.beyond + beyond, self.borderline + borderline
         self.cells += len(reference.label)

@@ -29,8 +29,7 @@ from edge_runtime.verification import (
     FRAME,
     FRAME_APPEARANCE,
     FRAME_BOXES,
-    FRAME_CONFIDENCES,
-    FRAME_LOGITS,
+    FRAME_OUTPUTS,
     IMAGES,
     IMAGES_APPEARANCE,
     replay,
@@ -38,7 +37,7 @@ from edge_runtime.verification import (
 )
 from export.card import model_card
 from export.forward import IR_VERSION, OPSET, feature_name
-from export.graph import Perturbation, build_graph, output_names
+from export.graph import SOFTENED, Perturbation, build_graph, output_names
 from training.calibration_file import Calibration, load_calibration
 from training.gaussians import LayerGaussian
 from training.networks import VGG, ResNet
@@ -176,12 +175,12 @@ def _reference_frame(trained: Trained) -> dict[str, NDArray[np.generic]]:
         to_tensor(resized),
         trained.calibration.detector.epsilon,
     )
+    named = named_outputs(said, trained.network.layers)
     return {
         FRAME: field.frame,
         FRAME_BOXES: np.array([cell.box for cell in cut], np.int64),
-        FRAME_LOGITS: said.logits.numpy(),
-        FRAME_CONFIDENCES: said.confidences.numpy(),
         FRAME_APPEARANCE: describe(resized),
+        **{stored: named[name].numpy() for name, stored in FRAME_OUTPUTS.items()},
     }
 
 
@@ -189,6 +188,7 @@ def named_outputs(reference: Reference, layers: tuple[str, ...]) -> dict[str, Te
     """The reference's values under the names of the graph's outputs; without gradients if it has none."""
     return {
         "logits": reference.logits,
+        SOFTENED: reference.softened,
         "distances": reference.distances,
         "confidences": reference.confidences,
         **dict(zip(map(feature_name, layers), reference.features, strict=True)),
@@ -236,10 +236,13 @@ def _manifest(
     )
 
 
+_LIGHT = {"microscope": "", "dusty": " with specks of dust", "paper": " without change of light or focus"}
+
+
 def _trained_on(info: RunInfo) -> str:
     source = info.config.cells if is_simulated(info.config.cells) else Path(info.config.cells).name
     counts = info.counts
-    light = "" if info.config.augmentation == "microscope" else " without change of light or focus"
+    light = _LIGHT[info.config.augmentation]
     return (
         f"{counts['train']} cells of {source}, split by {info.config.split}{light}; "
         f"{counts['validation']} others calibrated it, {counts['test']} tested it"

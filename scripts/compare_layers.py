@@ -3,9 +3,9 @@
     python -m training evaluate --run runs/default --out evaluation --strangers other.zip
     python -m scripts.compare_layers --run runs/default --evaluated evaluation
 
-Each choice is a z-sum of the Mahalanobis confidences of some layers, or several views of them, together with
-the margin and the appearance, calibrated as the shipped detector is. The sets are those that the evaluation
-kept; nothing is attacked again.
+Each choice is a z-sum of the Mahalanobis confidences of some layers, together with the other tests of the
+decision, with steadiness and without, calibrated as the shipped detector is. The sets are those that the
+evaluation kept; nothing is attacked again.
 """
 
 import json
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from edge_runtime.appearance import describe
 from edge_runtime.console import Commands
+from edge_runtime.decision import steadiness
 from edge_runtime.errors import SourceError
-from training.calibration import VIEWS, views_alone, z_sum
+from training.calibration import Fusion, z_sum
 from training.detection.mahalanobis import fit_class_conditional, unit
-from training.detection.observed import Array, Observed, Score, observe
+from training.detection.observed import Array, Observed, observe
 from training.detection.softmax import margin
 from training.evaluation.counting import change_row
 from training.evaluation.evaluate import CACHE, STATE
@@ -39,8 +40,7 @@ FEATURES: dict[str, Callable[[NDArray[np.float32]], Array]] = {
     "length 1": unit,
     "relative": relative_activations,
 }
-# The deep one alone is the z-sum of the deepest layers.
-CHOSEN_VIEWS = (("deep", "wide"), ("deep", "confident"), tuple(VIEWS))
+_UNSTEADY = [0, 1, 3, 4, 5]  # the tests without steadiness
 NEAR, FAR = "nih_native_ood/masked", ("bccd_wbc", "wbc_tecom")
 
 
@@ -50,7 +50,8 @@ class Choice:
 
     Attributes:
         features: a key of FEATURES.
-        layers: the layers whose confidences are added, or the views of which the least counts.
+        layers: the layers whose confidences are added.
+        steady: whether the answer must be steady, too.
         rejected: share of clean test cells.
         near: AUROC and TNR on white cells, platelets and debris of the same slides.
         far: the same on white cells of other laboratories.
@@ -62,6 +63,7 @@ class Choice:
 
     features: str
     layers: str
+    steady: bool
     rejected: float
     near: tuple[float, float]
     far: tuple[float, float]
@@ -72,67 +74,50 @@ class Choice:
 
 
 def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Choice]:
-    """Measure every kind of features with all layers, the deepest ones, the others, and several views."""
+    """Measure every kind of features with all layers, the deepest ones and the others, twice each."""
     seen = {name: observe(subject.network, made.set.images) for name, made in kept.items() if len(made.set)}
     names, count = subject.network.layers, len(subject.network.layers)
     subsets = [range(count - deepest, count) for deepest in range(count, 0, -1)] + [range(count - 2)]
     limited = OutlineRange.of_detector(subject.calibration.detector)
 
-    def others(images: Observed) -> tuple[Array, Array]:
-        return margin(images), limited.looks(describe(images.pixels))
+    def others(images: Observed) -> Array:
+        answer = margin(images), steadiness(images.logits, images.softened)
+        return np.column_stack([*answer, limited.looks(describe(images.pixels))])
 
     halves = [(half, others(half)) for half in (on.fuse, on.limit)]
     training = limited.looks(describe(subject.cells.images[subject.split.train]))
-    usual = np.concatenate([halves[0][1][1], training])
+    usual = np.concatenate([halves[0][1][:, 2:], training])
     rest = {name: others(images) for name, images in seen.items()}
     for features, transform in FEATURES.items():
         fitted = fit_class_conditional(_with(on.train, transform), on.labels)
-
-        def confidences(
-            images: Observed,
-            fitted: Score = fitted,
-            transform: Callable[[NDArray[np.float32]], Array] = transform,
-        ) -> Array:
-            return fitted(_with(images, transform))
-
-        cells = [(confidences(half), *tests) for half, tests in halves]
-        outputs = {name: (confidences(images), *rest[name]) for name, images in seen.items()}
-        for layers in subsets:
+        known = [(fitted(_with(half, transform)), tests) for half, tests in halves]
+        outputs = {name: (fitted(_with(images, transform)), rest[name]) for name, images in seen.items()}
+        for layers in map(list, subsets):
             told = names[layers[0]] if len(layers) == 1 else f"{names[layers[0]]} to {names[layers[-1]]}"
-            score = _z_sum(cells[0][0], list(layers))
-            yield _choice(kept, (features, told), score, cells, usual, outputs, on.alpha)
-        near = views_alone(*cells[0][:2], on.alpha)
-        by_name = dict(zip(VIEWS, near.views, strict=True))
-        for views in CHOSEN_VIEWS:
-            score = replace(near, views=tuple(by_name[view] for view in views)).score
-            yield _choice(kept, (features, " and ".join(views)), score, cells, usual, outputs, on.alpha)
+            fusion = z_sum(known[0][0][:, layers])
+
+            def tests(
+                confidences: Array, others: Array, fusion: Fusion = fusion, layers: list[int] = layers
+            ) -> Array:
+                return np.column_stack([fusion.score(confidences[:, layers]), others])
+
+            cells = [tests(*half) for half in known]
+            strictness = Strictness.of((*cells[0].T[:3], *usual.T), on.alpha)
+            made = {name: tests(*values) for name, values in outputs.items()}
+            for steady, used in ((False, _UNSTEADY), (True, slice(None))):
+                part = Strictness(strictness.middle[used], strictness.unit[used])
+                threshold = conformal_threshold(part.joint(cells[1][:, used]), on.alpha)
+                scores = {name: part.joint(values[:, used]) for name, values in made.items()}
+                yield _choice(kept, (features, told), scores, threshold, steady=steady)
 
 
 def _with(images: Observed, transform: Callable[[NDArray[np.float32]], Array]) -> Observed:
-    features = tuple(transform(layer).astype(np.float32) for layer in images.features)
-    return Observed(images.images, images.logits, features)
-
-
-def _z_sum(confidences: Array, layers: list[int]) -> Callable[[Array, Array], Array]:
-    fusion = z_sum(confidences[:, layers])
-    return lambda confidences, _: fusion.score(confidences[:, layers])
+    return replace(images, features=tuple(transform(layer).astype(np.float32) for layer in images.features))
 
 
 def _choice(
-    kept: dict[str, Kept],
-    told: tuple[str, str],
-    score: Callable[[Array, Array], Array],
-    cells: list[tuple[Array, Array, Array]],
-    usual: Array,
-    outputs: dict[str, tuple[Array, Array, Array]],
-    alpha: float,
+    kept: dict[str, Kept], told: tuple[str, str], scores: dict[str, Array], threshold: float, *, steady: bool
 ) -> Choice:
-    def tests(confidences: Array, margin: Array, looks: Array) -> Array:
-        return np.column_stack([score(confidences, margin), margin, looks])
-
-    strictness = Strictness.of((*tests(*cells[0]).T[:2], *usual.T), alpha)
-    threshold = conformal_threshold(strictness.joint(tests(*cells[1])), alpha)
-    scores = {name: strictness.joint(tests(*values)) for name, values in outputs.items()}
     clean, accuracy = scores["clean"], float(kept["clean"].right.mean())
 
     def against(*starts: str) -> tuple[float, float]:
@@ -156,6 +141,7 @@ def _choice(
     return Choice(
         features=told[0],
         layers=told[1],
+        steady=steady,
         rejected=float((clean < threshold).mean()),
         near=against(NEAR),
         far=against(*FAR),
@@ -174,7 +160,15 @@ def _mean(values: list[float] | NDArray[np.generic]) -> float:
 
 def table(found: list[Choice]) -> str:
     """The choices in Markdown."""
-    head = ["features", "layers", "clean rejected", "near AUROC/TNR", "other WBC AUROC/TNR", "failures AUROC"]
+    head = [
+        "features",
+        "layers",
+        "steady",
+        "clean rejected",
+        "near AUROC/TNR",
+        "other WBC AUROC/TNR",
+        "failures AUROC",
+    ]
     head += ["BIM 2, 4, 8 rejected", "harmless accepted", "harmful: accuracy of accepted"]
     lines = [" | ".join(head), " | ".join(["---"] * len(head))]
     for one in found:
@@ -187,7 +181,7 @@ def table(found: list[Choice]) -> str:
             _percent(one.harmless),
             _percent(one.harmful),
         ]
-        lines.append(" | ".join([one.features, one.layers, *shown]))
+        lines.append(" | ".join([one.features, one.layers, "yes" if one.steady else "no", *shown]))
     return "\n".join(f"| {line} |" for line in lines)
 
 

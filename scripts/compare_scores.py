@@ -45,6 +45,7 @@ def main(run: Path, cells: Path, scores: Path) -> None:
         Check("cells that only one side has", len({_key(file.name) for file in archive} ^ set(told)), 0),
         Check("scores", relative_error_each(ours.score, theirs.score), SCORE_LIMIT),
         Check("margins", relative_error_each(ours.margin, theirs.margin), SCORE_LIMIT),
+        Check("steadiness", relative_error_each(ours.steadiness, theirs.steadiness), SCORE_LIMIT),
         Check("probabilities", relative_error_each(ours.probabilities, theirs.probabilities), SCORE_LIMIT),
         Check("decisions that differ", beyond, 0),
     ]
@@ -94,7 +95,7 @@ def _as_decisions(rows: list[dict[str, object]], classes: tuple[str, ...]) -> De
     def numbers(name: str) -> NDArray[np.float64]:
         return np.array([row[name] for row in rows], np.float64)
 
-    score, margin, whole = map(numbers, ("score", "margin", "wholeness"))
+    score, margin, steady, whole = map(numbers, ("score", "margin", "steadiness", "wholeness"))
     looks = column("appearance")
     colour, texture = (np.array([look[name] for look in looks]) for name in ("colour", "texture"))
     told = Decisions(
@@ -103,10 +104,12 @@ def _as_decisions(rows: list[dict[str, object]], classes: tuple[str, ...]) -> De
         confidences=np.array([list(row.values()) for row in column("confidences")]),
         score=score,
         margin=margin,
+        steadiness=steady,
         appearance=np.array([list(row.values()) for row in looks]),
         wholeness=whole,
         far=~(score >= numbers("threshold")),
         unsure=~(margin >= numbers("least_margin")),
+        unsteady=~(steady >= numbers("least_steadiness")),
         not_one_cell=~(whole >= 0),
         faint=~((colour >= numbers("least_colour")) & (texture >= numbers("least_texture"))),
     )

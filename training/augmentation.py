@@ -1,4 +1,4 @@
-"""Augmentation on tensors: the paper's rotation, shear, translation and zoom, and the microscope's light.
+"""Augmentation on tensors: rotation, shear, translation and zoom; the microscope's light, focus and dust.
 
 All random numbers of an epoch are drawn at once, one row per cell, so that what happens to a cell depends
 on (seed, epoch, cell) alone: not on the batch it falls in, nor on the number of processes.
@@ -28,6 +28,7 @@ class Strength:
         saturation: largest change of saturation.
         blur: share of cells that are defocused slightly.
         noise: largest standard deviation of the sensor's noise, in [0, 1] units.
+        dust: share of cells with one to three grey specks, as on the sensor or the slide.
         erosion: share of cells whose mask is shrunk by one to three pixels, as another segmentation might.
     """
 
@@ -41,28 +42,36 @@ class Strength:
     saturation: float = 0.3
     blur: float = 0.2
     noise: float = 0.02
+    dust: float = 0.0
     erosion: float = 0.3
 
 
-Augmentation = Literal["microscope", "paper"]
+Augmentation = Literal["microscope", "dusty", "paper"]
 
-# "paper": rotation, shear, translation and zoom alone, as the paper trains.
+# "dusty": specks, too, at the price that docs/detector.md tells. "paper": rotation, shear, translation and
+# zoom alone, as the paper trains.
 STRENGTHS: Mapping[Augmentation, Strength] = {
     "microscope": Strength(),
+    "dusty": Strength(dust=0.1),
     "paper": Strength(
         gain=(1.0, 1.0), cast=0.0, contrast=0.0, saturation=0.0, blur=0.0, noise=0.0, erosion=0.0
     ),
 }
 
 
-# One column of uniform random numbers per decision below.
-_COLUMNS = 20
+_SPECKS = 3  # at most
+_SPECK_RADIUS = (1 / 60, 1 / 18)  # of the side
+_SPECK_SHADE = (0.3, 0.6)  # of the light
+
+# Uniform random numbers per cell, one for each decision below. Those of dust are drawn last: so the others
+# are the same with dust and without.
+_COLUMNS, _OF_DUST = 20, 2 + 4 * _SPECKS
 
 
 def draw(cells: int, *, seed: int, epoch: int) -> Tensor:
     """Draw the random numbers of one epoch: float32 [cells, columns] in [0, 1)."""
     generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
-    return torch.rand(cells, _COLUMNS, generator=generator)
+    return torch.cat([torch.rand(cells, n, generator=generator) for n in (_COLUMNS, _OF_DUST)], dim=1)
 
 
 def augment(images: Tensor, uniform: Tensor, strength: Strength) -> Tensor:
@@ -79,7 +88,7 @@ def augment(images: Tensor, uniform: Tensor, strength: Strength) -> Tensor:
     u = uniform.to(images.device)
     moved = _move(images, u[:, 0:8], strength)
     cell = _mask(moved, u[:, 8], strength)
-    lit = _relight(moved, cell, u[:, 9:16], strength)
+    lit = _dust(_relight(moved, cell, u[:, 9:16], strength), u[:, _COLUMNS:], strength)
     seen = _blur(lit, u[:, 16], strength) + _noise(lit, u[:, 17:20], strength)
     return seen.clamp(0, 1) * cell
 
@@ -133,6 +142,23 @@ def _relight(images: Tensor, cell: Tensor, u: Tensor, strength: Strength) -> Ten
     area = cell.sum(dim=(2, 3), keepdim=True).clamp(min=1)
     mean = (coloured * cell).sum(dim=(2, 3), keepdim=True) / area
     return (mean + (coloured - mean) * contrast).clamp(0, 1) * gain * cast
+
+
+def _dust(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
+    """Specks out of focus on the chosen cells: discs with soft rims, which take part of the light."""
+    chosen = u[:, 0] < strength.dust
+    if not chosen.any():
+        return images
+    side = images.shape[-1]
+    y, x, radius, shade = u[chosen, 2:].view(-1, _SPECKS, 4, 1, 1).unbind(2)
+    there = (torch.arange(_SPECKS, device=u.device) <= u[chosen, 1:2] * _SPECKS)[..., None, None]
+    axis = torch.arange(side, device=u.device)
+    distance = torch.hypot(axis[:, None] - y * side, axis - x * side)
+    inside = torch.sigmoid(_between(radius, _SPECK_RADIUS) * side - distance)
+    left = 1 - there * inside * (1 - _between(shade, _SPECK_SHADE))
+    dusty = images.clone()
+    dusty[chosen] = images[chosen] * left.prod(dim=1, keepdim=True)
+    return dusty
 
 
 def _blur(images: Tensor, u: Tensor, strength: Strength) -> Tensor:

@@ -1,9 +1,10 @@
 """Fitting the fusion of the layers and the thresholds of all tests on validation cells.
 
 One half of the validation cells fits the weights of the layers (and, with a known anomaly, epsilon), and how
-strict the tests of features and margin are; the other half, which nothing else has used, sets the thresholds
-by split conformal prediction, so that all tests together reject the share asked for. What a crop looks like
-does not depend on the network: there training cells count, too, for a few patients are no range of stains.
+strict the tests of the network's outputs are; the other half, which nothing else has used, sets the
+thresholds by split conformal prediction, so that all tests together reject the share asked for. What a crop
+looks like does not depend on the network: there training cells count, too, for a few patients are no range of
+stains.
 """
 
 from collections.abc import Mapping
@@ -17,8 +18,8 @@ from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 
 from edge_runtime.appearance import describe
-from edge_runtime.decision import SHARES, Detector, Nearness, View, margins
-from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.decision import Detector, margins, steadiness
+from edge_runtime.errors import SourceError
 from edge_runtime.images import decode_image, list_images
 from edge_runtime.preprocessing import resize_crop
 from training import distributed, simulated
@@ -31,23 +32,18 @@ from training.reference import BLOCK, score_at
 from training.run import load_network, load_run, load_split, load_statistics
 from training.splits import calibration_halves
 from training.statistics import as_images, to_tensor
-from training.thresholds import SAME, OutlineRange, Strictness, conformal_threshold
+from training.thresholds import OutlineRange, Strictness, conformal_threshold
 
 Array = NDArray[np.float64]
 
 # Lee et al.'s magnitudes in units of the image; those below half a grey level are left out.
 EPSILONS = (0.0, 0.002, 0.005, 0.01)
-DEEPEST = 2  # layers that see attacks best; docs/detector.md has the tables
-# The views where no anomaly is known, and how they divide the share of the features. Strangers lie so far off
-# the limit of the wide one that it needs little.
-VIEWS: Mapping[str, float] = {"deep": 0.6, "wide": 0.1, "confident": 0.3}
-_SLOPE = 0.5  # of the confident view: standard deviations of the layers' mean per one of the margin
+# Layers that count where no anomaly is known: the first one sees stain and light above all. docs/detector.md
+# has the tables.
+DEEPEST = 4
 REJECTED = 0.05  # share of in-distribution cells that may be rejected
 _FEWEST_ANOMALIES = 10
-_HOW_ALONE = (
-    f"{{}}; views: the mean of the deepest {DEEPEST} layers, of all but the first, and of the deepest "
-    f"{DEEPEST} less {_SLOPE} margins"
-)
+_HOW_ALONE = f"{{}}; weights: mean of the standardised confidences of the deepest {DEEPEST} layers"
 _HOW_AGAINST = "epsilon and weights: logistic regression with the best AUROC against the known anomaly"
 _HOW_LIMITED = "; thresholds: each test its share, split conformal on cells used for nothing else"
 
@@ -72,15 +68,10 @@ def z_sum(confidences: Array, deepest: int | None = None) -> Fusion:
         deepest: how many layers, from the deepest up, have a weight; the others' is 0. All of them if None.
     """
     count = confidences.shape[1]
-    used = _deepest(count, deepest)
+    used = np.arange(count) >= count - min(deepest or count, count)
     mean, deviation = confidences.mean(axis=0), confidences.std(axis=0)
     weights = np.where(used, 1 / (deviation * used.sum()), 0.0)
     return Fusion(weights, float(-(weights * mean).sum()))
-
-
-def _deepest(count: int, deepest: int | None) -> NDArray[np.bool_]:
-    """Which of so many layers are the deepest ones; all of them if None or 0."""
-    return np.asarray(np.arange(count) >= count - min(deepest or count, count))
 
 
 def logistic(confidences: Array, anomalous: Array) -> Fusion:
@@ -101,57 +92,19 @@ def logistic(confidences: Array, anomalous: Array) -> Fusion:
     return Fusion(weights, float(model.intercept_[0] - (weights * mean).sum()))
 
 
-def views_alone(confidences: Array, margin: Array, alpha: float) -> Nearness:
-    """The views where no anomaly is known, of in-distribution cells [N, L] and their margins [N].
-
-    Deep: the mean of the deepest layers, which attacks move most. Wide: that of all layers but the first,
-    which strangers move most. Confident: the deep one less some of the margin; an attack that has gone far
-    makes the classifier surer than cells are whose features are that ordinary. On the scale of M* each view
-    has its median at 0, and below -1 its part of what the features may reject. In the order of VIEWS.
-
-    Args:
-        confidences: M_l, [N, L].
-        margin: [N].
-        alpha: share of cells that all tests of the decision together may reject.
-
-    Raises:
-        CheckFailedError: a view that gives most cells the same value.
-    """
-    centre, spread = confidences.mean(axis=0), confidences.std(axis=0)
-    if not (spread > 0).all() or not margin.std() > 0:
-        raise CheckFailedError(SAME)
-    standardised, count = (confidences - centre) / spread, confidences.shape[1]
-    views = []
-    made = ((DEEPEST, 0.0), (count - 1, 0.0), (DEEPEST, _SLOPE / float(margin.std())))
-    for share, (layers, slope) in zip(VIEWS.values(), made, strict=True):
-        used = _deepest(count, layers)
-        weights = np.where(used, 1 / used.sum(), 0.0)
-        sums = standardised @ weights - slope * margin
-        middle, low = np.quantile(sums, [0.5, alpha * SHARES[0] * share]).tolist()
-        if not middle > low:
-            raise CheckFailedError(SAME)
-        unit = middle - low
-        views.append(View(tuple((weights / unit).tolist()), slope / unit, -middle / unit))
-    return Nearness(tuple(centre.tolist()), tuple(spread.tolist()), tuple(views))
-
-
-def one_view(fusion: Fusion, confidences: Array) -> Nearness:
-    """A fusion as the only view; the centre and spread of the layers are those of the cells [N, L]."""
-    centre, spread = confidences.mean(axis=0), confidences.std(axis=0)
-    view = View(tuple((fusion.weights * spread).tolist()), 0.0, float(fusion.score(centre)))
-    return Nearness(tuple(centre.tolist()), tuple(spread.tolist()), (view,))
-
-
 def outputs_of(
     network: ResNet | VGG,
     gaussians: Mapping[str, LayerGaussian],
     images: torch.Tensor,
     epsilon: float,
-) -> tuple[Array, Array]:
-    """Confidences [N, L] and margins [N] of images [N, 3, H, W] by the reference, in blocks."""
+) -> tuple[Array, Array, Array]:
+    """Confidences [N, L], margins and steadiness [N] of images [N, 3, H, W] by the reference, in blocks."""
     blocks = [score_at(network, gaussians, block, epsilon) for block in torch.split(images, BLOCK)]
-    confidences = torch.cat([block.confidences for block in blocks]).cpu().numpy().astype(np.float64)
-    return confidences, margins(torch.cat([block.logits for block in blocks]).cpu().numpy())
+    confidences, logits, softened = (
+        torch.cat([getattr(block, name) for block in blocks]).cpu().numpy()
+        for name in ("confidences", "logits", "softened")
+    )
+    return confidences.astype(np.float64), margins(logits), steadiness(logits, softened)
 
 
 def calibrate(
@@ -181,24 +134,24 @@ def calibrate(
         CheckFailedError: too few cells, or outputs that do not differ.
     """
     fusion_images, threshold_images = (as_images(cells, half) for half in halves)
-    fusion, auroc, chosen = None, None, epsilon or 0.0
+    known, auroc, chosen = None, None, epsilon or 0.0
     how = _HOW_ALONE.format("epsilon given" if epsilon else "no perturbation")
     if anomaly is not None:
-        chosen, fusion, auroc = _against(network, gaussians, fusion_images, anomaly[1], epsilon)
+        chosen, known, auroc = _against(network, gaussians, fusion_images, anomaly[1], epsilon)
         how = _HOW_AGAINST
     outputs = [outputs_of(network, gaussians, half, chosen) for half in (fusion_images, threshold_images)]
-    nearness = views_alone(*outputs[0], alpha) if fusion is None else one_view(fusion, outputs[0][0])
+    fusion = known or z_sum(outputs[0][0], DEEPEST)
     appearance = [describe(cells.images[half]) for half in halves]
     everywhere = np.concatenate([appearance[0], describe(cells.images[training])])
     usual = OutlineRange.of(everywhere)
     tests = [
-        np.column_stack([nearness.score(confidences, margin), margin, usual.looks(seen)])
-        for (confidences, margin), seen in zip(outputs, appearance, strict=True)
+        np.column_stack([fusion.score(confidences), margin, steady, usual.looks(seen)])
+        for (confidences, margin, steady), seen in zip(outputs, appearance, strict=True)
     ]
-    strictness = Strictness.of((*tests[0].T[:2], *usual.looks(everywhere).T), alpha)
+    strictness = Strictness.of((*tests[0].T[:3], *usual.looks(everywhere).T), alpha)
     joint = conformal_threshold(strictness.joint(tests[1]), alpha)
     return Calibration(
-        detector=_detector(network.layers, chosen, nearness, usual, strictness.thresholds(joint)),
+        detector=_detector(network.layers, chosen, fusion, usual, strictness.thresholds(joint)),
         mode="none" if anomaly is None else "known",
         anomaly="" if anomaly is None else anomaly[0],
         alpha=alpha,
@@ -214,18 +167,20 @@ def calibrate(
 def _detector(
     layers: tuple[str, ...],
     epsilon: float,
-    nearness: Nearness,
+    fusion: Fusion,
     usual: OutlineRange,
     thresholds: tuple[float, ...],
 ) -> Detector:
-    threshold, least_margin, least_wholeness, least_colour, least_texture = thresholds
+    threshold, least_margin, least_steadiness, least_wholeness, least_colour, least_texture = thresholds
     outline_low, outline_high = usual.limits(least_wholeness)
     return Detector(
         layers=layers,
         epsilon=epsilon,
-        nearness=nearness,
+        weights=tuple(fusion.weights.tolist()),
+        bias=fusion.bias,
         threshold=threshold,
         least_margin=least_margin,
+        least_steadiness=least_steadiness,
         outline_low=outline_low,
         outline_high=outline_high,
         least_colour=least_colour,

@@ -11,7 +11,7 @@ from edge_runtime.manifest import read_strictly
 from training.run import CALIBRATION, read_json, write_text
 
 Mode = Literal["none", "known"]
-_SCHEMA = 6
+_SCHEMA = 7
 
 
 @dataclass(frozen=True)

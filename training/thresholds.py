@@ -41,8 +41,8 @@ class Strictness:
     """Puts the tests on one scale: how far below its median a cell lies, in units of what each may reject.
 
     Attributes:
-        middle: [5], medians of score, margin, wholeness, colour and texture.
-        unit: [5], how far below it each test's share of alpha begins.
+        middle: [6], medians of score, margin, steadiness, wholeness, colour and texture.
+        unit: [6], how far below it each test's share of alpha begins.
     """
 
     middle: Array
@@ -53,7 +53,7 @@ class Strictness:
         """Measure on in-distribution cells.
 
         Args:
-            tests: score, margin, wholeness, colour and texture, [N] each, where N may differ.
+            tests: score, margin, steadiness, wholeness, colour and texture, [N] each, where N may differ.
             alpha: share of cells that all tests together may reject.
 
         Raises:
@@ -69,11 +69,11 @@ class Strictness:
         return cls(middle, middle - low)
 
     def joint(self, tests: Array) -> Array:
-        """The worst of the tests of each cell, high = accept: [N, 5] -> [N]."""
+        """The worst of the tests of each cell, high = accept: [N, 6] -> [N]."""
         return np.asarray(((tests - self.middle) / self.unit).min(axis=1))
 
     def thresholds(self, joint: float) -> tuple[float, ...]:
-        """The five thresholds that accept together what `joint` scores at this or above."""
+        """The six thresholds that accept together what `joint` scores at this or above."""
         return tuple((self.middle + joint * self.unit).tolist())
 
 

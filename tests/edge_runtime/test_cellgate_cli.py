@@ -74,7 +74,7 @@ def test_verify_prints_every_check_and_passes(cellgate: Run, tiny_bundle: Path) 
     result = cellgate("verify", tiny_bundle)
     assert result.exit_code == 0
     *checks, verdict = result.stdout.splitlines()
-    assert len(checks) == 19
+    assert len(checks) == 20
     assert all(line.startswith("ok   ") for line in checks)
     assert verdict == (
         f"{open_bundle(tiny_bundle).title} decides here as its PyTorch reference did, on CPUExecutionProvider"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pytest
+from softening import softened
 
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import BundleError, ImageError, ProviderError
@@ -70,6 +71,19 @@ def test_no_crops_give_no_decisions(classifier: Classifier) -> None:
 def test_a_crop_without_a_cell_is_refused(classifier: Classifier) -> None:
     with pytest.raises(ImageError, match="crop: entirely black"):
         classifier.decide([np.zeros((50, 50, 3), np.uint8)])
+
+
+def test_softened_logits_are_those_of_the_softened_cells(classifier: Classifier, resized: np.ndarray) -> None:
+    images = to_input(resized)
+    soft = np.stack([softened(image) for image in images]).astype(np.float32)
+    assert np.abs(soft - images).max() > 0.05
+    said = classifier.run(images, ["logits", "logits.softened"])
+    expected = classifier.run(soft, ["logits"])["logits"]
+    np.testing.assert_allclose(said["logits.softened"], expected, rtol=1e-4, atol=1e-4)
+    lead = np.take_along_axis(expected, said["logits"].argmax(axis=1)[:, None], axis=1)[:, 0]
+    change = 2 * lead - expected.sum(axis=1) - np.ptp(said["logits"], axis=1)  # of two classes
+    assert np.abs(change).max() > 1e-3
+    np.testing.assert_allclose(classifier.decide_resized(resized).steadiness, change, atol=1e-3)
 
 
 def test_without_perturbation_confidence_is_minus_the_distance_to_the_nearest_class(
@@ -152,11 +166,8 @@ def test_a_graph_that_cannot_be_loaded_is_a_refusal_of_one_line(
 
 
 def _fewer_layers(manifest: dict[str, Any]) -> None:
-    detector = manifest["detector"]
-    near = detector["nearness"]
-    lists = [detector["layers"], near["centre"], near["spread"], *(view["weights"] for view in near["views"])]
-    for of_layers in lists:
-        of_layers.pop()
+    for name in ("layers", "weights"):
+        manifest["detector"][name].pop()
 
 
 @pytest.mark.parametrize(
@@ -173,6 +184,14 @@ def test_a_graph_that_is_not_what_the_manifest_says_is_refused(
 ) -> None:
     with pytest.raises(BundleError, match=rf"model\.onnx: {named} not as the manifest says"):
         Classifier.open(edited_bundle(edit))
+
+
+def test_a_graph_that_does_not_soften_is_refused(
+    edited_bundle: Callable[..., Path], tiny_bundle: Path
+) -> None:
+    model = (tiny_bundle / "model.onnx").read_bytes().replace(b"logits.softened", b"logits.hardened")
+    with pytest.raises(BundleError, match=r"model\.onnx: logits\.softened not as the manifest says"):
+        Classifier.open(edited_bundle(files={"model.onnx": model}))
 
 
 def test_a_run_that_fails_on_the_device_is_a_refusal_of_one_line(classifier: Classifier) -> None:

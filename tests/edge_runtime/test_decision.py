@@ -5,27 +5,30 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from detectors import ANY, inside, summed
+from detectors import ANY, UNSTEADIEST, inside, steady
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.decision import (
+    DECIDING,
     Decisions,
     Detector,
-    Nearness,
-    View,
+    Outputs,
     decide,
     decide_again,
     margins,
+    steadiness,
     vividness,
 )
 
 DETECTOR = Detector(
     ("stem", "layer1"),
     epsilon=0.0,
-    nearness=summed(0.5, 2.0, bias=1.0),
+    weights=(0.5, 2.0),
+    bias=1.0,
     threshold=-3.0,
     least_margin=0.75,
+    least_steadiness=-0.5,
     outline_low=ANY[0],
     outline_high=ANY[1],
     least_colour=ANY[2],
@@ -35,12 +38,12 @@ DETECTOR = Detector(
 
 def only_features(threshold: float) -> Detector:
     """One layer, and any margin will do."""
-    return Detector(("stem",), 0.0, summed(1.0), threshold, 0.0, *ANY)
+    return Detector(("stem",), 0.0, (1.0,), 0.0, threshold, 0.0, UNSTEADIEST, *ANY)
 
 
 def judged(detector: Detector, logits: np.ndarray, confidences: np.ndarray) -> Decisions:
-    """Of cells whose looks are all in order."""
-    return decide(detector, logits, confidences, inside(len(logits)))
+    """Of cells whose looks are all in order, and that softening does not change."""
+    return decide(detector, steady(logits, confidences), inside(len(logits)))
 
 
 def f32(*rows: list[float]) -> np.ndarray:
@@ -52,20 +55,6 @@ def test_score_is_the_weighted_sum_of_the_layers_plus_the_bias() -> None:
     assert decisions.score.tolist() == [-2.0, -4.0]
     assert decisions.score.dtype == np.float64
     assert decisions.confidences.tolist() == [[-2.0, -1.0], [-4.0, -1.5]]
-
-
-def test_the_score_is_the_least_view_of_the_standardised_layers() -> None:
-    nearness = Nearness(
-        centre=(-2.0, 10.0),
-        spread=(2.0, 5.0),
-        views=(View((1.0, 0.0), 0.0, 0.5), View((0.5, 0.5), 0.0, 0.0), View((0.0, 1.0), 0.25, 1.0)),
-    )
-    # z is (1, -1), (-1, 3) and (2, 2); the views are 1.5, 0, 0 - margin / 4 and so on.
-    confidences = f32([0, 5], [-4, 25], [2, 20])
-    decisions = judged(replace(DETECTOR, nearness=nearness), f32([0, 0], [0, 2], [6, 0]), confidences)
-    assert decisions.score.tolist() == [0.0, -0.5, 1.5]
-    sure = judged(replace(DETECTOR, nearness=nearness), f32([0, 4]), f32([0, 5]))
-    assert sure.score.tolist() == [-1.0]  # of a surer answer, the same features are too far
 
 
 def test_a_score_at_the_threshold_is_accepted_and_just_below_is_not() -> None:
@@ -84,7 +73,8 @@ def test_a_score_that_is_no_number_is_rejected(broken: float) -> None:
 
 def test_a_threshold_that_is_no_number_rejects_everything() -> None:
     assert judged(only_features(math.nan), f32([0, 1]), f32([5])).rejected.all()
-    assert judged(replace(DETECTOR, least_margin=math.nan), f32([0, 1]), f32([0, 0])).rejected.all()
+    for limit in ("least_margin", "least_steadiness"):
+        assert judged(replace(DETECTOR, **{limit: math.nan}), f32([0, 1]), f32([0, 0])).rejected.all()
 
 
 def test_the_margin_is_what_parts_the_two_largest_logits() -> None:
@@ -102,10 +92,59 @@ def test_a_margin_at_the_least_one_is_accepted_and_just_below_is_not() -> None:
     assert not decisions.far.any()
 
 
-def test_a_cell_that_is_far_and_unsure_is_told_to_be_far() -> None:
-    decisions = judged(DETECTOR, f32([0, 0.5]), f32([-99, -99]))
-    assert (decisions.far[0], decisions.unsure[0]) == (True, True)
+def test_steadiness_is_what_softening_adds_to_the_margin_of_the_class_that_was_found() -> None:
+    logits, softened = f32([3, 1], [1, 4], [0, 2]), f32([2.5, 1], [1, 4.5], [3, 2])
+    # Margins of 2, 3 and 2; of the same classes, softened, 1.5, 3.5 and, of a class that lost, -1.
+    assert steadiness(logits, softened).tolist() == [-0.5, 0.5, -3.0]
+    assert steadiness(logits, softened).dtype == np.float64
+    assert steadiness(logits, logits).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_with_three_classes_the_best_of_the_others_may_be_another_one_afterwards() -> None:
+    logits = f32([5, 4, 1], [0, 2, 7], [-1, -2, -3])
+    softened = f32([5, 1, 3], [6, 0, 5.5], [-9, -4, -8])
+    # 5 - 4 = 1 and 5 - 3 = 2; 7 - 2 = 5 and 5.5 - 6 = -0.5; -1 - -2 = 1 and -9 - -4 = -5.
+    assert steadiness(logits, softened).tolist() == [1.0, -5.5, -6.0]
+    assert softened.tolist() == [[5, 1, 3], [6, 0, 5.5], [-9, -4, -8]]  # not written into
+
+
+def test_a_steadiness_at_the_least_one_is_accepted_and_just_below_is_not() -> None:
+    below = np.nextafter(np.float32(1.5), np.float32(0))
+    said = Outputs(f32([0, 2], [0, 2]), f32([0, 1.5], [0, below]), f32(*[[0, 0]] * 2))
+    decisions = decide(DETECTOR, said, inside(2))
+    assert decisions.rejected.tolist() == decisions.unsteady.tolist() == [False, True]
+    assert [decisions.reason(0), decisions.reason(1)] == ["", "unsteady"]
+
+
+@pytest.mark.parametrize("softened", [[math.nan, 0], [0, math.nan], [math.nan] * 2, [math.inf] * 2])
+def test_softened_logits_that_are_no_numbers_are_rejected(softened: list[float]) -> None:
+    with np.errstate(invalid="ignore"):
+        decisions = decide(DETECTOR, Outputs(f32([0, 9]), f32(softened), f32([0, 0])), inside(1))
+    assert decisions.rejected.tolist() == [True]
+    assert decisions.reason(0) == "unsteady"
+
+
+# Far, unsteady and unsure at once.
+WRONG_THROUGHOUT = Outputs(f32([0, 0.5]), f32([0.5, 0]), f32([-99, -99]))
+
+
+def test_of_several_reasons_the_graver_one_is_told() -> None:
+    everything, near = WRONG_THROUGHOUT, f32([0, 0])
+    decisions = decide(DETECTOR, everything, inside(1))
+    assert (decisions.far[0], decisions.unsteady[0], decisions.unsure[0]) == (True, True, True)
     assert decisions.reason(0) == "far-from-training"
+    assert decide(DETECTOR, replace(everything, confidences=near), inside(1)).reason(0) == "unsteady"
+    assert judged(DETECTOR, everything.logits, near).reason(0) == "unsure"
+
+
+def test_outputs_are_picked_by_name() -> None:
+    named = {name: np.full((2, 2), number, np.float64) for number, name in enumerate(DECIDING)}
+    said = Outputs.of(named | {"distances": np.zeros(5)})
+    assert (said.logits == 0).all()
+    assert (said.softened == 1).all()
+    assert (said.confidences == 2).all()
+    assert {getattr(said, field.name).dtype for field in fields(said)} == {np.dtype(np.float32)}
+    assert DECIDING == ("logits", "logits.softened", "confidences")
 
 
 @pytest.mark.parametrize("number", range(5))
@@ -116,7 +155,7 @@ def test_every_number_of_the_outline_has_its_limits(number: int, value: float, k
     detector = replace(DETECTOR, outline_low=(-1.0,) * 5, outline_high=(3.0,) * 5)
     appearance = np.full((1, 7), 1.0)
     appearance[0, number] = value
-    decisions = decide(detector, f32([0, 1]), f32([0, 0]), appearance)
+    decisions = decide(detector, steady(f32([0, 1]), f32([0, 0])), appearance)
     assert decisions.rejected.tolist() == [not kept]
     assert decisions.reason(0) == ("" if kept else "not-one-cell")
     assert decisions.wholeness[0] == pytest.approx(1 - abs(value - 1) / 2, nan_ok=True)
@@ -128,7 +167,7 @@ def test_colour_and_texture_have_a_least_value(number: int, value: float, kept: 
     appearance = np.full((1, 7), 1.0)
     appearance[0, number] = value
     detector = replace(DETECTOR, least_colour=-1.0, least_texture=-1.0)
-    decisions = decide(detector, f32([0, 1]), f32([0, 0]), appearance)
+    decisions = decide(detector, steady(f32([0, 1]), f32([0, 0])), appearance)
     assert decisions.rejected.tolist() == [not kept]
     assert decisions.reason(0) == ("" if kept else "faint")
     assert vividness(detector, appearance)[0] == pytest.approx(min(value + 1, 2.0), nan_ok=True)
@@ -137,14 +176,16 @@ def test_colour_and_texture_have_a_least_value(number: int, value: float, kept: 
 def test_a_faint_cell_is_told_to_be_faint_whatever_its_features() -> None:
     appearance = np.zeros((1, 7))
     appearance[0, 5] = -2e6
-    decisions = decide(DETECTOR, f32([0, 0.5]), f32([-99, -99]), appearance)
-    assert (decisions.far[0], decisions.unsure[0], decisions.faint[0]) == (True, True, True)
+    decisions = decide(DETECTOR, WRONG_THROUGHOUT, appearance)
+    assert (decisions.far[0], decisions.unsteady[0], decisions.unsure[0]) == (True, True, True)
+    assert decisions.faint[0]
     assert decisions.reason(0) == "faint"
 
 
 def test_what_is_not_one_cell_is_told_before_anything_else() -> None:
-    decisions = decide(DETECTOR, f32([0, 0.5]), f32([-99, -99]), np.full((1, 7), 2e6))
-    assert (decisions.far[0], decisions.unsure[0], decisions.not_one_cell[0]) == (True, True, True)
+    decisions = decide(DETECTOR, WRONG_THROUGHOUT, np.full((1, 7), 2e6))
+    assert (decisions.far[0], decisions.unsteady[0], decisions.unsure[0]) == (True, True, True)
+    assert decisions.not_one_cell[0]
     assert decisions.reason(0) == "not-one-cell"
 
 
@@ -153,7 +194,7 @@ def test_logits_that_are_no_numbers_are_rejected(broken: float) -> None:
     with np.errstate(invalid="ignore"):
         decisions = judged(DETECTOR, f32([broken, broken]), f32([0, 0]))
     assert decisions.rejected.tolist() == [True]
-    assert (decisions.far[0], decisions.unsure[0]) == (True, True)  # the score depends on the margin, too
+    assert (decisions.far[0], decisions.unsteady[0], decisions.unsure[0]) == (False, True, True)
 
 
 def test_probabilities_are_the_softmax_of_the_logits() -> None:
@@ -186,10 +227,13 @@ def test_rejected_is_exactly_what_scores_below_the_threshold(scores: list[float]
 
 def test_deciding_again_is_what_the_other_detector_would_have_decided() -> None:
     logits, confidences = f32([0, 1], [2, 1], [0, 0.5]), f32([-2, -1], [-4, -1.5], [-1, -1])
-    other = replace(DETECTOR, nearness=summed(1.0, 0.5), threshold=-2.0, least_margin=0.25)
+    said = Outputs(logits, f32([0, 1], [1.75, 1], [0, 0.625]), confidences)
+    limits = {"threshold": -2.0, "least_margin": 0.25, "least_steadiness": 0.125}
+    other = replace(DETECTOR, weights=(1.0, 0.5), **limits)
     again, at_once = (
-        decide_again(other, judged(DETECTOR, logits, confidences)),
-        judged(other, logits, confidences),
+        decide_again(other, decide(DETECTOR, said, inside(3))),
+        decide(other, said, inside(3)),
     )
+    assert at_once.unsteady.tolist() == [True, True, False]
     for field in fields(Decisions):
         assert np.array_equal(getattr(again, field.name), getattr(at_once, field.name))

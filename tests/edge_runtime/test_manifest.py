@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from edge_runtime.decision import Nearness, View
 from edge_runtime.errors import BundleError
 from edge_runtime.manifest import manifest_from_json, manifest_to_json
 
@@ -39,16 +38,11 @@ def test_values_arrive_where_they_belong(raw: dict[str, Any]) -> None:
     raw["detector"] = {
         "layers": ["stem", "layer1"],
         "epsilon": 0.5,
-        "nearness": {
-            "centre": [-3, -4.5],
-            "spread": [0.5, 2],
-            "views": [
-                {"weights": [1, 2.5], "slope": 0.125, "bias": -1.0},
-                {"weights": [0, 1], "slope": 0, "bias": 0.75},
-            ],
-        },
+        "weights": [1, 2.5],
+        "bias": -1.0,
         "threshold": 3.0,
         "least_margin": 0.25,
+        "least_steadiness": -0.75,
         "outline_low": [-1, -2, -3, -4, -5.5],
         "outline_high": [1, 2, 3, 4, 5],
         "least_colour": -6,
@@ -59,20 +53,23 @@ def test_values_arrive_where_they_belong(raw: dict[str, Any]) -> None:
     assert manifest.classes == ("uninfected", "parasitized")
     assert manifest.input.size == 64
     assert manifest.detector.layers == ("stem", "layer1")
-    assert manifest.detector.nearness == Nearness(
-        (-3, -4.5), (0.5, 2), (View((1, 2.5), 0.125, -1.0), View((0, 1), 0, 0.75))
+    assert manifest.detector.weights == (1, 2.5)
+    assert (manifest.detector.epsilon, manifest.detector.bias, manifest.detector.threshold) == (
+        0.5,
+        -1.0,
+        3.0,
     )
-    assert (manifest.detector.epsilon, manifest.detector.threshold) == (0.5, 3.0)
+    assert (manifest.detector.least_margin, manifest.detector.least_steadiness) == (0.25, -0.75)
     assert manifest.detector.outline_low == (-1, -2, -3, -4, -5.5)
     assert manifest.detector.outline_high == (1, 2, 3, 4, 5)
     assert (manifest.detector.least_colour, manifest.detector.least_texture) == (-6, -7.5)
     assert manifest.parity == {"logits": 1e-7}
 
 
-@pytest.mark.parametrize("schema", [0, 5, "6", None, 2.5, [3]])
+@pytest.mark.parametrize("schema", [0, 6, "7", None, 2.5, [3]])
 def test_another_schema_is_refused_with_both_versions(raw: dict[str, Any], schema: object) -> None:
     raw["schema"] = schema
-    assert f"schema {schema!r}, but this cellgate reads schema 6; " in refused(raw)
+    assert f"schema {schema!r}, but this cellgate reads schema 7; " in refused(raw)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1", '{"schema": 1', "[" * 100_000, "\0"])
@@ -159,14 +156,12 @@ def test_a_part_that_is_no_object_is_refused(raw: dict[str, Any], part: str, val
         (("classes",), ["healthy", "infected"], r"expected ['parasitized', 'uninfected']"),
         (("classes",), ["uninfected", "parasitized", "artefact"], "classes"),
         (("perturbation",), "fused", "unknown perturbation 'fused'"),
-        (("outputs",), ["logits", "distances"], "logits and confidences are needed"),
-        (("detector", "nearness", "centre"), [1.0], "as many centres, spreads and weights as layers"),
-        (("detector", "nearness", "views", 0, "weights"), [1.0], "spreads and weights as layers"),
-        (("detector", "nearness", "views"), [], "at least one view"),
-        (("detector", "nearness", "views", 0, "slope"), float("nan"), "no finite number"),
-        (("detector", "nearness", "spread", 0), 0.0, "spread is not above 0"),
+        (("outputs",), ["logits", "logits.softened", "distances"], "confidences are needed"),
+        (("outputs",), ["logits", "confidences"], "logits, logits.softened and confidences are needed"),
+        (("detector", "weights"), [1.0], "as many layer weights as layers"),
         (("detector", "threshold"), float("-inf"), "no finite number"),
-        (("detector", "nearness", "views", 0, "bias"), float("nan"), "no finite number"),
+        (("detector", "bias"), float("nan"), "no finite number"),
+        (("detector", "least_steadiness"), float("nan"), "no finite number"),
         (("detector", "outline_low"), [0.0, 0.0, 0.0, 0.0, float("nan")], "no finite number"),
         (("detector", "outline_low"), [0.0, 0.0], "limits of the outline"),
         (("detector", "outline_high"), [-1e3] * 5, "each from low to high"),
@@ -176,7 +171,7 @@ def test_a_part_that_is_no_object_is_refused(raw: dict[str, Any], part: str, val
     ],
 )
 def test_what_this_runtime_would_have_to_guess_is_refused(
-    raw: dict[str, Any], path: tuple[str | int, ...], value: object, told: str
+    raw: dict[str, Any], path: tuple[str, ...], value: object, told: str
 ) -> None:
     message = refused(replaced(raw, path, value))
     assert told in message

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from detectors import ANY, inside, summed
+from detectors import ANY, inside
 
 from edge_runtime.decision import Decisions, Detector
 from edge_runtime.parity import (
@@ -66,6 +66,7 @@ def decisions(
     margin: list[float],
     wholeness: tuple[float, ...] = (1.0,) * 4,
     colour: tuple[float, ...] = (1.0,) * 4,
+    steadiness: tuple[float, ...] = (1.0,) * 4,
 ) -> Decisions:
     return Decisions(
         label=np.array(labels),
@@ -73,17 +74,19 @@ def decisions(
         confidences=np.zeros((len(labels), 1)),
         score=np.array(score),
         margin=np.array(margin),
+        steadiness=np.array(steadiness),
         appearance=np.column_stack([inside(len(labels))[:, :5], colour, np.ones(len(labels))]),
         wholeness=np.array(wholeness),
         far=np.array(far),
         unsure=np.array(unsure),
+        unsteady=np.array(steadiness) < 0,
         not_one_cell=np.array(wholeness) < 0,
         faint=np.array(colour) < 0,
     )
 
 
 NONE = [False] * 4
-DETECTOR = Detector(("stem",), 0.0, summed(1.0), 2.0, 1.0, *ANY[:2], least_colour=0.0, least_texture=0.0)
+DETECTOR = Detector(("stem",), 0.0, (1.0,), 0.0, 2.0, 1.0, 0.0, *ANY[:2], least_colour=0.0, least_texture=0.0)
 # A score at its threshold, a margin at the least one, and one so small that the class could be the other.
 THEIRS = decisions([0, 0, 0, 1], NONE, NONE, [2.004, 5.0, 5.0, 5.0], [3.0, 1.004, 0.004, 3.0])
 
@@ -110,9 +113,9 @@ def test_only_a_borderline_cell_may_be_decided_otherwise(
     assert decision_flips(ours, THEIRS, DETECTOR, tolerance=0.005) == expected
 
 
-@pytest.mark.parametrize("test", ["wholeness", "colour"])
+@pytest.mark.parametrize("test", ["wholeness", "colour", "steadiness"])
 @pytest.mark.parametrize(("theirs", "expected"), [(0.004, (0, 1)), (0.4, (1, 0))])
-def test_a_look_at_its_limit_may_be_judged_otherwise(
+def test_a_look_or_a_steadiness_at_its_limit_may_be_judged_otherwise(
     test: str, theirs: float, expected: tuple[int, int]
 ) -> None:
     one, other = (

@@ -8,28 +8,33 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import Result
-from detectors import ANY, inside, summed
+from detectors import ANY, inside, steady
 
 from edge_runtime.bundle import open_bundle
 from edge_runtime.classifier import Classifier
 from edge_runtime.cutting import cut_cells
-from edge_runtime.decision import SHARES, Decisions, Detector, decide, decide_again
+from edge_runtime.decision import SHARES, Decisions, Detector, Outputs, decide, decide_again
 from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.parity import all_passed
 from edge_runtime.recalibration import recalibrate, recalibrate_bundle, site_cells
 from edge_runtime.simulator import simulate_field
 from edge_runtime.verification import replay
 
-DETECTOR = Detector(("a", "b"), 0.0, summed(0.5, 0.5), -1.0, 0.5, *ANY)
+DETECTOR = Detector(("a", "b"), 0.0, (0.5, 0.5), 0.0, -1.0, 0.5, -0.5, *ANY)
 ALPHA = 0.1
 
 
 def site(seed: int, cells: int = 400, shift: float = 0.0, spread: float = 1.0) -> Decisions:
-    """Cells whose first layer is shifted and spread, with margins that all suffice."""
+    """Cells whose first layer is shifted and spread, with steady margins that all suffice."""
     rng = np.random.default_rng(seed)
     confidences = rng.normal(0, 0.3, (cells, 2)).astype(np.float32)
     confidences[:, 0] = confidences[:, 0] * spread + shift
-    return decide(DETECTOR, np.tile(np.array([0, 5], np.float32), (cells, 1)), confidences, inside(cells))
+    return decide(DETECTOR, steady(sure(cells), confidences), inside(cells))
+
+
+def sure(cells: int) -> np.ndarray:
+    """Logits with a margin of 5."""
+    return np.tile(np.array([0, 5], np.float32), (cells, 1))
 
 
 def rejected(detector: Detector, decisions: Decisions) -> float:
@@ -52,14 +57,14 @@ def test_what_is_far_from_the_site_is_still_rejected() -> None:
 
 def test_a_layer_that_was_widened_does_not_outweigh_the_others() -> None:
     made = recalibrate(DETECTOR, site(0, cells=20_000, spread=10), alpha=ALPHA)
-    first, second = made.detector.nearness.spread
-    assert first / second == pytest.approx(10, rel=0.1)
+    first, second = made.detector.weights
+    assert second / first == pytest.approx(10, rel=0.1)
 
 
-def test_the_margin_the_appearance_the_layers_and_the_views_stay() -> None:
+def test_the_margin_the_steadiness_the_appearance_and_the_layers_stay() -> None:
     made = recalibrate(DETECTOR, site(0, shift=-1.2), alpha=ALPHA).detector
-    assert made.nearness.views == DETECTOR.nearness.views
-    assert (made.least_margin, made.layers, made.epsilon) == (0.5, ("a", "b"), 0.0)
+    assert (made.least_margin, made.least_steadiness) == (0.5, -0.5)
+    assert (made.layers, made.epsilon) == (("a", "b"), 0.0)
     assert (made.outline_low, made.outline_high, made.least_colour, made.least_texture) == ANY
 
 
@@ -67,8 +72,7 @@ def test_a_few_strangers_do_not_let_strangers_in() -> None:
     cells, strangers = site(0, cells=400, shift=-1.2), site(1, cells=8, shift=-60)
     both = decide(
         DETECTOR,
-        np.tile(np.array([0, 5], np.float32), (408, 1)),
-        np.concatenate([cells.confidences, strangers.confidences]).astype(np.float32),
+        steady(sure(408), np.concatenate([cells.confidences, strangers.confidences]).astype(np.float32)),
         inside(408),
     )
     made = recalibrate(DETECTOR, both, alpha=ALPHA)
@@ -87,9 +91,30 @@ def test_cells_that_are_mostly_unlike_are_refused_not_accepted() -> None:
 
 
 def test_a_classifier_that_is_unsure_there_cannot_be_mended() -> None:
-    unsure = decide(DETECTOR, np.zeros((300, 2), np.float32), np.zeros((300, 2), np.float32), inside(300))
+    nothing = np.zeros((300, 2), np.float32)
+    unsure = decide(DETECTOR, steady(nothing, nothing), inside(300))
     with pytest.raises(CheckFailedError, match="unsure of 100% of these cells"):
         recalibrate(DETECTOR, unsure, alpha=ALPHA)
+
+
+@pytest.mark.parametrize(("unsure", "unsteady"), [(0, 84), (42, 42), (84, 0)])
+def test_unsure_and_unsteady_cells_count_together(unsure: int, unsteady: int) -> None:
+    """Of 200 cells 80 may be lost."""
+
+    def of(torn: int, hanging: int) -> Decisions:
+        logits = sure(200)
+        logits[:torn] = 0
+        softened = logits.copy()
+        softened[torn : torn + hanging] = [4, 0]
+        found = decide(DETECTOR, Outputs(logits, softened, near.confidences.astype(np.float32)), inside(200))
+        assert (found.unsure.sum(), found.unsteady.sum()) == (torn, hanging)
+        return found
+
+    near = site(0, cells=200, shift=-1.2)
+    with pytest.raises(CheckFailedError, match="unsure of 42% of these cells, 0% are no whole cells and 0%"):
+        recalibrate(DETECTOR, of(unsure, unsteady), alpha=ALPHA)
+    few = of(unsure * 10 // 11, unsteady * 10 // 11)
+    assert recalibrate(DETECTOR, few, alpha=ALPHA).detector.least_steadiness == DETECTOR.least_steadiness
 
 
 @pytest.mark.parametrize(
@@ -100,19 +125,13 @@ def test_crops_that_are_mostly_in_no_order_cannot_be_mended(number: int, value: 
     cells = site(0, shift=-1.2)
     appearance = cells.appearance.copy()
     appearance[:200, number] = value
-    logits = np.tile(np.array([0, 5], np.float32), (400, 1))
-    halves = decide(DETECTOR, logits, cells.confidences.astype(np.float32), appearance)
+    halves = decide(DETECTOR, steady(sure(400), cells.confidences.astype(np.float32)), appearance)
     with pytest.raises(CheckFailedError, match=told):
         recalibrate(DETECTOR, halves, alpha=ALPHA)
 
 
 def test_cells_that_are_all_the_same() -> None:
-    same = decide(
-        DETECTOR,
-        np.tile(np.array([0, 5], np.float32), (300, 1)),
-        np.full((300, 2), -1, np.float32),
-        inside(300),
-    )
+    same = decide(DETECTOR, steady(sure(300), np.full((300, 2), -1, np.float32)), inside(300))
     with pytest.raises(CheckFailedError, match="do not vary"):
         recalibrate(DETECTOR, same, alpha=ALPHA)
 

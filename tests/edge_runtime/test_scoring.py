@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ KEYS = [
     "threshold",
     "margin",
     "least_margin",
+    "steadiness",
+    "least_steadiness",
     "appearance",
     "wholeness",
     "least_colour",
@@ -62,13 +64,16 @@ def test_json_has_exactly_the_promised_keys(
         assert row["least_margin"] == classifier.bundle.manifest.detector.least_margin
         low, high = sorted(row["probabilities"].values())
         assert row["margin"] == pytest.approx(np.log(high / low), rel=1e-4)
+        assert row["least_steadiness"] == classifier.bundle.manifest.detector.least_steadiness
         far, unsure = row["score"] < row["threshold"], row["margin"] < row["least_margin"]
+        unsteady = row["steadiness"] < row["least_steadiness"]
         assert list(row["appearance"]) == list(APPEARANCE)
         faint = any(row["appearance"][name] < row[f"least_{name}"] for name in ("colour", "texture"))
         broken = row["wholeness"] < 0
-        assert row["rejected"] is (broken or faint or far or unsure)
+        assert row["rejected"] is (broken or faint or far or unsteady or unsure)
         looks = [("not-one-cell", broken), ("faint", faint)]
-        expected = [*looks, ("far-from-training", far), ("unsure", unsure), ("", True)]
+        answer = [("far-from-training", far), ("unsteady", unsteady), ("unsure", unsure), ("", True)]
+        expected = [*looks, *answer]
         assert row["reason"] == next(reason for reason, holds in expected if holds)
         assert row["provider"] == "CPUExecutionProvider"
         assert row["bundle"] == classifier.bundle.title
@@ -77,18 +82,10 @@ def test_json_has_exactly_the_promised_keys(
 def test_the_score_can_be_recomputed_from_what_is_printed(
     scored: Callable[[object], list[dict[str, Any]]], crops_folder: Path, tiny_bundle: Path
 ) -> None:
-    nearness = json.loads((tiny_bundle / "manifest.json").read_text())["detector"]["nearness"]
-    assert len(nearness["views"]) == 3
+    detector = json.loads((tiny_bundle / "manifest.json").read_text())["detector"]
     for row in scored(crops_folder):
-        layers = zip(row["confidences"].values(), nearness["centre"], nearness["spread"], strict=True)
-        standardised = [(confidence - centre) / spread for confidence, centre, spread in layers]
-        sums = [
-            sum(w * z for w, z in zip(view["weights"], standardised, strict=True))
-            - view["slope"] * row["margin"]
-            + view["bias"]
-            for view in nearness["views"]
-        ]
-        assert row["score"] == pytest.approx(min(sums))
+        total = sum(w * c for w, c in zip(detector["weights"], row["confidences"].values(), strict=True))
+        assert row["score"] == pytest.approx(total + detector["bias"])
 
 
 def test_folder_zip_and_single_file_agree(
@@ -143,6 +140,7 @@ def test_lines_for_people_name_the_answer_and_the_rejection(
     [
         ("threshold", 1e6, "far-from-training"),
         ("least_margin", 1e6, "unsure"),
+        ("least_steadiness", 1e6, "unsteady"),
         ("outline_low", [1e6] * 5, "not-one-cell"),
         ("least_colour", 1e6, "faint"),
         ("least_texture", 1e6, "faint"),
@@ -159,6 +157,7 @@ def test_a_rejected_cell_says_so_before_its_label(
     out_of_reach = {
         "threshold": -1e6,
         "least_margin": 0.0,
+        "least_steadiness": -1e6,
         "outline_low": [-1e7] * 5,
         "outline_high": [1e7] * 5,
         "least_colour": -1e7,
@@ -187,9 +186,9 @@ def test_cells_keep_their_order_over_many_batches(
 def test_a_confidence_that_is_no_number_is_rejected(
     classifier: Classifier, crops_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_self: Classifier, images: np.ndarray, _outputs: object) -> dict[str, np.ndarray]:
-        n = len(images)
-        return {"logits": np.zeros((n, 2), np.float32), "confidences": np.full((n, 5), np.nan, np.float32)}
+    def broken(_self: Classifier, images: np.ndarray, outputs: Sequence[str]) -> dict[str, np.ndarray]:
+        nothing = {name: np.zeros((len(images), 2), np.float32) for name in outputs}
+        return nothing | {"confidences": np.full((len(images), 5), np.nan, np.float32)}
 
     monkeypatch.setattr(Classifier, "run", broken)
     for item in score_images(crops_folder, classifier):

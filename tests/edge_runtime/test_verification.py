@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from edge_runtime.classifier import Classifier
-from edge_runtime.decision import decide
+from edge_runtime.decision import Outputs, decide
 from edge_runtime.errors import BundleError, CellgateError
 from edge_runtime.parity import all_passed
-from edge_runtime.verification import load_reference, replay
+from edge_runtime.verification import FRAME_OUTPUTS, load_reference, replay
 
 Vectors = dict[str, np.ndarray]
 
@@ -42,6 +42,7 @@ def test_a_sound_bundle_passes_on_every_output(classifier: Classifier) -> None:
     layers = ("stem", "layer1", "layer2", "layer3", "layer4")
     assert [check.name for check in checks] == [
         "logits",
+        "logits.softened",
         *(f"features.{layer}" for layer in layers),
         "distances",
         "confidences",
@@ -68,7 +69,8 @@ def test_reference_frame_holds_cells_of_both_answers(vectors: Vectors, classifie
     assert (vectors["frame"].dtype, vectors["frame"].ndim) == (np.uint8, 3)
     said = decide(
         classifier.bundle.manifest.detector,
-        *(vectors[f"frame.{name}"] for name in ("logits", "confidences", "appearance")),
+        Outputs.of({name: vectors[stored] for name, stored in FRAME_OUTPUTS.items()}),
+        vectors["frame.appearance"],
     )
     assert set(said.label) == {0, 1}
     assert 0 < said.rejected.sum() < cells / 2
@@ -86,7 +88,7 @@ def test_a_cell_that_this_device_finds_elsewhere_is_counted(
 def test_the_order_of_the_cells_in_a_frame_does_not_matter(
     vectors: Vectors, with_reference: Callable[[Vectors], Classifier]
 ) -> None:
-    for name in ("frame.boxes", "frame.logits", "frame.confidences", "frame.appearance"):
+    for name in ("frame.boxes", "frame.appearance", *FRAME_OUTPUTS.values()):
         vectors[name] = vectors[name][::-1]
     assert failed(with_reference(vectors)) == set()
 
@@ -98,10 +100,11 @@ def test_a_frame_seen_in_other_colours_is_seen(
     assert failed(with_reference(vectors)) & {"frame: cells found elsewhere", "frame: confidences"}
 
 
+@pytest.mark.parametrize("name", ["frame.logits", "frame.logits.softened"])
 def test_a_decision_in_the_frame_that_differs_is_seen(
-    vectors: Vectors, with_reference: Callable[[Vectors], Classifier]
+    vectors: Vectors, with_reference: Callable[[Vectors], Classifier], name: str
 ) -> None:
-    vectors["frame.logits"] = -vectors["frame.logits"]
+    vectors[name] = -vectors[name]
     assert failed(with_reference(vectors)) == {"frame: decisions that differ"}
 
 
@@ -109,6 +112,7 @@ def test_a_decision_in_the_frame_that_differs_is_seen(
     ("name", "change", "check"),
     [
         ("logits", 2e-3, "logits"),
+        ("logits.softened", 2e-3, "logits.softened"),
         ("features.layer2", 1e-3, "features.layer2"),
         ("distances", 1e-1, "distances"),
         ("confidences", 5e-1, "confidences"),
@@ -145,11 +149,15 @@ def test_another_class_is_seen_as_another_decision(
     assert failed(with_reference(vectors)) == {"logits", "decisions that differ"}
 
 
+@pytest.mark.parametrize(("name", "change"), [("confidences", -1000.0), ("logits.softened", [50.0, -50.0])])
 def test_another_rejection_is_seen_as_another_decision(
-    vectors: Vectors, with_reference: Callable[[Vectors], Classifier]
+    vectors: Vectors,
+    with_reference: Callable[[Vectors], Classifier],
+    name: str,
+    change: float | list[float],
 ) -> None:
-    vectors["confidences"][0] -= 1000
-    assert failed(with_reference(vectors)) == {"confidences", "decisions that differ"}
+    vectors[name][-1] += np.float32(change)
+    assert failed(with_reference(vectors)) == {name, "decisions that differ"}
 
 
 def test_an_output_of_another_shape_fails(

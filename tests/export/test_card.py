@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.bundle import open_bundle
-from edge_runtime.decision import View
 from edge_runtime.manifest import Manifest
 from export.card import model_card
 
@@ -23,16 +22,12 @@ def manifest(bundle_folder: Path) -> Manifest:
         version="7",
         detector=replace(
             sealed.detector,
-            nearness=replace(
-                sealed.detector.nearness,
-                views=(
-                    View((0.5, 0.25, 0.125, 0.0625, 0.03125), 0.0, 1.23456),
-                    View((0.0, 0.0, 0.0, 0.75, 1.5), 0.375, -2.0),
-                ),
-            ),
+            weights=(0.5, 0.25, 0.125, 0.0625, 0.03125),
+            bias=1.23456,
             epsilon=0.005,
             threshold=-0.98765,
             least_margin=0.4321,
+            least_steadiness=-0.65432,
             outline_low=(-1.25, -2.0, -3.0, -4.0, -5.0),
             outline_high=(1.5, 2.0, 3.0, 4.0, 5.0),
             least_colour=-6.25,
@@ -83,11 +78,10 @@ def test_states_the_figures(manifest: Manifest) -> None:
 
 def test_states_how_it_rejects(manifest: Manifest) -> None:
     text = " ".join(model_card(manifest).split())
-    assert "- 0.5 stem + 0.25 layer1 + 0.125 layer2 + 0.0625 layer3 + 0.0312 layer4 + 1.235 " in text
-    assert "- 0.75 layer3 + 1.5 layer4 - 0.375 margin - 2 " in text
-    assert "at epsilon 0.005" in text
-    assert "is at least -0.9877, and the margin" in text
-    assert "at least 0.4321:" in text
+    assert "stem 0.5, layer1 0.25, layer2 0.125, layer3 0.0625, layer4 0.0312" in text
+    assert "bias 1.235, epsilon 0.005, accepted at -0.9877 or above, " in text
+    assert "if the two largest logits are at least 0.4321 apart, and softening the cell changes " in text
+    assert "changes that by no less than -0.6543." in text
     assert "Calibrated with no anomaly known on 611 cells; thresholds on 612 others" in text
     assert "set to reject 7% of cells like them" in text
 

@@ -59,9 +59,10 @@ def test_nothing_fails_in_an_honest_bundle(failing: Failing) -> None:
 def test_weights(failing: Failing) -> None:
     assert failing(scaled("network.fc.weight", 1.01)) == {
         "batch 2: logits",
+        "batch 2: logits.softened",
         "batch 2: margins",
-        "batch 2: scores",  # how near the features must be depends on the margin
         "reference: logits",
+        "reference: logits.softened",
     }
     assert failing(scaled("network.conv1.weight", 1.01)) >= {
         "batch 2: features.stem",
@@ -126,11 +127,20 @@ def test_step(failing: Failing) -> None:
     assert not any("signs" in name or "forced" in name for name in found)
 
 
+def test_softening(failing: Failing) -> None:
+    """Of cells that come out half as bright, the answer is another one."""
+    found = failing(scaled("soft.kernels", 0.5))
+    assert found >= {"batch 2: logits.softened", "batch 2: steadiness", "reference: logits.softened"}
+    assert not found & {"batch 2: logits", "batch 2: margins", "batch 2: scores", "reference: logits"}
+
+
 def test_outputs_that_are_no_numbers(failing: Failing) -> None:
     assert failing(scaled("network.fc.bias", np.nan)) >= {"batch 2: logits", "reference: logits"}
 
 
-@pytest.mark.parametrize("limit", ["threshold", "least_margin", "least_colour", "least_texture"])
+@pytest.mark.parametrize(
+    "limit", ["threshold", "least_margin", "least_steadiness", "least_colour", "least_texture"]
+)
 def test_threshold(failing: Failing, bundle_folder: Path, limit: str) -> None:
     detector = open_bundle(bundle_folder).manifest.detector
     assert "batch 2: decisions that differ" in failing(detector=replace(detector, **{limit: 1e6}))
@@ -144,19 +154,19 @@ def test_limits_of_the_outline(failing: Failing, bundle_folder: Path) -> None:
 
 def test_layer_weight(failing: Failing, bundle_folder: Path) -> None:
     detector = open_bundle(bundle_folder).manifest.detector
-    spread = tuple(spread * 1.1 for spread in detector.nearness.spread)
-    nearness = replace(detector.nearness, spread=spread)
-    assert "batch 2: scores" in failing(detector=replace(detector, nearness=nearness))
+    weights = tuple(weight * 1.1 for weight in detector.weights)
+    assert "batch 2: scores" in failing(detector=replace(detector, weights=weights))
 
 
-def test_reference_vectors(failing: Failing, bundle_folder: Path) -> None:
+@pytest.mark.parametrize("name", ["logits", "logits.softened"])
+def test_reference_vectors(failing: Failing, bundle_folder: Path, name: str) -> None:
     """Altered and sealed again, they would fail a device that is right."""
     with np.load(bundle_folder / REFERENCE) as stored:
         vectors = dict(stored)
-    vectors["logits"] *= np.float32(1.01)
+    vectors[name] *= np.float32(1.01)
     buffer = io.BytesIO()
     np.savez(buffer, **vectors)
-    assert failing(files={REFERENCE: buffer.getvalue()}) == {"reference: logits"}
+    assert failing(files={REFERENCE: buffer.getvalue()}) == {f"reference: {name}"}
 
 
 def test_a_graph_that_can_perturb_is_compared_at_an_epsilon_above_0(

@@ -124,11 +124,13 @@ def test_anything_else_in_the_graph_altered(trained: Trained, bundle: Bundle, ed
     [
         ({}, [True, True]),
         ({"classes": ("parasitized", "uninfected")}, [False, True]),
-        ({"outputs": ("logits", "confidences")}, [False, True]),
+        ({"outputs": ("logits", "logits.softened", "confidences")}, [False, True]),
         ({"perturbation": "none"}, [False, True]),
         ({"detector": {"threshold": 1.01}}, [True, False]),
         ({"detector": {"epsilon": 1.01}}, [True, False]),
+        ({"detector": {"bias": 1.01}}, [True, False]),
         ({"detector": {"least_margin": 1.01}}, [True, False]),
+        ({"detector": {"least_steadiness": 1.01}}, [True, False]),
     ],
 )
 def test_manifest(trained: Trained, bundle: Bundle, changed: dict[str, Any], expected: list[bool]) -> None:

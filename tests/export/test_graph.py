@@ -9,13 +9,14 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 from scipy.spatial.distance import mahalanobis
+from softening import softened
 
 from export import graph
 from export.forward import export_forward
 from export.graph import Perturbation, build_graph, output_names
 from training.gaussians import LayerGaussian, relative_activations
 from training.networks import VGG, ResNet
-from training.reference import Reference, score_images
+from training.reference import Reference, score_images, soften
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +25,7 @@ EPSILON = 0.01
 LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4")
 PLAIN = [
     "logits",
+    "logits.softened",
     "features.stem",
     "features.layer1",
     "features.layer2",
@@ -115,6 +117,7 @@ def test_shapes_are_as_declared(models: Mapping[str, onnx.ModelProto], batch: in
     channels = zip(LAYERS, (4, 4, 8, 12, 16), strict=True)
     assert {name: value.shape for name, value in got.items()} == {
         "logits": (batch, 2),
+        "logits.softened": (batch, 2),
         "distances": (batch, 5, 2),
         "confidences": (batch, 5),
         **{f"features.{layer}": (batch, c) for layer, c in channels},
@@ -156,7 +159,8 @@ def test_of_vgg(monkeypatch: pytest.MonkeyPatch, forward_of: Callable) -> None:
 
 
 def assert_agrees(got: dict[str, np.ndarray], reference: Reference, layers: tuple[str, ...]) -> None:
-    close = {"logits": reference.logits, "distances": reference.distances}
+    close = {"logits": reference.logits, "logits.softened": reference.softened}
+    close["distances"] = reference.distances
     close |= {f"features.{layer}": f for layer, f in zip(layers, reference.features, strict=True)}
     for name, expected in close.items():
         np.testing.assert_allclose(
@@ -169,6 +173,28 @@ def assert_agrees(got: dict[str, np.ndarray], reference: Reference, layers: tupl
             ours, theirs = got[f"gradient.{layer}"], reference.gradients[:, number].numpy()
             assert (np.sign(ours) == np.sign(theirs)).mean() > 0.999, layer
             assert np.median(np.abs(ours - theirs)) <= 1e-5 * np.abs(theirs).max(), layer
+
+
+@pytest.mark.parametrize("kind", ["none", "per-layer"])
+def test_softened_logits_are_those_of_the_softened_image(
+    models: Mapping[str, onnx.ModelProto], network: ResNet, kind: str
+) -> None:
+    """On cells with black around them, and one that fills its image."""
+    images = images_of(4)
+    y, x = np.mgrid[:SIZE, :SIZE] - SIZE // 2
+    images[:3] *= np.stack([np.hypot(x, y * flat) < 13 for flat in (1.0, 1.4, 2.0)])[:, None]
+    model = copied(models[kind])
+    model.graph.output.append(helper.make_tensor_value_info("soft.image", TensorProto.FLOAT, None))
+    epsilon = EPSILON if kind == "per-layer" else None
+    got = run(model, images, epsilon, ["logits", "logits.softened", "soft.image"])
+    np.testing.assert_allclose(got["soft.image"], [softened(image) for image in images], rtol=1e-5, atol=1e-6)
+    assert (got["soft.image"][images == 0] == 0).all()
+    with torch.no_grad():
+        expected = network(soften(torch.from_numpy(images)))[0].numpy()
+    np.testing.assert_allclose(
+        got["logits.softened"], expected, rtol=5e-5, atol=1e-5 * np.abs(expected).max()
+    )
+    assert np.abs(got["logits.softened"] - got["logits"]).max() > 1e-2 * np.abs(expected).max()
 
 
 def test_second_pass_on_the_references_own_perturbed_images(

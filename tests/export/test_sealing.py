@@ -55,13 +55,14 @@ def test_holds_four_files_and_their_hashes(bundle_folder: Path, manifest: Mappin
 
 
 def test_manifest_says_what_the_device_needs(manifest: Mapping) -> None:
-    assert (manifest["schema"], manifest["name"], manifest["version"]) == (6, "cellgate", "1")
+    assert (manifest["schema"], manifest["name"], manifest["version"]) == (7, "cellgate", "1")
     assert manifest["classes"] == ["uninfected", "parasitized"]
     assert manifest["input"]["size"] == 125
     assert manifest["input"]["color_order"] == "RGB"
     assert manifest["perturbation"] == "per-layer"
     assert manifest["outputs"] == [
         "logits",
+        "logits.softened",
         *(f"features.{layer}" for layer in LAYERS),
         "distances",
         "confidences",
@@ -107,7 +108,9 @@ def test_cells_whose_light_was_not_changed_in_training_are_told_of(run_folder: P
     info = load_run(run_folder)
     as_in_the_paper = replace(info, config=replace(info.config, augmentation="paper"))
     assert "split by image without change of light or focus; " in sealing._trained_on(as_in_the_paper)
-    assert "without" not in sealing._trained_on(info)
+    with_dust = replace(info, config=replace(info.config, augmentation="dusty"))
+    assert "split by image with specks of dust; " in sealing._trained_on(with_dust)
+    assert "split by image; " in sealing._trained_on(info)
 
 
 def test_parity_was_measured_for_every_output(manifest: Mapping) -> None:

@@ -112,10 +112,8 @@ def test_one_weight_mean_or_whitening_entry_altered(
 
 
 def last_weight_off(detector: Detector) -> Detector:
-    view, *others = detector.nearness.views
-    *rest, last = view.weights  # those of the shallow layers are 0
-    views = (replace(view, weights=(*rest, last * 1.01)), *others)
-    return replace(detector, nearness=replace(detector.nearness, views=views))
+    *rest, last = detector.weights  # those of the shallow layers are 0
+    return replace(detector, weights=(*rest, last * 1.01))
 
 
 @pytest.mark.parametrize(
@@ -123,9 +121,10 @@ def last_weight_off(detector: Detector) -> Detector:
     [
         lambda detector: replace(detector, threshold=detector.threshold * 1.01),
         lambda detector: replace(detector, epsilon=detector.epsilon * 1.01),
+        lambda detector: replace(detector, least_steadiness=detector.least_steadiness * 1.01),
         last_weight_off,
     ],
-    ids=["threshold", "epsilon", "layer weight"],
+    ids=["threshold", "epsilon", "least steadiness", "layer weight"],
 )
 @pytest.mark.usefixtures("built_once")
 def test_the_detector_altered(
@@ -154,7 +153,7 @@ def test_a_node_altered(verify: Verify, reseal: Callable[..., Path]) -> None:
     "changes",
     [
         {"classes": ("parasitized", "uninfected")},
-        {"outputs": ("logits", "confidences")},
+        {"outputs": ("logits", "logits.softened", "confidences")},
     ],
     ids=["classes exchanged", "outputs left out"],
 )

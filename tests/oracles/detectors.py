@@ -1,12 +1,14 @@
-"""Parts of a detector for tests that are about something else: plain sums, limits that hold everything."""
+"""For tests that are about something else: limits that hold everything, and an answer that is steady."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.decision import Nearness, View
+from edge_runtime.decision import Outputs
 
 # Limits of the outline, low and high, least colour and least texture, as the last four fields of a Detector.
 ANY = ((-1e6,) * 5, (1e6,) * 5, -1e6, -1e6)
+# Below every steadiness.
+UNSTEADIEST = -1e6
 
 
 def inside(cells: int) -> NDArray[np.float64]:
@@ -14,6 +16,6 @@ def inside(cells: int) -> NDArray[np.float64]:
     return np.zeros((cells, 7))
 
 
-def summed(*weights: float, bias: float = 0.0) -> Nearness:
-    """The paper's weighted sum of the layers' confidences as they are, as the only view."""
-    return Nearness((0.0,) * len(weights), (1.0,) * len(weights), (View(weights, 0.0, bias),))
+def steady(logits: NDArray[np.float32], confidences: NDArray[np.float32]) -> Outputs:
+    """What a network says of cells that softening does not change."""
+    return Outputs(logits, logits, confidences)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detectors import ANY
+from detectors import ANY, UNSTEADIEST
 from numpy.typing import NDArray
 
 from edge_runtime.bundle import open_bundle
@@ -45,6 +45,7 @@ def by_device(archive: Path, bundle: Path, threshold: float | None = None) -> di
             opened.manifest.detector,
             threshold=threshold,
             least_margin=0.0,
+            least_steadiness=UNSTEADIEST,
             outline_low=ANY[0],
             outline_high=ANY[1],
             least_colour=ANY[2],
@@ -75,9 +76,14 @@ def assert_same(device: dict[str, CellScore], files: list[CellFile], reference: 
         )
         assert score.score == pytest.approx(expected, rel=BORDER, abs=BORDER)
         assert score.label == ("uninfected", "parasitized")[reference.label[index]]
-        margin = float(reference.margin[index])
-        clear = abs(expected - score.threshold) > BORDER * max(abs(expected), 1)
-        if clear and abs(margin - score.least_margin) > BORDER * max(margin, 1):
+        margin, steadiness = float(reference.margin[index]), float(reference.steadiness[index])
+        assert score.steadiness == pytest.approx(steadiness, rel=BORDER, abs=BORDER)
+        limits = (
+            (expected, score.threshold),
+            (margin, score.least_margin),
+            (steadiness, score.least_steadiness),
+        )
+        if all(abs(value - limit) > BORDER * max(abs(value), 1) for value, limit in limits):
             assert score.rejected == reference.rejected[index], file.name
     assert {file.label for file in files} == {0, 1}
     assert {score.rejected for score in device.values()} == {False, True}
@@ -112,6 +118,7 @@ def test_of_real_cells(run_folder: Path, bundle_folder: Path, tmp_path: Path) ->
             reference,
             far=reference.score < threshold,
             unsure=np.zeros_like(reference.unsure),
+            unsteady=np.zeros_like(reference.unsure),
             not_one_cell=np.zeros_like(reference.unsure),
             faint=np.zeros_like(reference.unsure),
         ),

@@ -1,5 +1,6 @@
 """The table of choices; the figures themselves are those of the evaluation's own functions."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ def test_the_table_has_a_line_per_choice() -> None:
     choice = Choice(
         features="relative",
         layers="layer3 to layer4",
+        steady=True,
         rejected=0.05,
         near=(0.99, 0.9),
         far=(1.0, 1.0),
@@ -21,8 +23,12 @@ def test_the_table_has_a_line_per_choice() -> None:
         harmful=0.9,
     )
     cells = [cell.strip() for cell in table([choice]).splitlines()[-1].strip("|").split("|")]
-    assert cells[:5] == ["relative", "layer3 to layer4", "5.0", "99.0 / 90.0", "100.0 / 100.0"]
-    assert cells[5:] == ["87.5", "50.0, 25.0, nan", "95.0", "90.0"]
+    assert cells[:3] == ["relative", "layer3 to layer4", "yes"]
+    assert cells[3:6] == ["5.0", "99.0 / 90.0", "100.0 / 100.0"]
+    assert cells[6:] == ["87.5", "50.0, 25.0, nan", "95.0", "90.0"]
+    head, rule, *_ = table([choice, replace(choice, steady=False)]).splitlines()
+    assert head.count("|") == rule.count("|") == len(cells) + 1
+    assert "| layer3 to layer4 | no |" in table([replace(choice, steady=False)])
 
 
 def test_the_shipped_features_are_among_the_choices() -> None:

@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from detectors import ANY, inside, summed
+from detectors import ANY, inside, steady
 
 from edge_runtime.decision import Decisions, Detector, decide
 from scripts import measure_sites
 from scripts.measure_sites import Site, false_alarms, measure_site, table
 
-DETECTOR = Detector(("a", "b"), 0.0, summed(0.5, 0.5), -1.0, 0.5, *ANY)
+DETECTOR = Detector(("a", "b"), 0.0, (0.5, 0.5), 0.0, -1.0, 0.5, 0.0, *ANY)
 NOBODY = np.zeros((8, 4, 4, 3), np.uint8)
 
 
@@ -48,7 +48,8 @@ def subject() -> _Subject:
 
 def decisions(shift: float, count: int, seed: int = 0) -> Decisions:
     confidences = np.random.default_rng(seed).normal(shift, 0.3, (count, 2)).astype(np.float32)
-    return decide(DETECTOR, np.tile(np.array([0, 5], np.float32), (count, 1)), confidences, inside(count))
+    sure = np.tile(np.array([0, 5], np.float32), (count, 1))
+    return decide(DETECTOR, steady(sure, confidences), inside(count))
 
 
 def test_a_moved_site_is_accepted_again_and_sounds_the_alarm(

@@ -25,6 +25,7 @@ NONE = Strength(
     saturation=0.0,
     blur=0.0,
     noise=0.0,
+    dust=0.0,
     erosion=0.0,
 )
 COLUMNS = draw(1, seed=0, epoch=0).shape[1]
@@ -106,6 +107,33 @@ def test_as_in_the_paper_cells_move_and_their_light_stays() -> None:
 def test_as_in_the_paper_every_cell_is_moved(images: Tensor) -> None:
     found = augment(images, draw(CELLS, seed=1, epoch=0), STRENGTHS["paper"])
     assert ((found - images).abs().amax(dim=(1, 2, 3)) > 0.1).all()
+
+
+@pytest.mark.parametrize(("amount", "specks"), [(0.2, 1), (0.5, 2), (0.9, 3)])
+def test_dust_is_one_to_three_soft_grey_discs(images: Tensor, amount: float, specks: int) -> None:
+    uniform = torch.rand(CELLS, COLUMNS, generator=torch.Generator().manual_seed(3))
+    uniform[:, 3] = 1.0  # no flip
+    uniform[:, 20], uniform[:, 21] = torch.arange(CELLS) / CELLS, amount
+    found = augment(images, uniform, replace(NONE, dust=0.5))
+    expected = images.double().numpy()
+    for cell in range(CELLS // 2):  # the others have none
+        for speck in range(specks):
+            top, left, size, light = uniform[cell, 22 + 4 * speck : 26 + 4 * speck].double().tolist()
+            radius, taken = SIDE * (1 / 60 + size * (1 / 18 - 1 / 60)), 0.7 - 0.3 * light
+            for y in range(SIDE):
+                for x in range(SIDE):
+                    away = np.hypot(y - top * SIDE, x - left * SIDE)
+                    expected[cell, :, y, x] *= 1 - taken / (1 + np.exp(away - radius))
+    assert same(found, expected.astype(np.float32))
+    assert not same(found, images, 0.05)
+
+
+def test_dust_alone_tells_dusty_from_microscope(images: Tensor) -> None:
+    uniform = draw(CELLS, seed=1, epoch=0)
+    uniform[:, 20] = torch.where(torch.arange(CELLS) < 4, 0.05, 0.5)
+    dusty, plain = (augment(images, uniform, STRENGTHS[name]) for name in ("dusty", "microscope"))
+    assert (dusty != plain).flatten(1).any(dim=1).tolist() == [True] * 4 + [False] * (CELLS - 4)
+    assert (dusty <= plain + 1e-6).all()
 
 
 def test_zero_strength_keeps_the_image(images: Tensor) -> None:

@@ -14,20 +14,13 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from edge_runtime.appearance import describe, wholeness
-from edge_runtime.decision import SHARES, Detector, Nearness, View, vividness
-from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.decision import Detector, vividness
+from edge_runtime.errors import SourceError
 from training import calibration
-from training.calibration import (
-    VIEWS,
-    calibrate_run,
-    logistic,
-    one_view,
-    views_alone,
-    z_sum,
-)
+from training.calibration import DEEPEST, calibrate_run, logistic, outputs_of, z_sum
 from training.calibration_file import Calibration, load_calibration, save_calibration
 from training.cells import CellSet
-from training.reference import score_images, score_plain
+from training.reference import Reference, score_images, score_plain
 from training.run import load_network, load_run, load_split, load_statistics
 from training.splits import calibration_halves
 from training.statistics import as_images
@@ -65,54 +58,6 @@ def test_z_sum_of_the_deepest_layers_leaves_the_others_out() -> None:
     assert z_sum(values, 9).score(values) == pytest.approx(z_sum(values).score(values))
 
 
-def test_each_view_has_its_median_at_0_and_its_share_below_minus_1() -> None:
-    values, margin = confidences(4000), np.random.default_rng(9).gamma(4, 1, 4000)
-    found = views_alone(values, margin, 0.2)
-    z = stats.zscore(values, axis=0)
-    deep, wide = z[:, 2:].mean(axis=1), z[:, 1:].mean(axis=1)
-    confident = deep - margin / margin.std() / 2
-    for view, sums, share in zip(found.views, (deep, wide, confident), VIEWS.values(), strict=True):
-        rare = 0.2 * 0.425 * share
-        middle, low = np.quantile(sums, [0.5, rare])
-        alone = replace(found, views=(view,)).score(values, margin)
-        assert alone == pytest.approx((sums - middle) / (middle - low), abs=1e-9)
-        assert (alone < -1).mean() == pytest.approx(rare, abs=1e-3)
-    every = [replace(found, views=(view,)).score(values, margin) for view in found.views]
-    assert found.score(values, margin) == pytest.approx(np.min(every, axis=0))
-
-
-def test_shares_add_up() -> None:
-    assert sum(VIEWS.values()) == pytest.approx(1)
-    assert sum(SHARES) == pytest.approx(1)
-
-
-def test_a_surer_answer_needs_nearer_features() -> None:
-    values, margin = confidences(4000), np.random.default_rng(9).gamma(4, 1, 4000)
-    found = views_alone(values, margin, 0.05)
-    usual = np.median(values, axis=0)[None]
-    scores = [found.score(usual, np.array([times * np.median(margin)]))[0] for times in (1, 2, 4)]
-    assert scores[0] > scores[1] > scores[2]
-
-
-@pytest.mark.parametrize("same", ["confidences", "margins"])
-def test_cells_that_are_all_the_same_have_no_views(same: str) -> None:
-    values, margin = confidences(300), np.random.default_rng(9).gamma(4, 1, 300)
-    if same == "confidences":
-        values[:, 2] = -1.0
-    else:
-        margin[:] = 3.0
-    with pytest.raises(CheckFailedError, match="do not differ; train longer"):
-        views_alone(values, margin, 0.05)
-
-
-def test_one_view_is_the_fusion_itself() -> None:
-    values, new = confidences(300), confidences(40, 1)
-    fusion = logistic(values, confidences(200, 2) - [0.0, 500.0, 0.0, 0.0])
-    found = one_view(fusion, values)
-    assert found.score(new, np.arange(40.0)) == pytest.approx(fusion.score(new))
-    assert found.spread == pytest.approx(values.std(axis=0))
-
-
 def test_logistic_separates_a_known_anomaly() -> None:
     normal, strange = confidences(300), confidences(200, 1) - [0.0, 500.0, 0.0, 0.0]
     fusion = logistic(normal, strange)
@@ -125,6 +70,25 @@ def test_logistic_separates_a_known_anomaly() -> None:
     assert np.abs(importance[[0, 2, 3]]).max() < importance[1] / 5
 
 
+def answer(scored: Reference) -> tuple[Array, Array]:
+    """Margins and steadiness of two classes."""
+    before, after = (
+        np.diff(part.double().numpy(), axis=1)[:, 0] for part in (scored.logits, scored.softened)
+    )
+    return np.abs(before), np.sign(before) * after - np.abs(before)
+
+
+def test_outputs_are_the_references(calibrated: Path, cells: CellSet) -> None:
+    network, gaussians = load_network(calibrated, load_run(calibrated)), load_statistics(calibrated)
+    images = as_images(cells, np.arange(70))  # more than a block
+    confidence, *answers = outputs_of(network, gaussians, images, 0.0)
+    scored = score_plain(network, gaussians, images)
+    assert confidence == pytest.approx(scored.confidences.double().numpy(), rel=1e-4)
+    for ours, theirs in zip(answers, answer(scored), strict=True):
+        assert ours.dtype == np.float64
+        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
+
+
 def test_threshold_and_weights_come_from_different_halves(
     calibrated: Path, cells: CellSet, cache: Path
 ) -> None:
@@ -134,12 +98,12 @@ def test_threshold_and_weights_come_from_different_halves(
     network, gaussians = load_network(calibrated, info), load_statistics(calibrated)
     scored = [score_plain(network, gaussians, as_images(cells, half)) for half in halves]
     fusing, setting = (found.confidences.double().numpy() for found in scored)
-    fusing_margin, setting_margin = (np.ptp(found.logits.double().numpy(), axis=1) for found in scored)
+    fusing_answer, setting_answer = (answer(part) for part in scored)
     assert (found.fusion_cells, found.threshold_cells) == (len(halves[0]), len(halves[1]))
     assert found.fusion_cells + found.threshold_cells == info.counts["validation"]
-    nearness = views_alone(fusing, fusing_margin, 0.05)
-    assert found.detector.nearness.centre == pytest.approx(nearness.centre, rel=1e-4)
-    assert found.detector.nearness.spread == pytest.approx(nearness.spread, rel=1e-4)
+    weights = np.array(found.detector.weights)
+    assert weights * fusing.std(axis=0) == pytest.approx([0, 1 / 4, 1 / 4, 1 / 4, 1 / 4], rel=1e-4)
+    assert DEEPEST == 4
     appearance = [describe(cells.images[half]) for half in halves]
     usual = np.concatenate([appearance[0], describe(cells.images[split.train])])
     low, high = np.quantile(usual, [0.01, 0.99], axis=0)
@@ -148,26 +112,27 @@ def test_threshold_and_weights_come_from_different_halves(
         return [wholeness(seen, low[:5], high[:5]), seen[:, 5], seen[:, 6]]
 
     first, second = (
-        np.column_stack([found.detector.nearness.score(confidence, margin), margin, *looks(seen)])
-        for confidence, margin, seen in (
-            (fusing, fusing_margin, appearance[0]),
-            (setting, setting_margin, appearance[1]),
+        np.column_stack([confidence @ weights + found.detector.bias, *answers, *looks(seen)])
+        for confidence, answers, seen in (
+            (fusing, fusing_answer, appearance[0]),
+            (setting, setting_answer, appearance[1]),
         )
     )
     assert 19 <= len(second) < 39  # so that a share of 5 % means the worst cell, and nobody else
-    shares = (0.425, 0.425, 0.1, 0.025, 0.025)
-    measured = [*first.T[:2], *looks(usual)]
+    shares = (0.25, 0.25, 0.35, 0.1, 0.025, 0.025)
+    measured = [*first.T[:3], *looks(usual)]
     rare = [np.quantile(test, 0.05 * share) for test, share in zip(measured, shares, strict=True)]
     middle = np.array([np.median(test) for test in measured])
     strict = ((second - middle) / (middle - rare)).min()
     expected = middle + strict * (middle - rare)
     detector = found.detector
-    assert (detector.threshold, detector.least_margin) == pytest.approx(tuple(expected[:2]), rel=1e-3)
-    assert (detector.least_colour, detector.least_texture) == pytest.approx(tuple(expected[3:]), rel=1e-3)
+    answered = detector.threshold, detector.least_margin, detector.least_steadiness
+    assert answered == pytest.approx(tuple(expected[:3]), rel=1e-3)
+    assert (detector.least_colour, detector.least_texture) == pytest.approx(tuple(expected[4:]), rel=1e-3)
     # The limits are where the wholeness is what its test asks for.
     for outline in (detector.outline_low, detector.outline_high):
         at_limit = np.array([[*outline, 0.0, 0.0]])
-        assert wholeness(at_limit, low[:5], high[:5])[0] == pytest.approx(expected[2], rel=1e-3)
+        assert wholeness(at_limit, low[:5], high[:5])[0] == pytest.approx(expected[3], rel=1e-3)
     assert (found.mode, found.anomaly, found.auroc, found.alpha) == ("none", "", None, 0.05)
     assert (found.detector.epsilon, found.detector.layers) == (0.0, network.layers)
 
@@ -206,15 +171,17 @@ def test_given_epsilon_is_used(fitted: Path, tmp_path: Path, cells: CellSet, cac
     _, split = load_split(info, cache=cache)
     half = calibration_halves(split.validation, cells.labels, seed=info.config.seed)[1]
     scored = score_images(load_network(run, info), load_statistics(run), as_images(cells, half), 0.004)
-    margin = np.ptp(scored.logits.double().numpy(), axis=1)
-    scores = found.detector.nearness.score(scored.confidences.double().numpy(), margin)
-    slack = 1e-3 * (1 + abs(found.detector.threshold))
+    scores = scored.confidences.double().numpy() @ found.detector.weights + found.detector.bias
+    margin, steady = answer(scored)
     appearance = describe(cells.images[half])
     broken = wholeness(appearance, found.detector.outline_low, found.detector.outline_high) < 0
     broken |= vividness(found.detector, appearance) < 0
-    rejected = (
-        (scores < found.detector.threshold - slack) | (margin < found.detector.least_margin - slack) | broken
-    )
+    detector = found.detector
+    limits = detector.threshold, detector.least_margin, detector.least_steadiness
+    below = [
+        test < least - 1e-3 * abs(least) for test, least in zip((scores, margin, steady), limits, strict=True)
+    ]
+    rejected = np.any([*below, broken], axis=0)
     rank = int(0.3 * (len(half) + 1))
     # One cell sets the limit, and float32 may put it, or a neighbour, on either side.
     assert abs(int(rejected.sum()) - (rank - 1)) <= 1
@@ -231,11 +198,11 @@ EXAMPLE = Calibration(
     detector=Detector(
         ("stem", "layer1"),
         0.002,
-        Nearness(
-            (0.1, -0.7), (1 / 3, 1e-17), (View((0.1, 2 / 3), 1 / 7, -0.3), View((1 / 9, 0.0), 0.0, 0.0))
-        ),
+        (0.1, 1 / 3),
+        -0.7,
         1e-17,
         0.1 + 0.2,
+        -1 / 7,
         (-1 / 3,) * 5,
         (0.7,) * 5,
         -2 / 3,
@@ -273,12 +240,10 @@ def change(key: str, value: object) -> Callable[[dict[str, object]], object]:
 @pytest.mark.parametrize(
     "alter",
     [
-        change("schema", 2),
+        change("schema", 6),
         change("colour", "red"),
         change("detector", {"layers": ["stem"]}),
         change("detector", 7),
-        change("detector", {"nearness": []}),
-        change("detector", {"nearness": {"views": [3]}}),
         lambda raw: {key: value for key, value in raw.items() if key != "alpha"},
         lambda raw: [raw],
     ],
@@ -292,6 +257,6 @@ def test_another_schema_is_refused(tmp_path: Path, alter: Callable[[dict[str, ob
 
 
 def test_file_that_is_no_json(tmp_path: Path) -> None:
-    (tmp_path / "calibration.json").write_text('{"schema": 6')
+    (tmp_path / "calibration.json").write_text('{"schema": 7')
     with pytest.raises(SourceError, match="cannot be read"):
         load_calibration(tmp_path)

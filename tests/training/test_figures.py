@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import accuracy_score, recall_score
 
 from edge_runtime.appearance import describe, wholeness
 from edge_runtime.decision import Decisions, vividness
 from training.calibration_file import load_calibration
 from training.cells import CellSet
+from training.reference import soften
 from training.run import load_network, load_run, load_split, load_statistics
-from training.statistics import predict
+from training.statistics import as_images, predict
 from training.testing import PatientFigures, measure_run, summarise
 
 
@@ -22,7 +24,21 @@ def decisions(label: list[int], rejected: list[int]) -> Decisions:
     nothing = np.zeros((len(label), 2))
     far = np.array(rejected, bool)
     none, no = nothing[:, 0], np.zeros_like(far)
-    return Decisions(np.array(label), nothing, nothing, none, none, nothing, none, far, no, no, no)
+    return Decisions(
+        label=np.array(label),
+        probabilities=nothing,
+        confidences=nothing,
+        score=none,
+        margin=none,
+        steadiness=none,
+        appearance=nothing,
+        wholeness=none,
+        far=far,
+        unsure=no,
+        unsteady=no,
+        not_one_cell=no,
+        faint=no,
+    )
 
 
 def test_figures_counted_by_hand() -> None:
@@ -68,15 +84,17 @@ def test_run_is_measured_on_its_test_cells(
     nearest = [
         gaussians[name].distances(f).min(axis=1) for name, f in zip(network.layers, features, strict=True)
     ]
-    margin = np.ptp(logits.astype(float), axis=1)
-    near = detector.nearness
-    standardised = (-np.stack(nearest, axis=1) - near.centre) / near.spread
-    scores = np.min([standardised @ v.weights - v.slope * margin + v.bias for v in near.views], axis=0)
-    unsure = margin < detector.least_margin
+    scores = -np.stack(nearest, axis=1) @ detector.weights + detector.bias
+    unsure = np.ptp(logits, axis=1) < detector.least_margin
     appearance = describe(cells.images[split.test])
     broken = wholeness(appearance, detector.outline_low, detector.outline_high) < 0
     broken |= vividness(detector, appearance) < 0
-    assert found.rejected == pytest.approx(((scores < detector.threshold) | unsure | broken).mean())
+    with torch.no_grad():
+        softened = network(soften(as_images(cells, split.test)))[0].numpy()
+    lead = np.where(called == 1, 1, -1) * (softened[:, 1] - softened[:, 0])
+    unsteady = lead - np.ptp(logits, axis=1) < detector.least_steadiness
+    rejected = (scores < detector.threshold) | unsure | unsteady | broken
+    assert found.rejected == pytest.approx(rejected.mean())
     assert sum(patient.cells for patient in found.patients) == len(split.test)
     assert {patient.patient for patient in found.patients} == {cells.patients[i] for i in split.test}
     stored = info.metrics["test"]

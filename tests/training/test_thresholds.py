@@ -53,20 +53,22 @@ def test_threshold_rejects_no_more_than_its_share_of_what_set_it(scores: list[fl
     assert sum(score < threshold for score in scores) <= alpha * (len(scores) + 1) - 1 + 1e-9
 
 
-def five_tests(cells: int, seed: int) -> Array:
-    """Scores, margins, wholeness, colour and texture on scales of their own, as they are in truth."""
+def six_tests(cells: int, seed: int) -> Array:
+    """Scores, margins, steadiness, wholeness, colour and texture on scales of their own, as in truth."""
     rng = np.random.default_rng(seed)
     score, margin, whole = (
         -40 * rng.chisquare(5, cells) + 7,
         rng.gamma(3, 2.0, cells),
         rng.gamma(2, 0.2, cells),
     )
-    return np.column_stack([score, margin, 1 - whole, rng.normal(-6, 0.9, cells), rng.normal(-7, 0.6, cells)])
+    steady = 0.1 - rng.gamma(2, 0.3, cells)
+    looks = 1 - whole, rng.normal(-6, 0.9, cells), rng.normal(-7, 0.6, cells)
+    return np.column_stack([score, margin, steady, *looks])
 
 
 def test_each_test_rejects_its_share_and_together_what_was_asked() -> None:
-    strictness = Strictness.of(five_tests(40_000, 0).T, 0.05)
-    setting, new = five_tests(40_000, 1), five_tests(200_000, 2)
+    strictness = Strictness.of(six_tests(40_000, 0).T, 0.05)
+    setting, new = six_tests(40_000, 1), six_tests(200_000, 2)
     joint = conformal_threshold(strictness.joint(setting), 0.05)
     below = new < np.array(strictness.thresholds(joint))
     assert below.any(axis=1).mean() == pytest.approx(0.05, abs=0.004)
@@ -81,19 +83,19 @@ def test_the_shares_are_the_whole() -> None:
 
 def test_the_unit_does_not_matter() -> None:
     tests, scale, shift = (
-        five_tests(500, 0),
-        np.array([0.01, 30.0, 2.0, 0.3, 1.5]),
-        np.array([5.0, -2.0, 0.5, 7.0, -1.0]),
+        six_tests(500, 0),
+        np.array([0.01, 30.0, 7.0, 2.0, 0.3, 1.5]),
+        np.array([5.0, -2.0, 3.0, 0.5, 7.0, -1.0]),
     )
-    new = five_tests(100, 1)
+    new = six_tests(100, 1)
     assert Strictness.of((tests * scale + shift).T, 0.1).joint(new * scale + shift) == pytest.approx(
         Strictness.of(tests.T, 0.1).joint(new)
     )
 
 
-@pytest.mark.parametrize("column", range(5))
+@pytest.mark.parametrize("column", range(6))
 def test_outputs_that_do_not_differ_are_refused(column: int) -> None:
-    tests = five_tests(100, 0)
+    tests = six_tests(100, 0)
     tests[:, column] = 1.0
     with pytest.raises(CheckFailedError, match="do not differ; train longer"):
         Strictness.of(tests.T, 0.05)

@@ -10,13 +10,13 @@ from edge_runtime.errors import SourceError
 from training.attacks.problem import Objective, once
 from training.gaussians import LayerGaussian
 from training.networks import VGG, Output, ResNet
-from training.reference import Layer
+from training.reference import Layer, soften
 
 
 class Shared:
     """A network that several objectives ask about the same images, one after the other: it runs once for all.
 
-    In place of the network in `misclassified`, `undetected` and `sure`, under one `all_of`.
+    In place of the network in `misclassified`, `undetected`, `sure` and `steady`, under one `all_of`.
     """
 
     def __init__(self, network: ResNet | VGG) -> None:
@@ -58,18 +58,13 @@ def misclassified(network: Asked, labels: Tensor) -> Objective:
             raise SourceError(
                 f"{len(labels)} labels for {len(images)} images; give each a class below {logits.shape[1]}"
             )
-        true = labels.to(images.device, torch.int64)[:, None]
-        others = logits.scatter(1, true, -torch.inf)
-        margins: Tensor = others.amax(dim=1) - logits.gather(1, true)[:, 0]
-        return margins
+        return -_lead(logits, labels.to(images.device, torch.int64))
 
     return margin
 
 
 def undetected(network: Asked, gaussians: Mapping[str, LayerGaussian], detector: Detector) -> Objective:
     """The deployed score less its threshold, M* - rho: an image is accepted where it is greater than 0.
-
-    M* is the least of the detector's views, so the gradient is that of the least one; see `each_view`.
 
     With the detector's epsilon 0 this is differentiable as it stands. Otherwise each layer's perturbed image
     (eq. 3 of the paper) is computed anew, and its gradient is passed on to the image as it is: the step along
@@ -80,22 +75,6 @@ def undetected(network: Asked, gaussians: Mapping[str, LayerGaussian], detector:
         gaussians: per layer of the detector.
         detector: layer weights, epsilon and threshold.
     """
-    views = _excess_of_views(network, gaussians, detector)
-    return lambda images: views(images).amin(dim=1)
-
-
-def each_view(network: Asked, gaussians: Mapping[str, LayerGaussian], detector: Detector) -> list[Objective]:
-    """`undetected` of every view by itself, for a smooth `all_of` over them; the distances are shared."""
-    views = once(_excess_of_views(network, gaussians, detector))
-
-    def alone(place: int) -> Objective:
-        return lambda images: views(images)[:, place]
-
-    return [alone(place) for place in range(len(detector.nearness.views))]
-
-
-def _excess_of_views(network: Asked, gaussians: Mapping[str, LayerGaussian], detector: Detector) -> Objective:
-    """By how much each of V views is above the threshold: images to [N, V]."""
     _check_network(network)
     missing = [n for n in detector.layers if n not in network.layers or n not in gaussians]
     if missing:
@@ -103,30 +82,24 @@ def _excess_of_views(network: Asked, gaussians: Mapping[str, LayerGaussian], det
     parameter = next(network.parameters())
     layers = [Layer(gaussians[name], parameter) for name in detector.layers]
     places = [network.layers.index(name) for name in detector.layers]
-    centre, spread, weights, slopes, biases = (
-        torch.from_numpy(array).to(parameter.device) for array in detector.nearness.arrays()
-    )
+    weights = torch.tensor(detector.weights, dtype=torch.float64, device=parameter.device)
 
-    def nearest(features: Sequence[Tensor]) -> list[Tensor]:
+    def nearest(images: Tensor) -> list[Tensor]:
+        _, features = network(images)
         return [layer.distances(features[p]).amin(dim=1) for layer, p in zip(layers, places, strict=True)]
 
-    def of_images(images: Tensor) -> list[Tensor]:
-        return nearest(network(images)[1])
-
     def excess(images: Tensor) -> Tensor:
-        logits, features = network(images)
         if detector.epsilon == 0:
-            distances = nearest(features)
+            distances = nearest(images)
         else:
             distances = [
-                of_images(shifted)[number]
-                for number, shifted in enumerate(_perturbed(of_images, images, detector.epsilon))
+                nearest(shifted)[number]
+                for number, shifted in enumerate(_perturbed(nearest, images, detector.epsilon))
             ]
         confidences = -torch.stack(distances, dim=1)
-        # As the device: the sums over layers in float64. The difference is small enough for float32.
-        standardised = (confidences.double() - centre) / spread
-        sums = standardised @ weights.T - _margins(logits).double()[:, None] * slopes + biases
-        return (sums - detector.threshold).to(images.dtype)
+        # As the device: the sum over layers in float64. The difference is small enough for float32.
+        score = confidences.double() @ weights + detector.bias
+        return (score - detector.threshold).to(images.dtype)
 
     return excess
 
@@ -141,7 +114,26 @@ def sure(network: Asked, detector: Detector) -> Objective:
     _check_network(network)
 
     def excess(images: Tensor) -> Tensor:
-        return _margins(network(images)[0]) - detector.least_margin
+        logits, _ = network(images)
+        return _lead(logits, logits.argmax(dim=1)) - detector.least_margin
+
+    return excess
+
+
+def steady(network: Asked, detector: Detector) -> Objective:
+    """The steadiness less the least one: an image passes the third test where it is greater than 0.
+
+    Args:
+        network: in evaluation mode.
+        detector: the least steadiness.
+    """
+    _check_network(network)
+
+    def excess(images: Tensor) -> Tensor:
+        logits, _ = network(images)
+        softened, _ = network(soften(images))
+        label = logits.argmax(dim=1)
+        return _lead(softened, label) - _lead(logits, label) - detector.least_steadiness
 
     return excess
 
@@ -171,9 +163,10 @@ def all_of(*objectives: Objective, scales: Sequence[float] | None = None, softne
     return least
 
 
-def _margins(logits: Tensor) -> Tensor:
-    largest = logits.topk(2, dim=1).values
-    return largest[:, 0] - largest[:, 1]
+def _lead(logits: Tensor, label: Tensor) -> Tensor:
+    """By how much a class leads the best of the others: [N, K] and its number [N] to [N]."""
+    others = logits.scatter(1, label[:, None], -torch.inf)
+    return logits.gather(1, label[:, None])[:, 0] - others.amax(dim=1)
 
 
 def _perturbed(nearest: Callable[[Tensor], list[Tensor]], images: Tensor, epsilon: float) -> Iterator[Tensor]:

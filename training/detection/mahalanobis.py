@@ -5,6 +5,7 @@ a difference of two.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ def unit(features: _Features) -> Array:
 
 def _with_unit_features(observed: Observed) -> Observed:
     scaled = tuple(unit(layer).astype(np.float32) for layer in observed.features)
-    return Observed(observed.images, observed.logits, scaled)
+    return replace(observed, features=scaled)
 
 
 def _gaussians(train: Observed, labels: Labels, *, classes: int) -> list[LayerGaussian]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.networks import VGG, ResNet
-from training.reference import BLOCK
+from training.reference import BLOCK, soften
 from training.statistics import to_tensor
 
 Array = NDArray[np.float64]
@@ -29,11 +29,13 @@ class Observed:
         images: uint8 [N, S, S, 3] RGB, the network's input before its division by 255; or float32 in [0, 1],
             what an attack that no camera could show has made.
         logits: float32 [N, K].
+        softened: float32 [N, K], of the softened images (`reference.soften`).
         features: per layer float32 [N, C_l].
     """
 
     images: Images
     logits: NDArray[np.float32]
+    softened: NDArray[np.float32]
     features: tuple[NDArray[np.float32], ...]
 
     def __len__(self) -> int:
@@ -47,7 +49,7 @@ class Observed:
     def take(self, chosen: NDArray[np.int64] | NDArray[np.bool_] | slice) -> "Observed":
         """The chosen images, by number, mask or slice, with their outputs."""
         features = tuple(layer[chosen] for layer in self.features)
-        return Observed(self.images[chosen], self.logits[chosen], features)
+        return Observed(self.images[chosen], self.logits[chosen], self.softened[chosen], features)
 
 
 # Of one number per image [N] (`softmax`, `baselines`), or one per layer [N, L] (`mahalanobis`, `subspace`,
@@ -66,15 +68,17 @@ def observe(network: ResNet | VGG, images: Images, *, progress: str | None = Non
         progress: what to call the work on a progress bar; None for no bar.
     """
     parameter = next(network.parameters())
-    logits, features = [], []
+    logits, softened, features = [], [], []
     starts = range(0, len(images), BLOCK)
     with click.progressbar(starts, label=progress, hidden=progress is None, file=sys.stderr) as bar:
         for start in bar:
-            out, layers = network(as_input(images[start : start + BLOCK]).to(parameter))
+            block = as_input(images[start : start + BLOCK]).to(parameter)
+            (out, layers), (soft, _) = network(block), network(soften(block))
             logits.append(out.float().cpu().numpy())
+            softened.append(soft.float().cpu().numpy())
             features.append([layer.float().cpu().numpy() for layer in layers])
     stacked = tuple(np.concatenate(layer) for layer in zip(*features, strict=True))
-    return Observed(images, np.concatenate(logits), stacked)
+    return Observed(images, np.concatenate(logits), np.concatenate(softened), stacked)
 
 
 def in_eight_bit(images: Images) -> NDArray[np.uint8]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.decision import margins
+from edge_runtime.decision import margins, steadiness
 from training.detection.fusion import fit_against
-from training.detection.observed import Array
+from training.detection.observed import Array, Observed
 from training.evaluation.attacked import Curve
 from training.evaluation.kept import Kept
 from training.evaluation.rows import Row, measure
@@ -16,7 +16,7 @@ from training.evaluation.scorers import FUSED, OWN, Family, Fitted, Scorer
 from training.thresholds import conformal_threshold
 
 SHIPPED = "shipped [0]"
-BOTH = f"{OWN} and margin"  # what the shipped detector tests, fused on a known anomaly
+BOTH = f"{OWN}, margin, steadiness"  # what the shipped detector tests, fused on a known anomaly
 FEWEST_KNOWN = 10  # anomalies that a fusion is fitted against: five folds need some in each
 FEWEST = 2  # images that a row can be counted from
 HARMLESS, HARMFUL = 0.01, 0.05  # accuracy that a change costs: at most, and more than
@@ -93,7 +93,7 @@ def count(
     rows: list[Row] = []
     validation = {f.name: (f.layers(on.fuse), f.layers(on.limit)) for f in layered if f.name in FUSED}
     fuse, limit = validation[OWN]
-    validation[BOTH] = _with_margin(fuse, on.fuse.logits), _with_margin(limit, on.limit.logits)
+    validation[BOTH] = _with_answer(fuse, on.fuse), _with_answer(limit, on.limit)
     for kept in sets:
         if kept.set.group != "changes" and len(kept.set) >= FEWEST:
             rows += [_row(clean, kept, column) for column in columns]
@@ -173,9 +173,9 @@ def _known_rows(
 
 
 def _layers(kept: Kept, name: str) -> Array:
-    """What a fusion sees of a set: [N, L], or [N, L + 1] with the margin."""
-    return _with_margin(kept.layers[OWN], kept.logits) if name == BOTH else kept.layers[name]
+    """What a fusion sees of a set: [N, L], or [N, L + 2] with margin and steadiness."""
+    return _with_answer(kept.layers[OWN], kept) if name == BOTH else kept.layers[name]
 
 
-def _with_margin(layers: Array, logits: NDArray[np.float32]) -> Array:
-    return np.column_stack([layers, margins(logits)])
+def _with_answer(layers: Array, of: Observed | Kept) -> Array:
+    return np.column_stack([layers, margins(of.logits), steadiness(of.logits, of.softened)])

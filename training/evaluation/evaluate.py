@@ -18,7 +18,7 @@ import torch
 
 from edge_runtime.errors import SourceError
 from training.attacks.appearance import look, vivid, whole
-from training.attacks.objectives import Shared, all_of, each_view, misclassified, sure
+from training.attacks.objectives import Shared, all_of, misclassified, steady, sure, undetected
 from training.attacks.problem import once
 from training.detection.observed import observe
 from training.evaluation.attacked import ATTACKS, Curve, Wanted, adaptive_curve, as_tensors, attacked_set
@@ -44,7 +44,7 @@ ADAPTIVE_STEPS = 40
 _SOFTNESS = 0.3  # of the attacker's minimum, in units of score and margin
 _ADAPTIVE_SHARE = 0.2  # of the cells: an attack on every layer costs three on the class
 STATE, CACHE, _CURVE = "state.json", "cache", "adaptive.json"
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 def evaluate(
@@ -143,7 +143,8 @@ def _done(
         return stored
     images = job.make()
     if not len(images):
-        kept = Kept(images, np.zeros((0, len(subject.info.classes)), np.float32), {}, {})
+        nothing = np.zeros((0, len(subject.info.classes)), np.float32)
+        kept = Kept(images, nothing, nothing, {}, {})
         save_kept(folder, kept)
         return kept
     seen = observe(subject.network, images.images)
@@ -152,6 +153,7 @@ def _done(
     kept = Kept(
         set=images,
         logits=seen.logits,
+        softened=seen.softened,
         scores={column.title: column.score(seen) for column in wanted},
         layers={f.name: f.layers(seen) for f in layered if f.name in FUSED},
     )
@@ -172,8 +174,9 @@ def _curve(subject: Subject, cells: ImageSet, out: Path) -> Curve | None:
     network = Shared(subject.network)
     seen = once(look)
     tests = (
-        *each_view(network, subject.gaussians, detector),
+        undetected(network, subject.gaussians, detector),
         sure(network, detector),
+        steady(network, detector),  # the softened image last: `Shared` remembers one
         whole(detector, seen),
         vivid(detector, seen),
     )

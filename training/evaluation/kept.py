@@ -23,12 +23,14 @@ class Kept:
     Attributes:
         set: the images.
         logits: float32 [N, K].
+        softened: float32 [N, K], of the softened images.
         scores: by title of the scorer, float64 [N]; empty for an empty set.
         layers: by name of the family, float64 [N, L].
     """
 
     set: ImageSet
     logits: NDArray[np.float32]
+    softened: NDArray[np.float32]
     scores: Mapping[str, NDArray[np.float64]]
     layers: Mapping[str, NDArray[np.float64]]
 
@@ -58,6 +60,7 @@ def save_kept(folder: Path, kept: Kept) -> None:
             labels=images.labels,
             attempts=np.array(images.attempts),
             logits=kept.logits,
+            softened=kept.softened,
             **{_SCORE + title: value for title, value in kept.scores.items()},
             **{_LAYERS + name: value for name, value in kept.layers.items()},
         )
@@ -90,6 +93,7 @@ def load_file(path: Path) -> Kept | None:
     return Kept(
         set=images,
         logits=stored["logits"],
+        softened=stored["softened"],
         scores={k.removeprefix(_SCORE): v for k, v in stored.items() if k.startswith(_SCORE)},
         layers={k.removeprefix(_LAYERS): v for k, v in stored.items() if k.startswith(_LAYERS)},
     )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.appearance import describe
+from edge_runtime.decision import steadiness
 from training.calibration import DEEPEST
 from training.calibration_file import Calibration
 from training.detection import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
@@ -161,12 +162,13 @@ def shipped(confidences: Score, calibration: Calibration, on: Fitted) -> Score:
     limited = OutlineRange.of_detector(detector)
 
     def tests(seen: Observed) -> Array:
-        margin = softmax.margin(seen)
-        score = detector.nearness.score(confidences(seen), margin)
-        return np.column_stack([score, margin, limited.looks(describe(seen.pixels))])
+        score = confidences(seen) @ np.array(detector.weights) + detector.bias
+        steady = steadiness(seen.logits, seen.softened)
+        return np.column_stack([score, softmax.margin(seen), steady, limited.looks(describe(seen.pixels))])
 
     middle = np.median(tests(on.fuse), axis=0)
-    limits = [detector.threshold, detector.least_margin, 0.0, detector.least_colour, detector.least_texture]
+    limits = [detector.threshold, detector.least_margin, detector.least_steadiness]
+    limits += [0.0, detector.least_colour, detector.least_texture]
     strictness = Strictness(middle, middle - np.array(limits))
     return lambda seen: strictness.joint(tests(seen))
 

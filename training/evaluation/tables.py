@@ -51,9 +51,9 @@ def paper_table(made: Evaluation) -> str:
             )
         )
     told = (
-        f"The last two detectors, {OWN} and their fusion with the margin, are ours. Fusions (mode K) are "
-        "fitted on one half of the very images whose other half they are tested on, as the paper's are: an "
-        "upper bound, not what a device can have."
+        f"The last two detectors, {OWN} and their fusion with margin and steadiness, are ours. Fusions "
+        "(mode K) are fitted on one half of the very images whose other half they are tested on, as the "
+        "paper's are: an upper bound, not what a device can have."
     )
     return "\n\n".join(["# As in the paper", made.subject, _HEADER, told, "\n".join(lines)]) + "\n"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from detectors import ANY, summed
+from detectors import ANY
 from torch import Tensor, nn
 
 from edge_runtime.decision import Detector
@@ -68,6 +68,6 @@ def model() -> Model:
         name: fit_gaussian(Moments.of(f.numpy(), fake, 3), name)
         for name, f in zip(network.layers, features, strict=True)
     }
-    nearness = summed(0.01, 0.03, 0.02, 0.01, 0.02, bias=1.5)
-    detector = Detector(network.layers, 0.0, nearness, -3.0, 0.5, *ANY)
+    weights = (0.01, 0.03, 0.02, 0.01, 0.02)
+    detector = Detector(network.layers, 0.0, weights, 1.5, -3.0, 0.5, 0.0, *ANY)
     return Model(network, gaussians, detector, images[:8], labels[:8])

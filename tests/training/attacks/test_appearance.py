@@ -5,7 +5,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from detectors import summed
 from torch import Tensor
 
 from edge_runtime.appearance import APPEARANCE, describe
@@ -65,7 +64,7 @@ def limited(cells: Tensor, name: str) -> Detector:
     else:
         low[at] = middle
     limits = tuple(low[:5].tolist()), tuple(high.tolist()), *low[5:].tolist()
-    return Detector(("stem",), 0.0, summed(1.0), 0.0, 0.0, *limits)
+    return Detector(("stem",), 0.0, (1.0,), 0.0, 0.0, 0.0, 0.0, *limits)
 
 
 @pytest.mark.parametrize(("name", "objective"), [("contrast", whole), ("colour", vivid), ("texture", vivid)])

@@ -1,17 +1,17 @@
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from detectors import summed
 from torch import Tensor
 
 from edge_runtime.appearance import describe
-from edge_runtime.decision import Decisions, Detector, Nearness, View, decide
+from edge_runtime.decision import Decisions, Detector, Outputs, decide
 from edge_runtime.errors import SourceError
 from training.attacks.gradient_sign import bim
-from training.attacks.objectives import Shared, all_of, each_view, misclassified, sure, undetected
+from training.attacks.objectives import Shared, all_of, misclassified, steady, sure, undetected
 from training.attacks.problem import Problem
 from training.detection.observed import in_eight_bit
 from training.reference import score_at
@@ -20,7 +20,8 @@ from training.reference import score_at
 def deployed(model: Any, detector: Detector, images: Tensor) -> Decisions:
     scored = score_at(model.network, model.gaussians, images.clone(), detector.epsilon)
     pixels = in_eight_bit(images.permute(0, 2, 3, 1).numpy())
-    return decide(detector, scored.logits.numpy(), scored.confidences.numpy(), describe(pixels))
+    said = (part.numpy() for part in (scored.logits, scored.softened, scored.confidences))
+    return decide(detector, Outputs(*said), describe(pixels))
 
 
 def test_misclassified_is_the_margin_of_the_best_other_class(model: Any) -> None:
@@ -43,34 +44,11 @@ def test_undetected_is_the_deployed_score_over_its_threshold(epsilon: float, mod
     assert 0 < decided.far.sum() < 8
 
 
-def test_undetected_is_the_least_of_several_views(model: Any) -> None:
-    views = (
-        View((0.5, 0.0, 0.0, 0.25, 0.0), 0.0, 0.25),
-        View((0.0, 0.0, 0.5, 0.5, 0.0), 1.5, 0.75),
-        View((0.0, 0.0, 0.0, 0.0, 1.0), 0.0, 0.0),
-    )
-    confidences = deployed(model, model.detector, model.images).confidences
-    centre, spread = (tuple(of(axis=0).tolist()) for of in (confidences.mean, confidences.std))
-    detector = replace(model.detector, nearness=Nearness(centre, spread, views))
-    decided = deployed(model, detector, model.images)
-    excess = undetected(model.network, model.gaussians, detector)(model.images)
-    assert excess.tolist() == pytest.approx((decided.score - detector.threshold).tolist(), abs=1e-4)
-    each = [
-        replace(detector, nearness=Nearness(centre, spread, (view,))).nearness.score(
-            decided.confidences, decided.margin
-        )
-        for view in views
-    ]
-    assert set(np.argmin(each, axis=0)) == {0, 1, 2}  # so that every view decides somewhere
-    apart = all_of(*each_view(model.network, model.gaussians, detector))
-    assert apart(model.images).tolist() == pytest.approx(excess.tolist(), abs=1e-5)
-
-
 def test_a_detector_of_some_layers_uses_those(model: Any) -> None:
-    detector = replace(model.detector, layers=("layer3", "stem"), nearness=summed(0.5, 0.25, bias=1.5))
+    detector = replace(model.detector, layers=("layer3", "stem"), weights=(0.5, 0.25))
     scored = score_at(model.network, model.gaussians, model.images.clone(), 0)
     places = [model.network.layers.index(name) for name in detector.layers]
-    expected = scored.confidences.double().numpy()[:, places] @ [0.5, 0.25] + 1.5
+    expected = scored.confidences.double().numpy()[:, places] @ detector.weights + detector.bias
     excess = undetected(model.network, model.gaussians, detector)(model.images)
     assert excess.tolist() == pytest.approx((expected - detector.threshold).tolist(), abs=1e-5)
 
@@ -93,8 +71,7 @@ def test_the_gradient_with_perturbation_is_taken_at_the_perturbed_images(model: 
     scored = score_at(model.network, model.gaussians, model.images.clone(), 0.01)
     expected = torch.zeros_like(model.images)
     for number, name in enumerate(detector.layers):
-        weight = model.detector.nearness.views[0].weights[number]
-        alone = replace(model.detector, layers=(name,), nearness=summed(weight))
+        alone = replace(model.detector, layers=(name,), weights=(detector.weights[number],))
         shifted = scored.perturbed[:, number]
         objective = undetected(model.network, model.gaussians, alone)
         expected += Problem(objective, shifted).linearise(shifted)[1]
@@ -144,6 +121,8 @@ def test_networks_labels_and_layers_that_do_not_fit_are_refused(model: Any) -> N
     try:
         with pytest.raises(SourceError, match="training mode"):
             misclassified(model.network, model.labels)
+        with pytest.raises(SourceError, match="training mode"):
+            steady(model.network, model.detector)
     finally:
         model.network.eval()
 
@@ -157,6 +136,36 @@ def test_sure_is_the_deployed_margin_over_the_least_one(model: Any) -> None:
     assert excess.tolist() == pytest.approx((decided.margin - detector.least_margin).tolist(), abs=1e-5)
     assert (excess > 0).tolist() == (~decided.unsure).tolist()
     assert 0 < decided.unsure.sum() < len(model.images)
+
+
+def test_steady_is_the_deployed_steadiness_over_the_least_one(model: Any) -> None:
+    steadiness = deployed(model, model.detector, model.images).steadiness
+    assert np.ptp(steadiness) > 1e-2
+    detector = replace(model.detector, least_steadiness=float(sorted(steadiness)[3]) + 1e-4)
+    decided = deployed(model, detector, model.images)
+    with torch.no_grad():
+        excess = steady(model.network, detector)(model.images)
+    expected = decided.steadiness - detector.least_steadiness
+    assert excess.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+    assert (excess > 0).tolist() == (~decided.unsteady).tolist()
+    assert decided.unsteady.sum() == 4
+
+
+def test_the_gradient_of_steadiness_is_that_of_a_finite_difference(model: Any) -> None:
+    """In float64, on cells with black around them: through the softened image as well as the image itself."""
+    network, images = deepcopy(model.network).double(), model.images.double()
+    images[:, :, :5], images[:, :, :, 27:] = 0, 0
+    objective = steady(network, model.detector)
+    leaf = images.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(objective(leaf).sum(), leaf)
+    generator = torch.Generator().manual_seed(4)
+    # What is black is no part of the cell and must stay so.
+    step = 1e-7 * torch.randn(images.shape, generator=generator, dtype=torch.float64) * (images > 0)
+    with torch.no_grad():
+        change = objective(images + step) - objective(images - step)
+    promised = 2 * (gradient * step).flatten(1).sum(dim=1)
+    assert change.tolist() == pytest.approx(promised.tolist(), rel=1e-3)
+    assert gradient.flatten(1).norm(dim=1).min() > 0
 
 
 def test_a_soft_minimum_is_never_above_the_true_one_and_moves_all() -> None:
@@ -178,21 +187,30 @@ def test_a_shared_network_runs_once_for_all_objectives(model: Any) -> None:
     try:
         shared = Shared(network)
         together = all_of(
-            misclassified(shared, labels), undetected(shared, gaussians, detector), sure(shared, detector)
+            misclassified(shared, labels),
+            undetected(shared, gaussians, detector),
+            sure(shared, detector),
+            steady(shared, detector),
+            softness=0.1,
         )
         leaf = images.clone().requires_grad_()
         value = together(leaf)
-        assert len(runs) == 1
+        assert len(runs) == 2  # of the images, and of the softened ones
         (gradient,) = torch.autograd.grad(value.sum(), leaf)
         runs.clear()
         apart = all_of(
-            misclassified(network, labels), undetected(network, gaussians, detector), sure(network, detector)
+            misclassified(network, labels),
+            undetected(network, gaussians, detector),
+            sure(network, detector),
+            steady(network, detector),
+            softness=0.1,
         )
         again = images.clone().requires_grad_()
         expected = apart(again)
-        assert len(runs) == 3
+        assert len(runs) == 5
     finally:
         handle.remove()
     assert torch.equal(value, expected)
-    assert torch.allclose(gradient, torch.autograd.grad(expected.sum(), again)[0])
+    (apart_gradient,) = torch.autograd.grad(expected.sum(), again)
+    assert torch.allclose(gradient, apart_gradient, rtol=1e-4, atol=1e-6)
     assert torch.equal(shared(images)[0], shared(images)[0])

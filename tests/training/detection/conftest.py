@@ -30,7 +30,8 @@ def draw() -> Draw:
         logits = rng.normal(0, 1, (cells, 2)) + 3.0 * np.eye(2)[labels]
         images = rng.integers(0, 256, (cells, SIDE, SIDE, 3), np.uint8)
         as_float = tuple(layer.astype(np.float32) for layer in features)
-        return Observed(images, logits.astype(np.float32), as_float), labels
+        logits = logits.astype(np.float32)
+        return Observed(images, logits, logits, as_float), labels
 
     return make
 

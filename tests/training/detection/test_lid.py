@@ -1,6 +1,7 @@
 """Local intrinsic dimensionality: of balls of known dimension, in duplicates, and with twins."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ Draw = Callable[..., tuple[Observed, NDArray[np.int64]]]
 def of_features(features: Array) -> Observed:
     count = len(features)
     images, logits = np.zeros((count, 2, 2, 3), np.uint8), np.zeros((count, 2), np.float32)
-    return Observed(images, logits, (features.astype(np.float32),))
+    return Observed(images, logits, logits, (features.astype(np.float32),))
 
 
 def ball(dimensions: int, points: int) -> Array:
@@ -69,7 +70,7 @@ def test_bank_of_duplicates_is_scored() -> None:
 def test_twins_drop_the_nearest(draw: Draw) -> None:
     clean, _ = draw(60, 0)
     moved = tuple(f + np.float32(0.01) for f in clean.features)
-    adversarial = Observed(clean.images, clean.logits, moved)
+    adversarial = replace(clean, features=moved)
     for tested in (clean, adversarial):
         found = twin_batch_lid(tested, clean, k=5, batch=20)
         for row, layer in ((0, 0), (19, 1), (20, 1), (59, 0)):

@@ -1,6 +1,7 @@
 """Mahalanobis scores against scipy, scikit-learn and the reference."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,11 +94,11 @@ def test_relative_is_the_difference(draw: Draw) -> None:
 def test_normalised_sees_directions_only(draw: Draw) -> None:
     (train, labels), (seen, _) = draw(200, 0), draw(5, 1, 1.0)
     found = fit_normalised(train, labels)(seen)
-    longer = Observed(seen.images, seen.logits, tuple(f * np.float32(8) for f in seen.features))
+    longer = replace(seen, features=tuple(f * np.float32(8) for f in seen.features))
     assert fit_normalised(train, labels)(longer) == pytest.approx(found, rel=1e-5)
     scaled = [f / np.linalg.norm(f, axis=1, keepdims=True) for f in train.features]
-    of_unit = Observed(
-        seen.images, seen.logits, tuple(f / np.linalg.norm(f, axis=1, keepdims=True) for f in seen.features)
+    of_unit = replace(
+        seen, features=tuple(f / np.linalg.norm(f, axis=1, keepdims=True) for f in seen.features)
     )
     expected = nearest_by_scipy(scaled[1], labels, of_unit, 3, 1)
     assert found[3, 1] == pytest.approx(-expected, rel=1e-3)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from training.detection.observed import by_layer, observe
 from training.networks import ResNet
+from training.reference import soften
 from training.statistics import to_tensor
 
 
@@ -14,10 +15,14 @@ def test_outputs_are_those_of_one_pass(network: ResNet, pixels: NDArray[np.uint8
     found = observe(network, pixels)
     with torch.inference_mode():
         logits, features = network(to_tensor(pixels))
+        softened, _ = network(soften(to_tensor(pixels)))
     assert len(found) == 70
     assert found.images is pixels
     assert found.logits.dtype == np.float32
     assert found.logits == pytest.approx(logits.numpy(), rel=1e-4, abs=1e-5)
+    assert found.softened.dtype == np.float32
+    assert found.softened == pytest.approx(softened.numpy(), rel=1e-4, abs=1e-5)
+    assert np.abs(found.softened - found.logits).max() > 0.1
     assert len(found.features) == len(network.layers)
     for layer, expected in zip(found.features, features, strict=True):
         assert layer.dtype == np.float32
@@ -32,6 +37,7 @@ def test_chosen_images_keep_their_outputs(
     alone = observe(network, pixels[chosen])
     assert np.array_equal(part.images, alone.images)
     assert part.logits == pytest.approx(alone.logits, rel=1e-4, abs=1e-5)
+    assert part.softened == pytest.approx(alone.softened, rel=1e-4, abs=1e-5)
     for one, other in zip(part.features, alone.features, strict=True):
         assert one == pytest.approx(other, rel=1e-4, abs=1e-5)
 

@@ -25,7 +25,8 @@ Images = NDArray[np.uint8]
 
 
 def observed(images: Images) -> Observed:
-    return Observed(images, np.zeros((len(images), 2), np.float32), ())
+    logits = np.zeros((len(images), 2), np.float32)
+    return Observed(images, logits, logits, ())
 
 
 def discs(count: int, seed: int, noise: float = 8.0) -> tuple[Images, NDArray[np.int64]]:

@@ -15,7 +15,8 @@ EPSILON = 0.01
 
 
 def of_logits(logits: list[list[float]]) -> Observed:
-    return Observed(np.zeros((len(logits), 2, 2, 3), np.uint8), np.array(logits, np.float32), ())
+    values = np.array(logits, np.float32)
+    return Observed(np.zeros((len(logits), 2, 2, 3), np.uint8), values, values, ())
 
 
 class Linear(nn.Module):

@@ -1,6 +1,7 @@
 """Residual and ViM: nothing is left inside the subspace, and all of what is orthogonal to it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_vim_scales_the_residual_to_a_logit(draw: Draw) -> None:
 def test_vim_refuses_logits_without_a_scale(draw: Draw) -> None:
     train, labels = draw(200, 0)
     with pytest.raises(CheckFailedError, match="ViM needs both above 0"):
-        fit_vim(Observed(train.images, train.logits - 50, train.features), labels)
+        fit_vim(replace(train, logits=train.logits - 50), labels)
 
 
 @pytest.mark.parametrize("fit", [fit_residual, fit_vim])

@@ -22,6 +22,8 @@ from training.evaluation.kept import load_kept
 from training.evaluation.plots import FIGURES
 from training.evaluation.rows import check_possible
 from training.evaluation.subject import load_subject
+from training.reference import reference_decisions, soften
+from training.statistics import to_tensor
 
 pytestmark = pytest.mark.slow
 
@@ -106,10 +108,11 @@ def test_layers_are_compared_on_the_sets_that_were_kept(run: Path, cache: Path, 
     )
     assert done.exit_code == 0, done.output
     lines = [line for line in done.output.splitlines() if line.startswith("|")][2:]
-    # All layers, the deepest four to one, the others; and the views.
-    assert len(lines) == len(compare_layers.FEATURES) * (6 + len(compare_layers.CHOSEN_VIEWS))
-    assert sum("| deep and wide and confident |" in line for line in lines) == len(compare_layers.FEATURES)
-    assert sum("layer3 to layer4" in line for line in lines) == len(compare_layers.FEATURES)
+    # All layers, the deepest four to one, the others; each without steadiness and with it.
+    assert len(lines) == len(compare_layers.FEATURES) * 6 * 2
+    for steady in ("no", "yes"):
+        told = f"| layer3 to layer4 | {steady} |"
+        assert sum(told in line for line in lines) == len(compare_layers.FEATURES)
 
 
 def test_tables_hold_the_rows(out: Path, results: dict[str, Any]) -> None:
@@ -122,15 +125,32 @@ def test_tables_hold_the_rows(out: Path, results: dict[str, Any]) -> None:
     assert f"| shipped [0] | {100 * (1 - shares[0]):.1f} |" in honest
 
 
-def test_a_set_holds_what_was_made(out: Path, results: dict[str, Any]) -> None:
+def test_a_set_holds_what_was_made(out: Path, run: Path, cache: Path, results: dict[str, Any]) -> None:
     kept = load_kept(out / "cache", "BIM 8/255, cell only, 8 bit")
     assert kept is not None
     assert kept.set.attempts == results["attacks"][kept.set.name]["attacked"]
     assert not kept.right.any()  # every one of them is turned
+    network = load_subject(run, cache=cache).network
+    with torch.no_grad():
+        softened = network(soften(to_tensor(kept.set.images)))[0].numpy()
+    assert kept.softened == pytest.approx(softened, rel=1e-3, abs=1e-3)
+    assert (kept.softened != kept.logits).any()
     assert kept.set.images.dtype == np.uint8
     floats = load_kept(out / "cache", "DeepFool, whole frame, float")
     assert floats is not None
     assert floats.set.images.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["clean", "BIM 8/255, cell only, 8 bit"])
+def test_the_shipped_score_is_the_decision(out: Path, run: Path, cache: Path, name: str) -> None:
+    subject, kept = load_subject(run, cache=cache), load_kept(out / "cache", name)
+    assert kept is not None
+    detector = subject.calibration.detector
+    decided = reference_decisions(subject.network, subject.gaussians, detector, kept.set.images)
+    score = kept.scores["shipped [0]"]
+    clear = np.abs(score + 1) > 1e-3
+    assert clear.mean() > 0.9
+    assert np.array_equal((score < -1)[clear], decided.rejected[clear])
 
 
 def test_what_was_cut_off_goes_on(
