@@ -120,8 +120,11 @@ def _changes(made: Evaluation) -> Figure | None:
         axes.plot(severity, accepted, color=_COLOURS[2], marker="^", label="accuracy of accepted")
         axes.set_title(name, fontsize=9)
         axes.set_ylim(0, 1.03)
+        axes.set_xticks(severity)
         if number == 0:
             axes.legend(fontsize=6, loc="lower left")
+    figure.supxlabel("severity", fontsize=9)
+    figure.supylabel("share of cells", fontsize=9)
     return figure
 
 
