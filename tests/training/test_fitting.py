@@ -1,5 +1,6 @@
 """The training loop: it learns, it can be killed and go on bit by bit the same, and it refuses early."""
 
+import itertools
 import shutil
 import signal
 import subprocess
@@ -223,15 +224,15 @@ def test_half_precision_learns_the_same(discs: Path, tmp_path: Path) -> None:
     assert all(value.dtype != torch.bfloat16 for value in weights_of(tmp_path / "run").values())
 
 
-def test_augmentation_as_in_the_paper_is_for_weights_and_statistics(discs: Path, tmp_path: Path) -> None:
+def test_the_augmentation_is_for_weights_and_statistics(discs: Path, tmp_path: Path) -> None:
     config = replace(DISCS, cells=str(discs), epochs=1)
     for augmentation in STRENGTHS:
         made = fit(
             replace(config, augmentation=augmentation), tmp_path / augmentation, cache=tmp_path / "cache"
         )
         assert made.config.augmentation == augmentation
-    one, other = (weights_of(tmp_path / augmentation) for augmentation in STRENGTHS)
-    assert not all(torch.equal(one[name], other[name]) for name in one)
+    found = [weights_of(tmp_path / augmentation)["conv1.weight"] for augmentation in STRENGTHS]
+    assert not any(torch.equal(one, other) for one, other in itertools.combinations(found, 2))
     # The same weights, so that only the cells behind the statistics can differ.
     copied = tmp_path / "copied"
     shutil.copytree(tmp_path / "paper", copied)
