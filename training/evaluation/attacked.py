@@ -5,7 +5,7 @@ pixels that are not black; and no camera gives floats. The honest attack changes
 in 8 bit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -218,19 +218,27 @@ def adaptive_curve(
         with torch.no_grad():
             slipped = plain.succeeded & (everyone.both(plain.images) > 0)
         beaten = beaten | slipped
-        for starts in (reached, others):
-            left = (~beaten).nonzero()[:, 0]
-            if len(left) == 0:
-                break
-            wanted = wanted_of(left)
-            lengths = _lengths(level, steps)[starts is others :]  # long steps would only spoil another cell
-            found = _climb(
-                wanted.aim, images[left], starts[left], mask[left], level=level, steps=steps, lengths=lengths
-            )
-            with torch.no_grad():
-                beaten[left] |= wanted.both(found) > 0
-            if starts is reached:
-                reached[left] = found
+        usual = _lengths(level, steps)
+        # Long steps would only spoil another cell.
+        for climbers, lengths in ((reached, usual), (others.clone(), usual[1:])):
+            for length in lengths:
+                left = (~beaten).nonzero()[:, 0]
+                if len(left) == 0:
+                    break
+                wanted = wanted_of(left)
+                found = bim(
+                    wanted.aim,
+                    images[left],
+                    level * GREY_LEVEL,
+                    steps=steps,
+                    step=length,
+                    start=climbers[left],
+                    mask=mask[left],
+                    eight_bit=True,
+                ).images
+                climbers[left] = found
+                with torch.no_grad():
+                    beaten[left] |= wanted.both(found) > 0
         turned.append(float(plain.succeeded.float().mean()))
         unnoticed.append(float(slipped.float().mean()))
         adaptive.append(float(beaten.float().mean()))
@@ -241,31 +249,6 @@ def _lengths(level: float, steps: int) -> tuple[float, ...]:
     """Of the adaptive attack's steps: the usual one, a shorter one, and a grey level at most."""
     usual = _length(level, steps)
     return usual, usual / _FINER, min(usual / _FINER, GREY_LEVEL)
-
-
-def _climb(
-    aim: Objective,
-    images: Tensor,
-    starts: Tensor,
-    mask: Tensor,
-    *,
-    level: float,
-    steps: int,
-    lengths: Sequence[float],
-) -> Tensor:
-    """So many steps of each length, each from where the last ones led."""
-    for length in lengths:
-        starts = bim(
-            aim,
-            images,
-            level * GREY_LEVEL,
-            steps=steps,
-            step=length,
-            start=starts,
-            mask=mask,
-            eight_bit=True,
-        ).images
-    return starts
 
 
 def _of_another_class(images: Tensor, labels: Tensor) -> Tensor:

@@ -46,9 +46,12 @@ def load_subject(folder: Path, *, source: str | None = None, cache: Path | None 
     """
     info = load_run(folder)
     cells, split = load_split(info, source=source, cache=cache)
+    network = load_network(folder, info, distributed.device())
+    # Attacks then take a sixth less time on a CPU.
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Subject(
         info,
-        load_network(folder, info, distributed.device()),
+        network,
         load_statistics(folder),
         load_calibration(folder),
         cells,
