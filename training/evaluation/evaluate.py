@@ -42,7 +42,7 @@ CELLS = 500  # per set where --limit is left out: a share is then known to 4 poi
 LEVELS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)  # of the adaptive attack, in grey levels
 ADAPTIVE_STEPS = 40
 _SOFTNESS = 0.3  # of the attacker's minimum, in units of score and margin
-_ADAPTIVE_SHARE = 0.2  # of the cells: an attack on every layer costs three on the class
+_ADAPTIVE_SHARE = 0.1  # of the cells: an attack on the whole decision costs a dozen on the class
 STATE, CACHE, _CURVE = "state.json", "cache", "adaptive.json"
 _SCHEMA = 2
 
