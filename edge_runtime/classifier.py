@@ -140,8 +140,8 @@ def _check_graph(session: ort.InferenceSession, bundle: Bundle) -> None:
     """Refuse a graph that is not the one its manifest describes."""
     manifest = bundle.manifest
     side, layers, classes = manifest.input.size, len(manifest.detector.layers), len(manifest.classes)
-    expected: dict[str, list[int]] = {"image": [3, side, side], "confidences": [layers]}
-    expected |= {"logits": [classes], "logits.softened": [classes]}
+    expected: dict[str, list[int]] = {"image": [3, side, side]}
+    expected |= dict(zip(DECIDING, ([classes], [classes], [layers]), strict=True))
     if manifest.perturbation != "none":
         expected["epsilon"] = []
     found = {value.name: list(value.shape[1:]) for value in (*session.get_inputs(), *session.get_outputs())}

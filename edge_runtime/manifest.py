@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, get_args, get_origin
 
 from edge_runtime.appearance import OUTLINE
-from edge_runtime.decision import Detector
+from edge_runtime.decision import DECIDING, Detector
 from edge_runtime.errors import BundleError
 from edge_runtime.preprocessing import InputSpec
 
@@ -213,13 +213,10 @@ def read_strictly(kind: type[Any], raw: object, where: str) -> Any:  # noqa: ANN
 
 
 def _nested(kind: Any, raw: object, where: str) -> object:  # noqa: ANN401 - the type of any field
-    """A JSON value with the dataclasses that its field's type asks for, and tuples for lists."""
+    """A JSON value, as the dataclass that its field's type asks for, or a tuple for a list."""
     if isinstance(kind, type) and is_dataclass(kind):
         return read_strictly(kind, raw, where)
-    if not isinstance(raw, list):
-        return raw
-    of = get_args(kind)[0] if get_origin(kind) is tuple else None
-    return tuple(_nested(of, item, where) for item in raw)
+    return tuple(raw) if isinstance(raw, list) else raw
 
 
 def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - the type of any of the fields above
@@ -251,7 +248,7 @@ def _check_supported(manifest: Manifest) -> None:
         (set(manifest.classes) == CLASSES, f"classes {manifest.classes}; expected {sorted(CLASSES)}"),
         (manifest.perturbation in PERTURBATIONS, f"unknown perturbation {manifest.perturbation!r}"),
         (
-            {"logits", "logits.softened", "confidences"} <= set(manifest.outputs),
+            set(DECIDING) <= set(manifest.outputs),
             f"outputs {manifest.outputs}; logits, logits.softened and confidences are needed",
         ),
         (len(detector.layers) == len(detector.weights), "as many layer weights as layers are needed"),

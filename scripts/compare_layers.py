@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from edge_runtime.appearance import describe
 from edge_runtime.console import Commands
-from edge_runtime.decision import steadiness
 from edge_runtime.errors import SourceError
 from training.calibration import Fusion, z_sum
 from training.detection.mahalanobis import fit_class_conditional, unit
 from training.detection.observed import Array, Observed, observe
-from training.detection.softmax import margin
+from training.detection.softmax import answer
 from training.evaluation.counting import change_row
 from training.evaluation.evaluate import CACHE, STATE
 from training.evaluation.kept import Kept, load_file
@@ -81,8 +80,8 @@ def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Cho
     limited = OutlineRange.of_detector(subject.calibration.detector)
 
     def others(images: Observed) -> Array:
-        answer = margin(images), steadiness(images.logits, images.softened)
-        return np.column_stack([*answer, limited.looks(describe(images.pixels))])
+        said = answer(images.logits, images.softened)
+        return np.column_stack([said, limited.looks(describe(images.pixels))])
 
     halves = [(half, others(half)) for half in (on.fuse, on.limit)]
     training = limited.looks(describe(subject.cells.images[subject.split.train]))

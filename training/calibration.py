@@ -28,7 +28,7 @@ from training.cells import CellSet
 from training.gaussians import LayerGaussian
 from training.intervals import patient_correlation
 from training.networks import VGG, ResNet
-from training.reference import BLOCK, score_at
+from training.reference import deciding_outputs
 from training.run import load_network, load_run, load_split, load_statistics
 from training.splits import calibration_halves
 from training.statistics import as_images, to_tensor
@@ -99,12 +99,8 @@ def outputs_of(
     epsilon: float,
 ) -> tuple[Array, Array, Array]:
     """Confidences [N, L], margins and steadiness [N] of images [N, 3, H, W] by the reference, in blocks."""
-    blocks = [score_at(network, gaussians, block, epsilon) for block in torch.split(images, BLOCK)]
-    confidences, logits, softened = (
-        torch.cat([getattr(block, name) for block in blocks]).cpu().numpy()
-        for name in ("confidences", "logits", "softened")
-    )
-    return confidences.astype(np.float64), margins(logits), steadiness(logits, softened)
+    said = deciding_outputs(network, gaussians, images, epsilon)
+    return said.confidences.astype(np.float64), margins(said.logits), steadiness(said.logits, said.softened)
 
 
 def calibrate(

@@ -160,13 +160,20 @@ def reference_decisions(
         detector: layer weights, epsilon and threshold.
         images: uint8 [N, size, size, 3] RGB, resized crops.
     """
-    blocks = [torch.from_numpy(to_input(images[i : i + BLOCK])) for i in range(0, len(images), BLOCK)]
-    scored = [score_at(network, gaussians, block, detector.epsilon) for block in blocks]
+    said = deciding_outputs(network, gaussians, torch.from_numpy(to_input(images)), detector.epsilon)
+    return decide(detector, said, describe(images))
+
+
+def deciding_outputs(
+    network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], images: Tensor, epsilon: float
+) -> Outputs:
+    """What decides of images [N, 3, H, W], scored in blocks."""
+    blocks = [score_at(network, gaussians, block, epsilon) for block in torch.split(images, BLOCK)]
     said = (
-        torch.cat([getattr(block, name) for block in scored]).float().cpu().numpy()
+        torch.cat([getattr(block, name) for block in blocks]).float().cpu().numpy()
         for name in ("logits", "softened", "confidences")
     )
-    return decide(detector, Outputs(*said), describe(images))
+    return Outputs(*said)
 
 
 def score_at(

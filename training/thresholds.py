@@ -12,8 +12,6 @@ from edge_runtime.errors import CheckFailedError
 
 Array = NDArray[np.float64]
 
-SAME = "the scores, margins or looks of the validation cells do not differ; train longer"
-
 # Share of cells on either side of the range of a number of the outline; its limits are scaled from that.
 _TAIL = 0.01
 
@@ -65,7 +63,9 @@ class Strictness:
         ]
         middle, low = np.array(measured).T
         if not (middle > low).all():
-            raise CheckFailedError(SAME)
+            raise CheckFailedError(
+                "the scores, margins or looks of the validation cells do not differ; train longer"
+            )
         return cls(middle, middle - low)
 
     def joint(self, tests: Array) -> Array:

@@ -2,9 +2,11 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import logsumexp  # type: ignore[import-untyped]
 from torch import Tensor
 
+from edge_runtime.decision import margins, steadiness
 from training.detection.observed import Array, Images, Observed, as_input
 from training.networks import VGG, ResNet
 from training.reference import BLOCK
@@ -16,8 +18,12 @@ def margin(observed: Observed) -> Array:
     With two classes the largest probability is 1 / (1 + exp(-margin)), so the order is that of Hendrycks &
     Gimpel (2017), without the ties that float32 makes where that probability rounds to 1.
     """
-    ordered = np.sort(observed.logits.astype(np.float64), axis=1)
-    return np.asarray(ordered[:, -1] - ordered[:, -2])
+    return margins(observed.logits)
+
+
+def answer(logits: NDArray[np.float32], softened: NDArray[np.float32]) -> Array:
+    """Margin and steadiness side by side: logits [N, K] of the images and of the softened ones, to [N, 2]."""
+    return np.column_stack([margins(logits), steadiness(logits, softened)])
 
 
 def max_probability(observed: Observed) -> Array:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.decision import margins, steadiness
 from training.detection.fusion import fit_against
 from training.detection.observed import Array, Observed
+from training.detection.softmax import answer
 from training.evaluation.attacked import Curve
 from training.evaluation.kept import Kept
 from training.evaluation.rows import Row, measure
@@ -178,4 +178,4 @@ def _layers(kept: Kept, name: str) -> Array:
 
 
 def _with_answer(layers: Array, of: Observed | Kept) -> Array:
-    return np.column_stack([layers, margins(of.logits), steadiness(of.logits, of.softened)])
+    return np.column_stack([layers, answer(of.logits, of.softened)])

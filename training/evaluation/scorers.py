@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.appearance import describe
-from edge_runtime.decision import steadiness
 from training.calibration import DEEPEST
 from training.calibration_file import Calibration
 from training.detection import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
@@ -159,12 +158,12 @@ def shipped(confidences: Score, calibration: Calibration, on: Fitted) -> Score:
     Without the perturbation of eq. 3, which the shipped detector does not have.
     """
     detector = calibration.detector
-    limited = OutlineRange.of_detector(detector)
+    weights, limited = np.array(detector.weights), OutlineRange.of_detector(detector)
 
     def tests(seen: Observed) -> Array:
-        score = confidences(seen) @ np.array(detector.weights) + detector.bias
-        steady = steadiness(seen.logits, seen.softened)
-        return np.column_stack([score, softmax.margin(seen), steady, limited.looks(describe(seen.pixels))])
+        score = confidences(seen) @ weights + detector.bias
+        answer = softmax.answer(seen.logits, seen.softened)
+        return np.column_stack([score, answer, limited.looks(describe(seen.pixels))])
 
     middle = np.median(tests(on.fuse), axis=0)
     limits = [detector.threshold, detector.least_margin, detector.least_steadiness]
