@@ -75,12 +75,14 @@ def load_kept(folder: Path, name: str) -> Kept | None:
 
 
 def load_file(path: Path) -> Kept | None:
-    """Read a scored set from its file; None where it is not there, or damaged."""
+    """Read a scored set from its file; None where it is not there, damaged, or of an earlier version."""
     try:
         # np.load would leave a damaged file open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             stored = {key: arrays[key] for key in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+    if "softened" not in stored:
         return None
     images = ImageSet(
         name=str(stored["name"]),
