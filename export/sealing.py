@@ -236,7 +236,11 @@ def _manifest(
     )
 
 
-_LIGHT = {"microscope": "", "dusty": " with specks of dust", "paper": " without change of light or focus"}
+_LIGHT = {
+    "microscope": "",
+    "harsh": " with harsh light, fading and dust",
+    "paper": " without change of light or focus",
+}
 
 
 def _trained_on(info: RunInfo) -> str:

@@ -87,7 +87,7 @@ def download(out: Path, url: str) -> None:
     type=click.Choice(get_args(Augmentation)),
     default="microscope",
     show_default=True,
-    help="'dusty' adds specks, 'paper' leaves out light, stain, focus and other segmentations.",
+    help="'harsh' is a worse microscope, 'paper' leaves out light, stain, focus and other segmentations.",
 )
 @click.option("--weights", type=click.Path(path_type=Path), help="torchvision weights to start from.")
 @cache_option

@@ -6,6 +6,7 @@ on (seed, epoch, cell) alone: not on the batch it falls in, nor on the number of
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
@@ -26,6 +27,8 @@ class Strength:
         cast: largest change of one channel against the others.
         contrast: largest change of contrast around the cell's mean.
         saturation: largest change of saturation.
+        fading: share of cells that have lost most of their contrast, and share that have lost most colour.
+        uneven: largest fall of the light from one side to the other.
         blur: share of cells that are defocused slightly.
         noise: largest standard deviation of the sensor's noise, in [0, 1] units.
         dust: share of cells with one to three grey specks, as on the sensor or the slide.
@@ -40,19 +43,21 @@ class Strength:
     cast: float = 0.15
     contrast: float = 0.2
     saturation: float = 0.3
+    fading: float = 0.0
+    uneven: float = 0.0
     blur: float = 0.2
     noise: float = 0.02
     dust: float = 0.0
     erosion: float = 0.3
 
 
-Augmentation = Literal["microscope", "dusty", "paper"]
+Augmentation = Literal["microscope", "harsh", "paper"]
 
-# "dusty": specks, too, at the price that docs/detector.md tells. "paper": rotation, shear, translation and
-# zoom alone, as the paper trains.
+# "harsh": a worse microscope, at the price that docs/detector.md tells. "paper": rotation, shear, translation
+# and zoom alone, as the paper trains.
 STRENGTHS: Mapping[Augmentation, Strength] = {
     "microscope": Strength(),
-    "dusty": Strength(dust=0.1),
+    "harsh": Strength(gain=(0.4, 1.4), cast=0.25, fading=0.05, uneven=0.4, noise=0.05, dust=0.1),
     "paper": Strength(
         gain=(1.0, 1.0), cast=0.0, contrast=0.0, saturation=0.0, blur=0.0, noise=0.0, erosion=0.0
     ),
@@ -63,15 +68,19 @@ _SPECKS = 3  # at most
 _SPECK_RADIUS = (1 / 60, 1 / 18)  # of the side
 _SPECK_SHADE = (0.3, 0.6)  # of the light
 
-# Uniform random numbers per cell, one for each decision below. Those of dust are drawn last: so the others
-# are the same with dust and without.
-_COLUMNS, _OF_DUST = 20, 2 + 4 * _SPECKS
+_LEFT = {"contrast": (0.25, 0.85), "colour": (0.0, 0.6)}  # of a cell that has faded
+
+# Uniform random numbers per cell, one for each decision below: those of every augmentation, of dust, and of
+# uneven light, each drawn after the other, so that they are the same with what follows and without.
+_COLUMNS, _OF_DUST, _OF_UNEVEN = 20, 2 + 4 * _SPECKS, 2
+_DUST_END = _COLUMNS + _OF_DUST
 
 
 def draw(cells: int, *, seed: int, epoch: int) -> Tensor:
     """Draw the random numbers of one epoch: float32 [cells, columns] in [0, 1)."""
     generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
-    return torch.cat([torch.rand(cells, n, generator=generator) for n in (_COLUMNS, _OF_DUST)], dim=1)
+    parts = (_COLUMNS, _OF_DUST, _OF_UNEVEN)
+    return torch.cat([torch.rand(cells, columns, generator=generator) for columns in parts], dim=1)
 
 
 def augment(images: Tensor, uniform: Tensor, strength: Strength) -> Tensor:
@@ -79,18 +88,24 @@ def augment(images: Tensor, uniform: Tensor, strength: Strength) -> Tensor:
 
     Args:
         images: float32 [N, 3, H, W] in [0, 1], black outside the cell.
-        uniform: float32 [N, columns], the rows of `draw` for these cells.
+        uniform: float32 [N, columns], the rows of `draw` for these cells, on the CPU as they come.
         strength: how far each change goes.
 
     Returns:
         float32 [N, 3, H, W] in [0, 1], black outside the cell.
     """
-    u = uniform.to(images.device)
-    moved = _move(images, u[:, 0:8], strength)
-    cell = _mask(moved, u[:, 8], strength)
-    lit = _dust(_relight(moved, cell, u[:, 9:16], strength), u[:, _COLUMNS:], strength)
-    seen = _blur(lit, u[:, 16], strength) + _noise(lit, u[:, 17:20], strength)
+    moved = _move(images, uniform[:, 0:8].to(images.device), strength)
+    cell = _mask(moved, uniform[:, 8], strength)
+    lit = _relight(moved, cell, uniform[:, 9:16].to(images.device), strength)
+    lit = _uneven(lit, uniform[:, _DUST_END:].to(images.device), strength)
+    dusty = _dust(lit, uniform[:, _COLUMNS:_DUST_END], strength)
+    seen = _blur(dusty, uniform[:, 16], strength) + _noise(dusty, uniform[:, 17:20], strength)
     return seen.clamp(0, 1) * cell
+
+
+def _chosen(cells: Tensor, images: Tensor) -> Tensor:
+    """Numbers of the cells where a mask on the CPU holds: found there, so nobody waits for a GPU."""
+    return cells.nonzero()[:, 0].to(images.device)
 
 
 def _symmetric(u: Tensor, limit: float) -> Tensor:
@@ -122,8 +137,9 @@ def _mask(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
     background = (images.amax(dim=1, keepdim=True) <= 1 / 255).float()
     mask = 1 - background
     for radius in (1, 2, 3):
-        chosen = (u >= strength.erosion * (radius - 1) / 3) & (u < strength.erosion * radius / 3)
-        if chosen.any():
+        low, high = strength.erosion * (radius - 1) / 3, strength.erosion * radius / 3
+        chosen = _chosen((u >= low) & (u < high), images)
+        if len(chosen):
             grown = F.max_pool2d(background[chosen], 2 * radius + 1, 1, radius)
             mask[chosen] = 1 - grown
     return mask
@@ -135,8 +151,8 @@ def _relight(images: Tensor, cell: Tensor, u: Tensor, strength: Strength) -> Ten
 
     gain = per_cell(_between(u[:, 0], strength.gain))
     cast = 1 + per_cell(_symmetric(u[:, 1:4], strength.cast))
-    contrast = per_cell(1 + _symmetric(u[:, 4], strength.contrast))
-    saturation = per_cell(1 + _symmetric(u[:, 5], strength.saturation))
+    contrast = per_cell(_left(u[:, 4], strength.contrast, strength.fading, _LEFT["contrast"]))
+    saturation = per_cell(_left(u[:, 5], strength.saturation, strength.fading, _LEFT["colour"]))
     grey = images.mean(dim=1, keepdim=True)
     coloured = grey + (images - grey) * saturation
     area = cell.sum(dim=(2, 3), keepdim=True).clamp(min=1)
@@ -144,14 +160,31 @@ def _relight(images: Tensor, cell: Tensor, u: Tensor, strength: Strength) -> Ten
     return (mean + (coloured - mean) * contrast).clamp(0, 1) * gain * cast
 
 
+def _left(u: Tensor, usual: float, fading: float, faded: tuple[float, float]) -> Tensor:
+    """How much is left of contrast or colour: about all, or of the cells that fade as little as is given."""
+    others = 1 + _symmetric((u - fading) / (1 - fading), usual)
+    return torch.where(u < fading, _between(u / fading, faded), others) if fading else others
+
+
+def _uneven(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
+    """Light that falls off across the cell in some direction."""
+    if not strength.uneven:
+        return images
+    axis = torch.linspace(-0.5, 0.5, images.shape[-1], device=images.device)
+    angle = (2 * torch.pi * u[:, 0]).view(-1, 1, 1)
+    along = axis * angle.cos() + axis[:, None] * angle.sin()
+    return images * (1 - (u[:, 1].view(-1, 1, 1) * strength.uneven) * (0.5 + along))[:, None]
+
+
 def _dust(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
     """Specks out of focus on the chosen cells: discs with soft rims, which take part of the light."""
-    chosen = u[:, 0] < strength.dust
-    if not chosen.any():
+    chosen = _chosen(u[:, 0] < strength.dust, images)
+    if not len(chosen):
         return images
     side = images.shape[-1]
-    y, x, radius, shade = u[chosen, 2:].view(-1, _SPECKS, 4, 1, 1).unbind(2)
-    there = (torch.arange(_SPECKS, device=u.device) <= u[chosen, 1:2] * _SPECKS)[..., None, None]
+    u = u.to(images.device)[chosen]
+    y, x, radius, shade = u[:, 2:].view(-1, _SPECKS, 4, 1, 1).unbind(2)
+    there = (torch.arange(_SPECKS, device=u.device) <= u[:, 1:2] * _SPECKS)[..., None, None]
     axis = torch.arange(side, device=u.device)
     distance = torch.hypot(axis[:, None] - y * side, axis - x * side)
     inside = torch.sigmoid(_between(radius, _SPECK_RADIUS) * side - distance)
@@ -163,8 +196,8 @@ def _dust(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
 
 def _blur(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
     """Defocus: a 5x5 binomial kernel on the chosen cells."""
-    chosen = u < strength.blur
-    if not chosen.any():
+    chosen = _chosen(u < strength.blur, images)
+    if not len(chosen):
         return images
     row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device) / 16
     kernel = (row[:, None] * row[None, :]).expand(3, 1, 5, 5)
@@ -176,7 +209,13 @@ def _blur(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
 def _noise(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
     """Sensor noise cut from one fixed sheet at a random place, so that it depends on the cell's row alone."""
     height, width = images.shape[2:]
-    sheet = torch.randn(3, 2 * height, 2 * width, generator=torch.Generator().manual_seed(0))
+    sheet = _sheet(height, width, images.device)
     tops, lefts = (u[:, 0] * height).long().tolist(), (u[:, 1] * width).long().tolist()
     cut = [sheet[:, y : y + height, x : x + width] for y, x in zip(tops, lefts, strict=True)]
-    return torch.stack(cut).to(images.device) * (u[:, 2] * strength.noise).view(-1, 1, 1, 1)
+    return torch.stack(cut) * (u[:, 2] * strength.noise).view(-1, 1, 1, 1).to(images.device)
+
+
+@cache
+def _sheet(height: int, width: int, device: torch.device) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(3, 2 * height, 2 * width, generator=generator).to(device)

@@ -254,7 +254,8 @@ def _train_epoch(
     first = state.step - epoch * per_epoch
     share = slice(distributed.rank(), None, distributed.world_size())
     device, strength = distributed.device(), STRENGTHS[config.augmentation]
-    losses, clock, saved = [], time.monotonic(), time.monotonic()
+    losses: list[Tensor] = []
+    clock = saved = time.monotonic()
     model.train()
     numbers = range(first, per_epoch)
     hidden = distributed.rank() != 0
@@ -269,10 +270,10 @@ def _train_epoch(
             if distributed.rank() == 0 and now - saved > CHECKPOINT_SECONDS:
                 state.save(folder)
                 saved = now
-    return float(np.mean(losses))
+    return float(torch.stack(losses).mean())
 
 
-def _step(model: nn.Module, state: _State, images: Tensor, labels: Tensor, precision: Precision) -> float:
+def _step(model: nn.Module, state: _State, images: Tensor, labels: Tensor, precision: Precision) -> Tensor:
     half = precision == "bfloat16"
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
         logits, _ = model(images.contiguous(memory_format=torch.channels_last))
@@ -283,7 +284,7 @@ def _step(model: nn.Module, state: _State, images: Tensor, labels: Tensor, preci
     state.schedule.step()
     state.step += 1
     _follow(state)
-    return float(loss.detach())
+    return loss.detach()  # a tensor: whoever asks for its value waits until a GPU has it
 
 
 @torch.no_grad()

@@ -51,7 +51,7 @@ class RunConfig:
         pretrained: file of weights to start from, or None.
         precision: of the forward and backward pass; weights are float32 always. Processors with bfloat16
             (AVX512-BF16, AMX, GPUs) train in about half the time with it, others more slowly.
-        augmentation: "microscope", "dusty", or "paper" without light, stain, focus and segmentation.
+        augmentation: "microscope", "harsh", or "paper" without light, stain, focus and segmentation.
     """
 
     cells: str

@@ -108,8 +108,8 @@ def test_cells_whose_light_was_not_changed_in_training_are_told_of(run_folder: P
     info = load_run(run_folder)
     as_in_the_paper = replace(info, config=replace(info.config, augmentation="paper"))
     assert "split by image without change of light or focus; " in sealing._trained_on(as_in_the_paper)
-    with_dust = replace(info, config=replace(info.config, augmentation="dusty"))
-    assert "split by image with specks of dust; " in sealing._trained_on(with_dust)
+    harsh = replace(info, config=replace(info.config, augmentation="harsh"))
+    assert "split by image with harsh light, fading and dust; " in sealing._trained_on(harsh)
     assert "split by image; " in sealing._trained_on(info)
 
 

@@ -128,12 +128,55 @@ def test_dust_is_one_to_three_soft_grey_discs(images: Tensor, amount: float, spe
     assert not same(found, images, 0.05)
 
 
-def test_dust_alone_tells_dusty_from_microscope(images: Tensor) -> None:
-    uniform = draw(CELLS, seed=1, epoch=0)
-    uniform[:, 20] = torch.where(torch.arange(CELLS) < 4, 0.05, 0.5)
-    dusty, plain = (augment(images, uniform, STRENGTHS[name]) for name in ("dusty", "microscope"))
-    assert (dusty != plain).flatten(1).any(dim=1).tolist() == [True] * 4 + [False] * (CELLS - 4)
-    assert (dusty <= plain + 1e-6).all()
+def test_some_cells_lose_contrast_and_others_colour(images: Tensor) -> None:
+    uniform = torch.full((CELLS, COLUMNS), 0.99)
+    uniform[0, 13], uniform[1, 13] = (
+        0.1,
+        0.3,
+    )  # of 0.4: a quarter, three quarters of the way from 0.25 to 0.85
+    uniform[2, 14], uniform[3, 14] = 0.0, 0.2  # no colour is left, and 0.3 of it
+    uniform[4, 13:15] = 0.4  # just not: as little of both as is usual
+    found = augment(images, uniform, replace(NONE, fading=0.4, contrast=0.1, saturation=0.2)).numpy()
+    usual = augment(images, HIGH * 0.99, replace(NONE, contrast=0.1, saturation=0.2)).numpy()
+    cell = images[0, 0].numpy() > 0
+
+    def contrast(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(image[:, cell].std(axis=1))
+
+    def colour(image: NDArray[np.float32]) -> float:
+        return float(np.abs(image - image.mean(axis=0)).max())
+
+    most = 1 + 0.1 * (2 * (0.99 - 0.4) / 0.6 - 1)
+    assert contrast(found[0]) / contrast(found[5]) == pytest.approx([0.40 / most] * 3, rel=0.08)
+    assert contrast(found[1]) / contrast(found[5]) == pytest.approx([0.70 / most] * 3, rel=0.08)
+    assert colour(found[2]) == pytest.approx(0, abs=1e-6)
+    assert 0.2 < colour(found[3]) / colour(usual[3]) < 0.3
+    assert colour(found[4]) / colour(images[4].numpy()) == pytest.approx(0.9 * 0.8, rel=0.05)
+    assert same(torch.from_numpy(found[6:]), usual[6:], 0.02)
+
+
+def test_uneven_light_falls_from_one_side_to_the_other(images: Tensor) -> None:
+    uniform = HIGH.clone()
+    uniform[:, 34], uniform[:, 35] = torch.arange(CELLS) / 4, torch.linspace(0, 1, CELLS)
+    found = augment(images, uniform, replace(NONE, uneven=0.5)).numpy()
+    y, x = (axis / (SIDE - 1) for axis in np.mgrid[:SIDE, :SIDE])
+    towards = (x, y, 1 - x, 1 - y)  # a quarter of a turn from each to the next
+    for cell, image in enumerate(images.numpy()):
+        left = 1 - 0.5 * cell / (CELLS - 1) * towards[cell % 4]
+        assert same(torch.from_numpy(found[cell]), (image * left).astype(np.float32))
+
+
+@pytest.mark.parametrize(("name", "changed"), [("dust", 4), ("fading", 2), ("uneven", CELLS - 1)])
+def test_a_harsher_microscope_changes_some_cells_and_leaves_the_rest(
+    images: Tensor, name: str, changed: int
+) -> None:
+    """What else happens to a cell is the same with the change and without."""
+    uniform = torch.full((CELLS, COLUMNS), 0.7)
+    uniform[:4, 20], uniform[0, 13], uniform[1, 14], uniform[0, 35] = 0.01, 0.01, 0.01, 0.0
+    plain = replace(STRENGTHS["microscope"], contrast=0.0, saturation=0.0)
+    more = replace(plain, **{name: getattr(STRENGTHS["harsh"], name)})
+    differ = (augment(images, uniform, more) - augment(images, uniform, plain)).abs().amax(dim=(1, 2, 3))
+    assert int((differ > 1e-4).sum()) == changed
 
 
 def test_zero_strength_keeps_the_image(images: Tensor) -> None:
