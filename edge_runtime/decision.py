@@ -61,6 +61,10 @@ class Detector:
     least_colour: float
     least_texture: float
 
+    def overall(self, confidences: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The overall confidence M* of confidences [N, L]: float64 [N]."""
+        return np.asarray(confidences @ np.array(self.weights) + self.bias)
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -176,7 +180,7 @@ def _judged(
     steadiness: NDArray[np.float64],
     appearance: NDArray[np.float64],
 ) -> Decisions:
-    score = confidences @ np.array(detector.weights) + detector.bias
+    score = detector.overall(confidences)
     inside = wholeness(appearance, detector.outline_low, detector.outline_high)
     return Decisions(
         label=label,

@@ -89,10 +89,9 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
     used = np.array(detector.weights) != 0
     weights = np.where(used, 1 / (spread * used.sum()), 0.0)
     bias = -float((weights * np.median(confidences, axis=0)).sum())
-    score = confidences @ weights + bias
+    here = replace(detector, weights=tuple(weights.tolist()), bias=bias)
     rank = int(np.floor((cells + 1) * alpha * SHARES[0]))
-    threshold = float(np.sort(score)[max(rank, 1) - 1])
-    fitted = replace(detector, weights=tuple(weights.tolist()), bias=bias, threshold=threshold)
+    fitted = replace(here, threshold=float(np.sort(here.overall(confidences))[max(rank, 1) - 1]))
     return Recalibration(
         detector=fitted,
         cells=cells,

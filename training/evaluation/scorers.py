@@ -158,10 +158,10 @@ def shipped(confidences: Score, calibration: Calibration, on: Fitted) -> Score:
     Without the perturbation of eq. 3, which the shipped detector does not have.
     """
     detector = calibration.detector
-    weights, limited = np.array(detector.weights), OutlineRange.of_detector(detector)
+    limited = OutlineRange.of_detector(detector)
 
     def tests(seen: Observed) -> Array:
-        score = confidences(seen) @ weights + detector.bias
+        score = detector.overall(confidences(seen))
         answer = softmax.answer(seen.logits, seen.softened)
         return np.column_stack([score, answer, limited.looks(describe(seen.pixels))])
 
