@@ -68,7 +68,7 @@ _SPECKS = 3  # at most
 _SPECK_RADIUS = (1 / 60, 1 / 18)  # of the side
 _SPECK_SHADE = (0.3, 0.6)  # of the light
 
-_LEFT = {"contrast": (0.25, 0.85), "colour": (0.0, 0.6)}  # of a cell that has faded
+_FADED_CONTRAST, _FADED_COLOUR = (0.25, 0.85), (0.0, 0.6)  # what is left of them
 
 # Uniform random numbers per cell, one for each decision below: those of every augmentation, of dust, and of
 # uneven light, each drawn after the other, so that they are the same with what follows and without.
@@ -151,8 +151,8 @@ def _relight(images: Tensor, cell: Tensor, u: Tensor, strength: Strength) -> Ten
 
     gain = per_cell(_between(u[:, 0], strength.gain))
     cast = 1 + per_cell(_symmetric(u[:, 1:4], strength.cast))
-    contrast = per_cell(_left(u[:, 4], strength.contrast, strength.fading, _LEFT["contrast"]))
-    saturation = per_cell(_left(u[:, 5], strength.saturation, strength.fading, _LEFT["colour"]))
+    contrast = per_cell(_left(u[:, 4], strength.contrast, strength.fading, _FADED_CONTRAST))
+    saturation = per_cell(_left(u[:, 5], strength.saturation, strength.fading, _FADED_COLOUR))
     grey = images.mean(dim=1, keepdim=True)
     coloured = grey + (images - grey) * saturation
     area = cell.sum(dim=(2, 3), keepdim=True).clamp(min=1)
@@ -161,7 +161,7 @@ def _relight(images: Tensor, cell: Tensor, u: Tensor, strength: Strength) -> Ten
 
 
 def _left(u: Tensor, usual: float, fading: float, faded: tuple[float, float]) -> Tensor:
-    """How much is left of contrast or colour: about all, or of the cells that fade as little as is given."""
+    """What is left of contrast or colour: about all; of the share of cells that has faded, less."""
     others = 1 + _symmetric((u - fading) / (1 - fading), usual)
     return torch.where(u < fading, _between(u / fading, faded), others) if fading else others
 
