@@ -94,10 +94,9 @@ def augment(images: Tensor, uniform: Tensor, strength: Strength) -> Tensor:
     Returns:
         float32 [N, 3, H, W] in [0, 1], black outside the cell.
     """
-    moved = _move(images, uniform[:, 0:8].to(images.device), strength)
+    moved = _move(images, uniform[:, 0:8], strength)
     cell = _mask(moved, uniform[:, 8], strength)
-    lit = _relight(moved, cell, uniform[:, 9:16].to(images.device), strength)
-    lit = _uneven(lit, uniform[:, _DUST_END:].to(images.device), strength)
+    lit = _uneven(_relight(moved, cell, uniform[:, 9:16], strength), uniform[:, _DUST_END:], strength)
     dusty = _dust(lit, uniform[:, _COLUMNS:_DUST_END], strength)
     seen = _blur(dusty, uniform[:, 16], strength) + _noise(dusty, uniform[:, 17:20], strength)
     return seen.clamp(0, 1) * cell
@@ -117,6 +116,7 @@ def _between(u: Tensor, limits: tuple[float, float]) -> Tensor:
 
 
 def _move(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
+    u = u.to(images.device)
     angle = torch.deg2rad(_symmetric(u[:, 0], strength.rotation))
     zoom = _between(u[:, 1], strength.zoom)
     shear = _symmetric(u[:, 2], strength.shear)
@@ -149,6 +149,7 @@ def _relight(images: Tensor, cell: Tensor, u: Tensor, strength: Strength) -> Ten
     def per_cell(values: Tensor) -> Tensor:
         return values.view(len(images), -1, 1, 1)
 
+    u = u.to(images.device)
     gain = per_cell(_between(u[:, 0], strength.gain))
     cast = 1 + per_cell(_symmetric(u[:, 1:4], strength.cast))
     contrast = per_cell(_left(u[:, 4], strength.contrast, strength.fading, _FADED_CONTRAST))
@@ -171,9 +172,10 @@ def _uneven(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
     if not strength.uneven:
         return images
     axis = torch.linspace(-0.5, 0.5, images.shape[-1], device=images.device)
-    angle = (2 * torch.pi * u[:, 0]).view(-1, 1, 1)
+    direction, fall = u.to(images.device).view(-1, 2, 1, 1).unbind(1)
+    angle = 2 * torch.pi * direction
     along = axis * angle.cos() + axis[:, None] * angle.sin()
-    return images * (1 - (u[:, 1].view(-1, 1, 1) * strength.uneven) * (0.5 + along))[:, None]
+    return images * (1 - fall * strength.uneven * (0.5 + along))[:, None]
 
 
 def _dust(images: Tensor, u: Tensor, strength: Strength) -> Tensor:

@@ -218,27 +218,27 @@ def adaptive_curve(
         with torch.no_grad():
             slipped = plain.succeeded & (everyone.both(plain.images) > 0)
         beaten = beaten | slipped
-        usual = _lengths(level, steps)
+        usual, again = _lengths(level, steps), others.clone()
         # Long steps would only spoil another cell.
-        for climbers, lengths in ((reached, usual), (others.clone(), usual[1:])):
-            for length in lengths:
-                left = (~beaten).nonzero()[:, 0]
-                if len(left) == 0:
-                    break
-                wanted = wanted_of(left)
-                found = bim(
-                    wanted.aim,
-                    images[left],
-                    level * GREY_LEVEL,
-                    steps=steps,
-                    step=length,
-                    start=climbers[left],
-                    mask=mask[left],
-                    eight_bit=True,
-                ).images
-                climbers[left] = found
-                with torch.no_grad():
-                    beaten[left] |= wanted.both(found) > 0
+        climbs = [*((reached, length) for length in usual), *((again, length) for length in usual[1:])]
+        for climbers, length in climbs:
+            left = (~beaten).nonzero()[:, 0]
+            if len(left) == 0:
+                break
+            wanted = wanted_of(left)
+            found = bim(
+                wanted.aim,
+                images[left],
+                level * GREY_LEVEL,
+                steps=steps,
+                step=length,
+                start=climbers[left],
+                mask=mask[left],
+                eight_bit=True,
+            ).images
+            climbers[left] = found
+            with torch.no_grad():
+                beaten[left] |= wanted.both(found) > 0
         turned.append(float(plain.succeeded.float().mean()))
         unnoticed.append(float(slipped.float().mean()))
         adaptive.append(float(beaten.float().mean()))
