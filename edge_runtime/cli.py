@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 import edge_runtime
-from edge_runtime.bundle import MODEL_CARD, default_bundle, open_bundle
-from edge_runtime.classifier import Classifier, Provider
+from edge_runtime.bundle.classifier import Classifier, Provider
+from edge_runtime.bundle.files import MODEL_CARD, default_bundle, open_bundle
+from edge_runtime.bundle.scoring import CellScore, score_images
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
-from edge_runtime.images import SkippedFrame
-from edge_runtime.scoring import CellScore, score_images
-from edge_runtime.sources import EVERY_SECONDS
+from edge_runtime.sources.frames import EVERY_SECONDS
+from edge_runtime.sources.images import SkippedFrame
 
 if TYPE_CHECKING:
-    from edge_runtime.slide import FieldReading
+    from edge_runtime.slide.record import FieldReading
 
 bundle_option = click.option(
     "--bundle",
@@ -80,7 +80,7 @@ def _line(cell: CellScore) -> str:
         f"{cell.path}: {answer}, {cell.label} {cell.probabilities[cell.label]:.3f}, "
         f"score {cell.score:.3f} (threshold {cell.threshold:.3f}), "
         f"margin {cell.margin:.3f} (least {cell.least_margin:.3f}), "
-        f"steadiness {cell.steadiness:.3f} (least {cell.least_steadiness:.3f}), "
+        f"stability {cell.stability:.3f} (least {cell.least_stability:.3f}), "
         f"wholeness {cell.wholeness:.3f}, "
         f"colour {cell.appearance['colour']:.3f} (least {cell.least_colour:.3f}), "
         f"texture {cell.appearance['texture']:.3f} (least {cell.least_texture:.3f})"
@@ -113,8 +113,8 @@ def read(
     threads: int | None,
 ) -> None:
     """Read a slide: a folder, zip, video, camera number, stream or simulated:fields=12,seed=5."""
-    from edge_runtime.group import judge_group
-    from edge_runtime.reading import REPORT, read_slide
+    from edge_runtime.slide.group import judge_group
+    from edge_runtime.slide.reading import REPORT, read_slide
 
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
     counts = read_slide(
@@ -156,9 +156,9 @@ def _told(field: "FieldReading | SkippedFrame") -> str:
 @click.argument("out", type=click.Path(path_type=Path))
 def report(out: Path) -> None:
     """Write the report of a slide again, from the record that 'read' left in a folder."""
-    from edge_runtime.reading import REPORT
-    from edge_runtime.report import write_report
-    from edge_runtime.slide import RECORD, SlideRecord
+    from edge_runtime.slide.reading import REPORT
+    from edge_runtime.slide.record import RECORD, SlideRecord
+    from edge_runtime.slide.report import write_report
 
     with SlideRecord.open(out / RECORD) as record:
         write_report(record, out / REPORT)
@@ -179,7 +179,7 @@ def recalibrate(
 
     CELLS is a folder that 'read' wrote, or crops: a folder or zip; at least 200 cells.
     """
-    from edge_runtime.recalibration import recalibrate_bundle, site_cells
+    from edge_runtime.device.recalibration import recalibrate_bundle, site_cells
 
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
     found = site_cells(cells, classifier.bundle.manifest.input.size)
@@ -198,8 +198,8 @@ def verify(bundle: Path | None, provider: Provider, threads: int | None) -> None
 
     BUNDLE is its folder; the default bundle, which came with cellgate, if left out.
     """
-    from edge_runtime.parity import all_passed
-    from edge_runtime.verification import replay
+    from edge_runtime.bundle.parity import all_passed
+    from edge_runtime.bundle.verification import replay
 
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
     checks = replay(classifier)
@@ -234,7 +234,7 @@ def inspect(bundle: Path | None, as_json: bool) -> None:
 @json_option
 def doctor(as_json: bool) -> None:
     """Check this device; exit code 1 if something is wrong."""
-    from edge_runtime.doctor import examine
+    from edge_runtime.device.doctor import examine
 
     findings = examine()
     if as_json:

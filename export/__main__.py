@@ -8,10 +8,10 @@ from typing import get_args
 
 import click
 
-from edge_runtime.classifier import Provider
+from edge_runtime.bundle.classifier import Provider
 from edge_runtime.console import Commands
+from export.comparison import verify_bundle
 from export.graph import Perturbation
-from export.parity import verify_bundle
 from export.sealing import seal_bundle
 
 run_option = click.option("--run", type=click.Path(path_type=Path), required=True, help="The run folder.")

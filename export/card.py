@@ -1,7 +1,7 @@
 """The model card: what a person should know before trusting a bundle, from the manifest alone."""
 
-from edge_runtime.appearance import OUTLINE
-from edge_runtime.manifest import Manifest, Performance
+from edge_runtime.bundle.manifest import Manifest, Performance
+from edge_runtime.decision.appearance import OUTLINE
 
 
 def model_card(manifest: Manifest) -> str:
@@ -25,9 +25,9 @@ Says of a cell from a Giemsa-stained thin blood film: {", ".join(manifest.classe
 - Input: {manifest.input.size}x{manifest.input.size} RGB, black outside the cell.
 - Rejection: Mahalanobis confidence ({weights}), bias {detector.bias:.4g},
   epsilon {detector.epsilon:g}, accepted at {detector.threshold:.4g} or above, if the two largest logits
-  are at least {detector.least_margin:.4g} apart, and softening the cell changes that by no less than
-  {detector.least_steadiness:.4g}.
-- Not one whole cell, and rejected, outside any of these ranges (`edge_runtime/appearance.py`):
+  are at least {detector.least_margin:.4g} apart, and smoothing the cell changes that by no less than
+  {detector.least_stability:.4g}.
+- Not one whole cell, and rejected, outside any of these ranges (`edge_runtime/decision/appearance.py`):
   {outline}.
 - Faint, and rejected: colour below {detector.least_colour:.3g} or texture below {detector.least_texture:.3g}.
 - Calibrated with {"no anomaly known" if manifest.calibrated.mode == "none" else manifest.calibrated.anomaly}
@@ -47,7 +47,7 @@ Says of a cell from a Giemsa-stained thin blood film: {", ".join(manifest.classe
 
 Classes are judged on every cell, rejected or not. The cells are of {tested.patients} patients, who took no
 part in training or calibration if the split is by patient; the intervals draw patients, not cells.
-{_strangers(tested)}{_changes(tested)}
+{_ood(tested)}{_changes(tested)}
 ## Largest differences from PyTorch on the reference inputs
 | output | difference |
 |---|---|
@@ -67,12 +67,12 @@ def _bounds(interval: tuple[float, float]) -> str:
     return f"{interval[0]:.2%} to {interval[1]:.2%}"
 
 
-def _strangers(tested: Performance) -> str:
+def _ood(tested: Performance) -> str:
     """What is no red cell: how much of it is rejected, and so how much is let through."""
-    if not tested.strangers_rejected:
+    if not tested.ood_rejected:
         return ""
     rows = "\n".join(
-        f"| {kind} | {share:.1%} | {1 - share:.1%} |" for kind, share in tested.strangers_rejected.items()
+        f"| {kind} | {share:.1%} | {1 - share:.1%} |" for kind, share in tested.ood_rejected.items()
     )
     return f"""
 ## What it rejects and what it lets through

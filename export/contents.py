@@ -10,9 +10,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from edge_runtime.bundle import MODEL, Bundle
-from edge_runtime.manifest import Manifest
-from edge_runtime.parity import Check
+from edge_runtime.bundle.files import MODEL, Bundle
+from edge_runtime.bundle.manifest import Manifest
+from edge_runtime.bundle.parity import Check
 from export.graph import Perturbation, build_graph, output_names
 from export.sealing import Trained
 

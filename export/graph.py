@@ -12,16 +12,16 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.differentiation import append_gradient, clone_subgraph
+from export.differentiation.backward import append_gradient, clone_subgraph
 from export.forward import export_forward, feature_name
 from training.gaussians import SILENCE, LayerGaussian
 from training.networks import VGG, ResNet
-from training.reference import SOFTENING
+from training.reference import SMOOTHING
 
 Perturbation = Literal["per-layer", "none"]
 
 PRODUCER = "cellgate"
-SOFTENED = "logits.softened"
+SMOOTHED = "logits.smoothed"
 
 
 def build_graph(
@@ -34,8 +34,8 @@ def build_graph(
     """Build the graph that a bundle holds.
 
     Inputs: `image` float32 [N, 3, size, size] RGB in [0, 1]; with the perturbation also `epsilon`, a float32
-    scalar in the same units. Outputs: `logits` [N, K], `logits.softened` [N, K] of the image that
-    `reference.soften` gives, `features.<layer>` [N, C_l], `distances` [N, L, K] of
+    scalar in the same units. Outputs: `logits` [N, K], `logits.smoothed` [N, K] of the image that
+    `reference.smooth` gives, `features.<layer>` [N, C_l], `distances` [N, L, K] of
     the image as it is, `confidences` [N, L] (eq. 4) and, with the perturbation, `gradient.<layer>`
     [N, 3, size, size] of the distance to the nearest class.
 
@@ -47,7 +47,7 @@ def build_graph(
     """
     model = export_forward(network, size)
     graph = model.graph
-    _softened_logits(graph)
+    _smoothed_logits(graph)
     for layer in network.layers:
         _add_constants(graph, layer, gaussians[layer])
         relative = gaussians[layer].relative
@@ -76,11 +76,11 @@ def output_names(network: ResNet | VGG, perturbation: Perturbation) -> tuple[str
     """Names of the graph's outputs, in order."""
     gradients = [f"gradient.{layer}" for layer in network.layers] if perturbation == "per-layer" else []
     features = [feature_name(layer) for layer in network.layers]
-    return ("logits", SOFTENED, *features, "distances", "confidences", *gradients)
+    return ("logits", SMOOTHED, *features, "distances", "confidences", *gradients)
 
 
-def _softened_logits(graph: onnx.GraphProto) -> None:
-    """Append `reference.soften` and the pass over what it gives."""
+def _smoothed_logits(graph: onnx.GraphProto) -> None:
+    """Append `reference.smooth` and the pass over what it gives."""
     first_axis, nothing = (
         _const(graph, "axis.1", np.array([1])),
         _const(graph, "zero", np.array(0, np.float32)),
@@ -88,7 +88,7 @@ def _softened_logits(graph: onnx.GraphProto) -> None:
     _node(graph, "ReduceMax", ["image", first_axis], "soft.brightest", keepdims=1)
     _node(graph, "Greater", ["soft.brightest", nothing], "soft.seen")
     _node(graph, "Cast", ["soft.seen"], "soft.cell", to=TensorProto.FLOAT)
-    kernel = np.outer(SOFTENING, SOFTENING).astype(np.float32)[None, None]
+    kernel = np.outer(SMOOTHING, SMOOTHING).astype(np.float32)[None, None]
     colours = _const(graph, "soft.kernels", np.repeat(kernel, 3, axis=0))
     _node(graph, "Conv", ["image", colours], "soft.total", group=3, pads=[1, 1, 1, 1])
     _node(graph, "Conv", ["soft.cell", _const(graph, "soft.kernel", kernel)], "soft.share", pads=[1, 1, 1, 1])
@@ -96,8 +96,8 @@ def _softened_logits(graph: onnx.GraphProto) -> None:
     _node(graph, "Max", ["soft.share", least], "soft.divisor")
     _node(graph, "Div", ["soft.total", "soft.divisor"], "soft.mean")
     _node(graph, "Mul", ["soft.mean", "soft.cell"], "soft.image")
-    again = clone_subgraph(graph, inputs={"image": "soft.image"}, outputs=["logits"], prefix="softened")
-    _node(graph, "Identity", [again["logits"]], SOFTENED)
+    again = clone_subgraph(graph, inputs={"image": "soft.image"}, outputs=["logits"], prefix="smoothed")
+    _node(graph, "Identity", [again["logits"]], SMOOTHED)
 
 
 def _add_constants(graph: onnx.GraphProto, layer: str, gaussian: LayerGaussian) -> None:
@@ -201,7 +201,7 @@ def _declare(
     count, classes = len(network.layers), len(next(iter(gaussians.values())).means)
     shapes: dict[str, list[str | int]] = {
         "logits": ["N", classes],
-        SOFTENED: ["N", classes],
+        SMOOTHED: ["N", classes],
         "distances": ["N", count, classes],
         "confidences": ["N", count],
     }

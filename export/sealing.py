@@ -9,12 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_runtime.appearance import describe
-from edge_runtime.bundle import MODEL, MODEL_CARD, REFERENCE, Bundle, open_bundle, save_bundle
-from edge_runtime.classifier import Classifier
-from edge_runtime.cutting import cut_cells
-from edge_runtime.errors import CheckFailedError, SourceError
-from edge_runtime.manifest import (
+from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.bundle.files import MODEL, MODEL_CARD, REFERENCE, Bundle, open_bundle, save_bundle
+from edge_runtime.bundle.manifest import (
     INTENDED_USE,
     SCHEMA,
     Calibrated,
@@ -23,9 +20,8 @@ from edge_runtime.manifest import (
     Provenance,
     Requires,
 )
-from edge_runtime.parity import all_passed
-from edge_runtime.simulator import simulate_field
-from edge_runtime.verification import (
+from edge_runtime.bundle.parity import all_passed
+from edge_runtime.bundle.verification import (
     FRAME,
     FRAME_APPEARANCE,
     FRAME_BOXES,
@@ -35,15 +31,19 @@ from edge_runtime.verification import (
     replay,
     stored_name,
 )
+from edge_runtime.cells.cutting import cut_cells
+from edge_runtime.decision.appearance import describe
+from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.simulator import simulate_field
 from export.card import model_card
 from export.forward import IR_VERSION, OPSET, feature_name
-from export.graph import SOFTENED, Perturbation, build_graph, output_names
+from export.graph import SMOOTHED, Perturbation, build_graph, output_names
 from training.calibration_file import Calibration, load_calibration
+from training.cells.simulated import is_simulated
 from training.gaussians import LayerGaussian
 from training.networks import VGG, ResNet
 from training.reference import Reference, score_at, score_images
 from training.run import RunInfo, load_network, load_run, load_split, load_statistics
-from training.simulated import is_simulated
 from training.statistics import to_tensor
 from training.testing import CellFigures, measure_run
 
@@ -188,7 +188,7 @@ def named_outputs(reference: Reference, layers: tuple[str, ...]) -> dict[str, Te
     """The reference's values under the names of the graph's outputs; without gradients if it has none."""
     return {
         "logits": reference.logits,
-        SOFTENED: reference.softened,
+        SMOOTHED: reference.smoothed,
         "distances": reference.distances,
         "confidences": reference.confidences,
         **dict(zip(map(feature_name, layers), reference.features, strict=True)),
@@ -255,7 +255,7 @@ def _trained_on(info: RunInfo) -> str:
 
 def _performance(info: RunInfo, tested: CellFigures) -> Performance:
     low, high = tested.intervals["specificity"]
-    changes, strangers = info.metrics.get("changes", {}), info.metrics.get("strangers", {})
+    changes, ood = info.metrics.get("changes", {}), info.metrics.get("ood", {})
     return Performance(
         split=info.config.split,
         patients=len(tested.patients),
@@ -270,7 +270,7 @@ def _performance(info: RunInfo, tested: CellFigures) -> Performance:
         rejected=tested.rejected,
         rejected_interval=tested.intervals["rejected"],
         accuracy_of_accepted=tested.accuracy_of_accepted,
-        strangers_rejected={f"{kind} ({of['images']})": of["rejected"] for kind, of in strangers.items()},
+        ood_rejected={f"{kind} ({of['images']})": of["rejected"] for kind, of in ood.items()},
         changes_accepted={name: change["accepted"] for name, change in changes.items()},
         changes_accuracy={name: change["accuracy_of_accepted"] for name, change in changes.items()},
     )

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from edge_runtime.boxes import best_match
-from edge_runtime.classifier import Classifier
+from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.cells.boxes import best_match
+from edge_runtime.cells.preprocessing import Box
 from edge_runtime.errors import SourceError
-from edge_runtime.images import decode_image
-from edge_runtime.preprocessing import Box
-from edge_runtime.slide import CellReading
-from training.archive import list_cells, patient_of
+from edge_runtime.slide.record import CellReading
+from edge_runtime.sources.images import decode_image
+from training.cells.archive import list_cells, patient_of
 from training.run import load_run
 
 CROP_COLUMNS = (

@@ -24,12 +24,12 @@ from pathlib import Path, PurePath
 
 import click
 
-from edge_runtime.boxes import best_match
-from edge_runtime.bundle import default_bundle
-from edge_runtime.classifier import Classifier
+from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.bundle.files import default_bundle
+from edge_runtime.cells.boxes import best_match
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
-from edge_runtime.slide import CellReading, SlideRecord
+from edge_runtime.slide.record import CellReading, SlideRecord
 from scripts.compare_crops import (
     Located,
     Readings,
@@ -40,7 +40,7 @@ from scripts.compare_crops import (
     located_cells,
     markdown_table,
 )
-from training.archive import patient_of
+from training.cells.archive import patient_of
 
 WANTED = 0.9
 SAME_CLASS, ACCEPTED = 0.95, 0.85  # of the cells found

@@ -1,10 +1,10 @@
 """Which features and which layers should decide? Every choice on the sets of an evaluation, as a table.
 
-    python -m training evaluate --run runs/default --out evaluation --strangers other.zip
+    python -m training evaluate --run runs/default --out evaluation --ood other.zip
     python -m scripts.compare_layers --run runs/default --evaluated evaluation
 
 Each choice is a z-sum of the Mahalanobis confidences of some layers, together with the other tests of the
-decision, with steadiness and without, calibrated as the shipped detector is. The sets are those that the
+decision, with stability and without, calibrated as the shipped detector is. The sets are those that the
 evaluation kept; nothing is attacked again.
 """
 
@@ -17,14 +17,14 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.appearance import describe
 from edge_runtime.console import Commands
+from edge_runtime.decision.appearance import describe
 from edge_runtime.errors import SourceError
 from training.calibration import Fusion, z_sum
-from training.detection.mahalanobis import fit_class_conditional, unit
-from training.detection.observed import Array, Observed, observe
-from training.detection.softmax import answer
 from training.evaluation.counting import change_row
+from training.evaluation.detectors.mahalanobis import fit_class_conditional, unit
+from training.evaluation.detectors.observed import Array, Observed, observe
+from training.evaluation.detectors.softmax import answer
 from training.evaluation.evaluate import CACHE, STATE
 from training.evaluation.kept import Kept, load_file
 from training.evaluation.metrics import separation
@@ -39,7 +39,7 @@ FEATURES: dict[str, Callable[[NDArray[np.float32]], Array]] = {
     "length 1": unit,
     "relative": relative_activations,
 }
-_UNSTEADY = [0, 1, 3, 4, 5]  # the tests without steadiness
+_UNSTABLE = [0, 1, 3, 4, 5]  # the tests without stability
 NEAR, FAR = "nih_native_ood/masked", ("bccd_wbc", "wbc_tecom")
 
 
@@ -50,7 +50,7 @@ class Choice:
     Attributes:
         features: a key of FEATURES.
         layers: the layers whose confidences are added.
-        steady: whether the answer must be steady, too.
+        stable: whether the answer must be stable, too.
         rejected: share of clean test cells.
         near: AUROC and TNR on white cells, platelets and debris of the same slides.
         far: the same on white cells of other laboratories.
@@ -62,7 +62,7 @@ class Choice:
 
     features: str
     layers: str
-    steady: bool
+    stable: bool
     rejected: float
     near: tuple[float, float]
     far: tuple[float, float]
@@ -80,7 +80,7 @@ def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Cho
     limited = OutlineRange.of_detector(subject.calibration.detector)
 
     def others(images: Observed) -> Array:
-        said = answer(images.logits, images.softened)
+        said = answer(images.logits, images.smoothed)
         return np.column_stack([said, limited.looks(describe(images.pixels))])
 
     halves = [(half, others(half)) for half in (on.fuse, on.limit)]
@@ -103,11 +103,11 @@ def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Cho
             cells = [tests(*half) for half in known]
             strictness = Strictness.of((*cells[0].T[:3], *usual.T), on.alpha)
             made = {name: tests(*values) for name, values in outputs.items()}
-            for steady, used in ((False, _UNSTEADY), (True, slice(None))):
+            for stable, used in ((False, _UNSTABLE), (True, slice(None))):
                 part = Strictness(strictness.middle[used], strictness.unit[used])
                 threshold = conformal_threshold(part.joint(cells[1][:, used]), on.alpha)
                 scores = {name: part.joint(values[:, used]) for name, values in made.items()}
-                yield _choice(kept, (features, told), scores, threshold, steady=steady)
+                yield _choice(kept, (features, told), scores, threshold, stable=stable)
 
 
 def _with(images: Observed, transform: Callable[[NDArray[np.float32]], Array]) -> Observed:
@@ -115,7 +115,7 @@ def _with(images: Observed, transform: Callable[[NDArray[np.float32]], Array]) -
 
 
 def _choice(
-    kept: dict[str, Kept], told: tuple[str, str], scores: dict[str, Array], threshold: float, *, steady: bool
+    kept: dict[str, Kept], told: tuple[str, str], scores: dict[str, Array], threshold: float, *, stable: bool
 ) -> Choice:
     clean, accuracy = scores["clean"], float(kept["clean"].right.mean())
 
@@ -140,7 +140,7 @@ def _choice(
     return Choice(
         features=told[0],
         layers=told[1],
-        steady=steady,
+        stable=stable,
         rejected=float((clean < threshold).mean()),
         near=against(NEAR),
         far=against(*FAR),
@@ -162,7 +162,7 @@ def table(found: list[Choice]) -> str:
     head = [
         "features",
         "layers",
-        "steady",
+        "stable",
         "clean rejected",
         "near AUROC/TNR",
         "other WBC AUROC/TNR",
@@ -180,7 +180,7 @@ def table(found: list[Choice]) -> str:
             _percent(one.harmless),
             _percent(one.harmful),
         ]
-        lines.append(" | ".join([one.features, one.layers, "yes" if one.steady else "no", *shown]))
+        lines.append(" | ".join([one.features, one.layers, "yes" if one.stable else "no", *shown]))
     return "\n".join(f"| {line} |" for line in lines)
 
 

@@ -15,14 +15,14 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.bundle.parity import SCORE_LIMIT, Check, all_passed, decision_flips, relative_error_each
+from edge_runtime.cells.preprocessing import resize_crop
 from edge_runtime.console import Commands
-from edge_runtime.decision import Decisions
+from edge_runtime.decision.decide import Decisions
 from edge_runtime.errors import CheckFailedError, SourceError
-from edge_runtime.images import decode_image
-from edge_runtime.parity import SCORE_LIMIT, Check, all_passed, decision_flips, relative_error_each
-from edge_runtime.preprocessing import resize_crop
+from edge_runtime.sources.images import decode_image
 from export.sealing import Trained, load_trained
-from training.archive import CellFile, list_cells
+from training.cells.archive import CellFile, list_cells
 from training.reference import BLOCK, reference_decisions
 
 
@@ -45,7 +45,7 @@ def main(run: Path, cells: Path, scores: Path) -> None:
         Check("cells that only one side has", len({_key(file.name) for file in archive} ^ set(told)), 0),
         Check("scores", relative_error_each(ours.score, theirs.score), SCORE_LIMIT),
         Check("margins", relative_error_each(ours.margin, theirs.margin), SCORE_LIMIT),
-        Check("steadiness", relative_error_each(ours.steadiness, theirs.steadiness), SCORE_LIMIT),
+        Check("stability", relative_error_each(ours.stability, theirs.stability), SCORE_LIMIT),
         Check("probabilities", relative_error_each(ours.probabilities, theirs.probabilities), SCORE_LIMIT),
         Check("decisions that differ", beyond, 0),
     ]
@@ -95,7 +95,7 @@ def _as_decisions(rows: list[dict[str, object]], classes: tuple[str, ...]) -> De
     def numbers(name: str) -> NDArray[np.float64]:
         return np.array([row[name] for row in rows], np.float64)
 
-    score, margin, steady, whole = map(numbers, ("score", "margin", "steadiness", "wholeness"))
+    score, margin, stable, whole = map(numbers, ("score", "margin", "stability", "wholeness"))
     looks = column("appearance")
     colour, texture = (np.array([look[name] for look in looks]) for name in ("colour", "texture"))
     told = Decisions(
@@ -104,12 +104,12 @@ def _as_decisions(rows: list[dict[str, object]], classes: tuple[str, ...]) -> De
         confidences=np.array([list(row.values()) for row in column("confidences")]),
         score=score,
         margin=margin,
-        steadiness=steady,
+        stability=stable,
         appearance=np.array([list(row.values()) for row in looks]),
         wholeness=whole,
         far=~(score >= numbers("threshold")),
-        unsure=~(margin >= numbers("least_margin")),
-        unsteady=~(steady >= numbers("least_steadiness")),
+        ambiguous=~(margin >= numbers("least_margin")),
+        unstable=~(stable >= numbers("least_stability")),
         not_one_cell=~(whole >= 0),
         faint=~((colour >= numbers("least_colour")) & (texture >= numbers("least_texture"))),
     )

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-from edge_runtime.boxes import best_match
+from edge_runtime.cells.boxes import best_match
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
 from edge_runtime.simulator import PARASITIZED_KINDS, RED_CELL_KINDS, SimulatedObject, simulate_field
-from edge_runtime.slide import RECORD, CellReading, FieldReading, SlideRecord
+from edge_runtime.slide.record import RECORD, CellReading, FieldReading, SlideRecord
 
 COLUMNS = ("true", "free", "found", "right", "wrong", "rejected", "not judged")
 

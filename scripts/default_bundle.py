@@ -14,19 +14,19 @@ from pathlib import Path
 
 import click
 
-from edge_runtime.bundle import DEFAULT, open_bundle
+from edge_runtime.bundle.files import DEFAULT, open_bundle
 from edge_runtime.console import Commands
 from edge_runtime.errors import BundleError, CheckFailedError, SourceError
-from edge_runtime.images import SUFFIXES, open_zip
-from training.cells import cell_files
+from edge_runtime.sources.images import SUFFIXES, open_zip
+from training.cells.simulated import is_simulated
+from training.cells.source import cell_files
 from training.run import CALIBRATION, GAUSSIANS, RUN_FILE, WEIGHTS, load_run, load_split, write_text
-from training.simulated import is_simulated
 
 NAME = "cellgate-default"
 NETWORK, SPLIT = "edge", "patient"
 RUN = Path("runs/default")
 CELLS = "../shared/data/nih-cells.zip"
-STRANGERS = "../shared/data/other.zip"
+OOD = "../shared/data/other.zip"
 LARGEST = 4_000_000  # bytes of the bundle; every device that installs cellgate carries it
 SEALED = "sealed.json"  # in the run folder: which bundle was made from which state of the run
 
@@ -40,23 +40,23 @@ SEALED = "sealed.json"  # in the run folder: which bundle was made from which st
     "--out", type=click.Path(path_type=Path), default=DEFAULT, help="The bundle; in the package if left out."
 )
 @click.option(
-    "--strangers",
-    help=f"What is no red cell: folder, zip or a path inside one (x.zip/folder); {STRANGERS} if left out.",
+    "--ood",
+    help=f"What is no red cell: folder, zip or a path inside one (x.zip/folder); {OOD} if left out.",
 )
 @click.option("--version", default="1", show_default=True, help="Version of the bundle.")
 @click.option("--epochs", type=click.IntRange(1), help="Fewer passes, to try the way; not for a device.")
-def main(cells: str, run: Path, out: Path, strangers: str | None, version: str, epochs: int | None) -> None:
+def main(cells: str, run: Path, out: Path, ood: str | None, version: str, epochs: int | None) -> None:
     """Make the bundle that comes with cellgate."""
     if not is_simulated(cells) and not Path(cells).exists():
         raise SourceError(
             f"{cells}: no such file or folder; fetch the official archive with 'python -m training download "
             "--out cell_images.zip', then 'make default-bundle CELLS=cell_images.zip'"
         )
-    if strangers is None and Path(STRANGERS).exists():
-        strangers = STRANGERS
-    if strangers is not None:
-        strangers = unpacked(strangers, run.with_name(f"{run.name}-strangers"))
-    train(run, cells, strangers, epochs)
+    if ood is None and Path(OOD).exists():
+        ood = OOD
+    if ood is not None:
+        ood = unpacked(ood, run.with_name(f"{run.name}-ood"))
+    train(run, cells, ood, epochs)
     if is_sealed(run, out):
         click.echo(f"{out}: made from {run} already, nothing to do")
     else:
@@ -65,7 +65,7 @@ def main(cells: str, run: Path, out: Path, strangers: str | None, version: str, 
     click.echo(f"{out}: {open_bundle(out).title}, {size:.1f} MB")
 
 
-def train(run: Path, cells: str, strangers: str | None, epochs: int | None = None) -> None:
+def train(run: Path, cells: str, ood: str | None, epochs: int | None = None) -> None:
     """Run the steps of training that a run folder lacks, each in a process of its own.
 
     Raises:
@@ -75,7 +75,7 @@ def train(run: Path, cells: str, strangers: str | None, epochs: int | None = Non
     if (run / RUN_FILE).exists():
         _check_cells(run, cells)
     done = None
-    while step := next_step(run, cells, strangers, epochs):
+    while step := next_step(run, cells, ood, epochs):
         if step == done:
             told = " ".join(step)
             raise CheckFailedError(f"{run}: 'python -m training {told}' changed nothing; remove that folder")
@@ -93,7 +93,7 @@ def _check_cells(run: Path, cells: str) -> None:
             raise SourceError(f"{error}, or remove {run} to begin anew") from error
 
 
-def next_step(run: Path, cells: str, strangers: str | None, epochs: int | None = None) -> list[str] | None:
+def next_step(run: Path, cells: str, ood: str | None, epochs: int | None = None) -> list[str] | None:
     """The arguments of `python -m training` for what a run lacks next; None if it can be sealed.
 
     Raises:
@@ -116,9 +116,9 @@ def next_step(run: Path, cells: str, strangers: str | None, epochs: int | None =
         return ["calibrate", *common]
     # Every figure is noted in run.json, so figures of an earlier calibration are older than this one.
     stale = calibration.stat().st_mtime_ns > (run / RUN_FILE).stat().st_mtime_ns
-    wanted = {"test", "changes", *(["strangers"] if strangers else [])}
+    wanted = {"test", "changes", *(["ood"] if ood else [])}
     if stale or wanted - info.metrics.keys():
-        return ["test", "--changes", *(["--strangers", strangers] if strangers else []), *common]
+        return ["test", "--changes", *(["--ood", ood] if ood else []), *common]
     return None
 
 
@@ -162,22 +162,22 @@ def _state(run: Path) -> str:
     return digest.hexdigest()
 
 
-def unpacked(strangers: str, folder: Path) -> str:
-    """Images as `training test --strangers` takes them; of a path inside a zip, its images are unpacked.
+def unpacked(ood: str, folder: Path) -> str:
+    """Images as `training test --ood` takes them; of a path inside a zip, its images are unpacked.
 
     Raises:
         SourceError: nothing is there.
     """
-    if Path(strangers).exists():
-        return strangers
-    packed, found, inside = strangers.partition(".zip/")
+    if Path(ood).exists():
+        return ood
+    packed, found, inside = ood.partition(".zip/")
     if not found or not Path(f"{packed}.zip").exists():
-        raise SourceError(f"{strangers}: no such file or folder; check --strangers")
+        raise SourceError(f"{ood}: no such file or folder; check --ood")
     shutil.rmtree(folder, ignore_errors=True)
     with open_zip(Path(f"{packed}.zip")) as archive:
         images = [name for name in archive.namelist() if _is_inside(name, inside)]
         if not images:
-            raise SourceError(f"{strangers}: holds no image; check the path inside {packed}.zip")
+            raise SourceError(f"{ood}: holds no image; check the path inside {packed}.zip")
         archive.extractall(folder, images)
     return str(folder / inside)
 

@@ -1,9 +1,9 @@
 """What recalibration and a slide's alarm are worth, measured on test cells as another site would show them.
 
-    python -m scripts.measure_sites --run runs/default --strangers ../shared/data/other.zip/nih_native_ood
+    python -m scripts.measure_sites --run runs/default --ood ../shared/data/other.zip/nih_native_ood
 
 A site is a change of the microscope at its greatest severity: 200 of its cells, without labels, recalibrate
-the detector, and its other cells and the strangers, changed likewise, judge it before and after. Prints a
+the detector, and its other cells and the OOD images, changed likewise, judge it before and after. Prints a
 table in Markdown.
 """
 
@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.console import Commands
-from edge_runtime.decision import Decisions, Detector, decide_again
+from edge_runtime.decision.decide import Decisions, Detector, decide_again
+from edge_runtime.device.recalibration import FEWEST_CELLS, recalibrate
 from edge_runtime.errors import CheckFailedError, SourceError
-from edge_runtime.group import judge_group
-from edge_runtime.recalibration import FEWEST_CELLS, recalibrate
+from edge_runtime.slide.group import judge_group
 from training.evaluation.changes import CHANGES, SEVERITIES, change_all
-from training.evaluation.imagesets import stranger_jobs
+from training.evaluation.imagesets import ood_jobs
 from training.evaluation.subject import Subject, load_subject
 from training.reference import reference_decisions
 
@@ -41,7 +41,7 @@ class Site:
         alarms: share of slides of GROUP cells that sound the alarm.
         accepted: share of the site's cells, before and after recalibration.
         accuracy_of_accepted: before and after.
-        strangers_rejected: share of what is no red cell, before and after.
+        ood_rejected: share of what is no red cell, before and after.
     """
 
     change: str
@@ -49,16 +49,16 @@ class Site:
     alarms: float
     accepted: tuple[float, float | None]
     accuracy_of_accepted: tuple[float, float | None]
-    strangers_rejected: tuple[float, float | None]
+    ood_rejected: tuple[float, float | None]
 
 
-def measure_site(subject: Subject, cells: NDArray[np.int64], strangers: Crops, change: str) -> Site:
-    """Recalibrate on the first FEWEST_CELLS cells, judge by the others and by the strangers.
+def measure_site(subject: Subject, cells: NDArray[np.int64], ood: Crops, change: str) -> Site:
+    """Recalibrate on the first FEWEST_CELLS cells, judge by the others and by the OOD images.
 
     Args:
         subject: the run.
         cells: numbers of test cells, more than FEWEST_CELLS, in a random order.
-        strangers: uint8 [N, size, size, 3] RGB.
+        ood: uint8 [N, size, size, 3] RGB.
         change: one of `changes.CHANGES`, at its greatest severity.
     """
     severity, calibration = max(SEVERITIES), subject.calibration
@@ -72,7 +72,7 @@ def measure_site(subject: Subject, cells: NDArray[np.int64], strangers: Crops, c
         for images in (
             subject.cells.images[cells[:FEWEST_CELLS]],
             subject.cells.images[cells[FEWEST_CELLS:]],
-            strangers,
+            ood,
         )
     )
     right = judged.label == subject.cells.labels[cells[FEWEST_CELLS:]]
@@ -93,7 +93,7 @@ def measure_site(subject: Subject, cells: NDArray[np.int64], strangers: Crops, c
 def _figures(
     detector: Detector, judged: Decisions, strange: Decisions, right: NDArray[np.bool_]
 ) -> tuple[float, float, float]:
-    """Cells accepted, accuracy of these, strangers rejected."""
+    """Cells accepted, accuracy of these, OOD images rejected."""
     accepted, let_in = (~decide_again(detector, seen).rejected for seen in (judged, strange))
     accuracy = float(right[accepted].mean()) if accepted.any() else float("nan")
     return float(accepted.mean()), accuracy, float(1 - let_in.mean())
@@ -124,11 +124,11 @@ def table(sites: list[Site]) -> str:
         f"alarms of {GROUP} cells",
         "accepted",
         "accuracy of these",
-        "strangers rejected",
+        "OOD rejected",
     ]
     lines = [" | ".join(head), " | ".join(["---"] * len(head))]
     for site in sites:
-        pairs = (site.accepted, site.accuracy_of_accepted, site.strangers_rejected)
+        pairs = (site.accepted, site.accuracy_of_accepted, site.ood_rejected)
         shown = [f"{_percent(before)} to {_percent(after)}" for before, after in pairs]
         lines.append(" | ".join([site.change, _percent(site.accuracy), _percent(site.alarms), *shown]))
     return "\n".join(f"| {line} |" for line in lines)
@@ -141,22 +141,22 @@ def _percent(share: float | None) -> str:
 @click.group(cls=Commands, invoke_without_command=True)
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="The run folder.")
 @click.option("--cells", "source", help="The run's cells, if they were moved.")
-@click.option("--strangers", help="Images that are no red cells; the simulator's if left out.")
+@click.option("--ood", help="Images that are no red cells; the simulator's if left out.")
 @click.option("--limit", type=click.IntRange(FEWEST_CELLS + 40), default=700, show_default=True)
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded cells.")
-def main(run: Path, source: str | None, strangers: str | None, limit: int, cache: Path | None) -> None:
+def main(run: Path, source: str | None, ood: str | None, limit: int, cache: Path | None) -> None:
     """Measure recalibration and the alarm of a slide under every change of a microscope."""
     subject = load_subject(run, source=source, cache=cache)
     cells = np.random.default_rng(subject.info.config.seed).permutation(subject.split.test)
     if len(cells) < FEWEST_CELLS + 40:
         raise SourceError(f"{run}: {len(cells)} test cells; at least {FEWEST_CELLS + 40} are needed")
-    jobs = list(stranger_jobs(strangers, limit, subject.info.input.size))
-    chosen = jobs[:-1] if strangers is not None else jobs[-1:]
+    jobs = list(ood_jobs(ood, limit, subject.info.input.size))
+    chosen = jobs[:-1] if ood is not None else jobs[-1:]
     made = [job.make() for job in chosen]
     crops = np.concatenate([images.pixels for images in made if len(images)])
     click.echo(table([measure_site(subject, cells[:limit], crops, change) for change in CHANGES]))
     alarms, asked = false_alarms(subject, subject.split.test)
-    click.echo(f"\nUnchanged, {alarms} of {asked} patients sound the alarm; {len(crops)} strangers.")
+    click.echo(f"\nUnchanged, {alarms} of {asked} patients sound the alarm; {len(crops)} OOD images.")
 
 
 if __name__ == "__main__":

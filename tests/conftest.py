@@ -18,7 +18,7 @@ settings.load_profile("any machine")
 @pytest.fixture(scope="session")
 def cell_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """About 130 simulated cells of two patients, as a folder in the layout of the official archive."""
-    from training.simulated import Simulation, cells
+    from training.cells.simulated import Simulation, cells
 
     folder = tmp_path_factory.mktemp("cells") / "cell_images"
     for cell in cells(Simulation(slides=2, fields=1, seed=500)):

@@ -17,21 +17,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edge_runtime.bundle import MODEL, REFERENCE, Bundle, open_bundle
-from edge_runtime.classifier import Classifier
-from edge_runtime.preprocessing import InputSpec
-from edge_runtime.verification import replay
+from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.bundle.files import MODEL, REFERENCE, Bundle, open_bundle
+from edge_runtime.bundle.verification import replay
+from edge_runtime.cells.preprocessing import InputSpec
 from export import sealing
 from export.graph import build_graph
 from training.augmentation import Strength, augment, draw
 from training.calibration import calibrate
-from training.cells import CellSet, load_cells
+from training.cells.simulated import Simulation
+from training.cells.source import CellSet, load_cells
+from training.cells.splits import Split, calibration_halves
 from training.gaussians import Moments, fit_gaussian, relative_activations
 from training.networks import ResNet
 from training.reference import reference_decisions
 from training.run import RunConfig, make_split, new_run
-from training.simulated import Simulation
-from training.splits import Split, calibration_halves
 from training.statistics import as_images, predict
 from training.testing import CellFigures, summarise
 

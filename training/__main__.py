@@ -12,14 +12,14 @@ from edge_runtime.console import Commands
 from training import distributed, fitting
 from training.augmentation import Augmentation
 from training.calibration import REJECTED, calibrate_run
-from training.download import NIH, download_archive
+from training.cells.download import NIH, download_archive
+from training.cells.splits import SplitBy
 from training.evaluation.evaluate import CELLS, ROWS
 from training.evaluation.evaluate import evaluate as run_evaluation
 from training.evaluation.subject import load_subject
 from training.networks import NETWORKS
-from training.robustness import measure_changes, measure_strangers
+from training.robustness import measure_changes, measure_ood
 from training.run import Precision, RunConfig
-from training.splits import SplitBy
 from training.testing import measure_run
 
 
@@ -170,26 +170,26 @@ def calibrate(
 @cells_option
 @cache_option
 @click.option("--changes", is_flag=True, help="Also judge test cells under changed light and focus.")
-@click.option("--strangers", help="Also judge what is no red cell: images, a kind per folder.")
+@click.option("--ood", help="Also judge what is no red cell: images, a kind per folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def test(
     folder: Path,
     source: str | None,
     cache: Path | None,
     changes: bool,
-    strangers: str | None,
+    ood: str | None,
     as_json: bool,
 ) -> None:
     """Accuracy, sensitivity and specificity on the test cells, per patient too."""
     result = measure_run(folder, source=source, cache=cache)
     changed = measure_changes(folder, source=source, cache=cache) if changes else {}
-    strange = measure_strangers(folder, strangers) if strangers else {}
+    strange = measure_ood(folder, ood) if ood else {}
     if as_json:
         told = asdict(result)
         if changes:
             told["changes"] = {name: asdict(change) for name, change in changed.items()}
-        if strangers:
-            told["strangers"] = {name: asdict(kind) for name, kind in strange.items()}
+        if ood:
+            told["ood"] = {name: asdict(kind) for name, kind in strange.items()}
         click.echo(json.dumps(told, indent=2))
         return
     click.echo(f"{'patient':<12}{'cells':>7}{'parasitized':>13}{'accuracy':>10}{'rejected':>10}")
@@ -225,7 +225,7 @@ def test(
 @click.option(
     "--limit", type=click.IntRange(40), default=CELLS, show_default=True, help="Images per set at most."
 )
-@click.option("--strangers", help="Images that are no red cells: a folder or zip, a kind per folder.")
+@click.option("--ood", help="Images that are no red cells: a folder or zip, a kind per folder.")
 @click.option("--published", help="The paper's second set as it is published: a folder or zip of images.")
 @click.option("--resume", is_flag=True, help="Go on with an evaluation that was cut off.")
 @cells_option
@@ -235,7 +235,7 @@ def evaluate(
     out: Path,
     rows: str | None,
     limit: int,
-    strangers: str | None,
+    ood: str | None,
     published: str | None,
     resume: bool,
     source: str | None,
@@ -248,9 +248,7 @@ def evaluate(
     if rows is not None and set(rows.split(",")) != set(wanted):
         raise click.UsageError(f"--rows {rows}: choose among {','.join(ROWS)}")
     subject = load_subject(folder, source=source, cache=cache)
-    made = run_evaluation(
-        subject, out, rows=wanted, limit=limit, strangers=strangers, published=published, resume=resume
-    )
+    made = run_evaluation(subject, out, rows=wanted, limit=limit, ood=ood, published=published, resume=resume)
     for path in write_evaluation(made, out):
         click.echo(path)
 

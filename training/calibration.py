@@ -17,20 +17,21 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 
-from edge_runtime.appearance import describe
-from edge_runtime.decision import Detector, margins, steadiness
+from edge_runtime.cells.preprocessing import resize_crop
+from edge_runtime.decision.appearance import describe
+from edge_runtime.decision.decide import Detector, margins, stability
 from edge_runtime.errors import SourceError
-from edge_runtime.images import decode_image, list_images
-from edge_runtime.preprocessing import resize_crop
-from training import distributed, simulated
+from edge_runtime.sources.images import decode_image, list_images
+from training import distributed
 from training.calibration_file import Calibration, save_calibration
-from training.cells import CellSet
+from training.cells import simulated
+from training.cells.source import CellSet
+from training.cells.splits import calibration_halves
 from training.gaussians import LayerGaussian
 from training.intervals import patient_correlation
 from training.networks import VGG, ResNet
 from training.reference import deciding_outputs
 from training.run import load_network, load_run, load_split, load_statistics
-from training.splits import calibration_halves
 from training.statistics import as_images, to_tensor
 from training.thresholds import OutlineRange, Strictness, conformal_threshold
 
@@ -98,9 +99,9 @@ def outputs_of(
     images: torch.Tensor,
     epsilon: float,
 ) -> tuple[Array, Array, Array]:
-    """Confidences [N, L], margins and steadiness [N] of images [N, 3, H, W] by the reference, in blocks."""
+    """Confidences [N, L], margins and stability [N] of images [N, 3, H, W] by the reference, in blocks."""
     said = deciding_outputs(network, gaussians, images, epsilon)
-    return said.confidences.astype(np.float64), margins(said.logits), steadiness(said.logits, said.softened)
+    return said.confidences.astype(np.float64), margins(said.logits), stability(said.logits, said.smoothed)
 
 
 def calibrate(
@@ -141,8 +142,8 @@ def calibrate(
     everywhere = np.concatenate([appearance[0], describe(cells.images[training])])
     usual = OutlineRange.of(everywhere)
     tests = [
-        np.column_stack([fusion.score(confidences), margin, steady, usual.looks(seen)])
-        for (confidences, margin, steady), seen in zip(outputs, appearance, strict=True)
+        np.column_stack([fusion.score(confidences), margin, stable, usual.looks(seen)])
+        for (confidences, margin, stable), seen in zip(outputs, appearance, strict=True)
     ]
     strictness = Strictness.of((*tests[0].T[:3], *usual.looks(everywhere).T), alpha)
     joint = conformal_threshold(strictness.joint(tests[1]), alpha)
@@ -167,7 +168,7 @@ def _detector(
     usual: OutlineRange,
     thresholds: tuple[float, ...],
 ) -> Detector:
-    threshold, least_margin, least_steadiness, least_wholeness, least_colour, least_texture = thresholds
+    threshold, least_margin, least_stability, least_wholeness, least_colour, least_texture = thresholds
     outline_low, outline_high = usual.limits(least_wholeness)
     return Detector(
         layers=layers,
@@ -176,7 +177,7 @@ def _detector(
         bias=fusion.bias,
         threshold=threshold,
         least_margin=least_margin,
-        least_steadiness=least_steadiness,
+        least_stability=least_stability,
         outline_low=outline_low,
         outline_high=outline_high,
         least_colour=least_colour,

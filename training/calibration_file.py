@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from edge_runtime.decision import Detector
+from edge_runtime.bundle.manifest import read_strictly
+from edge_runtime.decision.decide import Detector
 from edge_runtime.errors import BundleError, SourceError
-from edge_runtime.manifest import read_strictly
 from training.run import CALIBRATION, read_json, write_text
 
 Mode = Literal["none", "known"]

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.errors import SourceError
-from edge_runtime.preprocessing import InputSpec
 from training import distributed
-from training.archive import CLASSES
 from training.augmentation import STRENGTHS, augment, draw
-from training.cells import CellSet, load_cells
+from training.cells.archive import CLASSES
+from training.cells.source import CellSet, load_cells
+from training.cells.splits import Split
 from training.networks import VGG, ResNet, build_network, load_pretrained
 from training.reference import BLOCK
 from training.run import (
@@ -42,7 +43,6 @@ from training.run import (
     save_run,
     save_weights,
 )
-from training.splits import Split
 from training.statistics import as_images, fit_statistics, predict
 
 Network = ResNet | VGG

@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_runtime.appearance import describe
-from edge_runtime.decision import Decisions, Detector, Outputs, decide
-from edge_runtime.preprocessing import to_input
+from edge_runtime.cells.preprocessing import to_input
+from edge_runtime.decision.appearance import describe
+from edge_runtime.decision.decide import Decisions, Detector, Outputs, decide
 from training.gaussians import SILENCE, LayerGaussian
 from training.networks import VGG, ResNet
 
-# The blur of `soften` along each axis: binomial.
-SOFTENING = (0.25, 0.5, 0.25)
+# The blur of `smooth` along each axis: binomial.
+SMOOTHING = (0.25, 0.5, 0.25)
 
 # Cells per forward pass; fixed, so that results do not depend on how many processes share the blocks.
 BLOCK = 64
@@ -31,7 +31,7 @@ class Reference:
 
     Attributes:
         logits: [N, K].
-        softened: [N, K], the logits of the softened image.
+        smoothed: [N, K], the logits of the smoothed image.
         features: per layer [N, C_l], of the unperturbed image.
         distances: [N, L, K], squared Mahalanobis distances of the unperturbed image.
         gradients: [N, L, 3, H, W], per layer that of the distance to the nearest class.
@@ -40,7 +40,7 @@ class Reference:
     """
 
     logits: Tensor
-    softened: Tensor
+    smoothed: Tensor
     features: tuple[Tensor, ...]
     distances: Tensor
     gradients: Tensor
@@ -64,19 +64,19 @@ class Layer:
         return (difference @ self.whitening.T).square().sum(dim=2)
 
 
-def soften(images: Tensor) -> Tensor:
+def smooth(images: Tensor) -> Tensor:
     """Blur images [N, 3, H, W] slightly: every pixel of the cell becomes the mean of those around it.
 
-    The mean is over the cell alone, weighted by SOFTENING; what is exactly black stays so. Detail too fine to
+    The mean is over the cell alone, weighted by SMOOTHING; what is exactly black stays so. Detail too fine to
     see goes; what makes a parasite stays.
     """
     cell = (images.amax(dim=1, keepdim=True) > 0).to(images)
-    return _blurred(images) / _blurred(cell).clamp(min=min(SOFTENING) ** 2) * cell
+    return _blurred(images) / _blurred(cell).clamp(min=min(SMOOTHING) ** 2) * cell
 
 
 def _blurred(images: Tensor) -> Tensor:
-    """Sums weighted by SOFTENING along both axes, black beyond the border; Conv2d takes ten times as long."""
-    first, middle, last = SOFTENING
+    """Sums weighted by SMOOTHING along both axes, black beyond the border; Conv2d takes ten times as long."""
+    first, middle, last = SMOOTHING
     rows = F.pad(images, (0, 0, 1, 1))
     images = first * rows[:, :, :-2] + middle * rows[:, :, 1:-1] + last * rows[:, :, 2:]
     columns = F.pad(images, (1, 1))
@@ -116,10 +116,10 @@ def score_images(
         perturbed.append(shifted)
         confidences.append(confidence)
     with torch.no_grad():
-        softened, _ = network(soften(inputs))
+        smoothed, _ = network(smooth(inputs))
     return Reference(
         logits=logits.detach(),
-        softened=softened,
+        smoothed=smoothed,
         features=tuple(f.detach() for f in features),
         distances=torch.stack(distances, dim=1),
         gradients=torch.stack(gradients, dim=1),
@@ -133,7 +133,7 @@ def score_plain(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], i
     """The same without perturbation (epsilon 0), in one forward pass; gradients and perturbed are empty."""
     parameter = next(network.parameters())
     images = images.to(parameter)
-    (logits, features), (softened, _) = network(images), network(soften(images))
+    (logits, features), (smoothed, _) = network(images), network(smooth(images))
     distances = torch.stack(
         [
             Layer(gaussians[name], parameter).distances(f)
@@ -143,7 +143,7 @@ def score_plain(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], i
     )
     nothing = images.new_zeros((len(images), 0, *images.shape[1:]))
     confidences = -distances.min(dim=2).values
-    return Reference(logits, softened, features, distances, nothing, nothing, confidences)
+    return Reference(logits, smoothed, features, distances, nothing, nothing, confidences)
 
 
 def reference_decisions(
@@ -171,7 +171,7 @@ def deciding_outputs(
     blocks = [score_at(network, gaussians, block, epsilon) for block in torch.split(images, BLOCK)]
     said = (
         torch.cat([getattr(block, name) for block in blocks]).float().cpu().numpy()
-        for name in ("logits", "softened", "confidences")
+        for name in ("logits", "smoothed", "confidences")
     )
     return Outputs(*said)
 

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.decision import Decisions
+from edge_runtime.cells.preprocessing import resize_crop
+from edge_runtime.decision.decide import Decisions
 from edge_runtime.errors import ImageError
-from edge_runtime.images import ImageFile, decode_image, list_images
-from edge_runtime.preprocessing import resize_crop
+from edge_runtime.sources.images import ImageFile, decode_image, list_images
 from training import distributed
 from training.calibration_file import load_calibration
 from training.reference import reference_decisions
@@ -54,7 +54,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Strangers:
+class OodFigures:
     """What became of images of one kind that are no red cells.
 
     Attributes:
@@ -104,12 +104,12 @@ def measure_changes(
     return found
 
 
-def measure_strangers(folder: Path, strangers: str) -> dict[str, Strangers]:
+def measure_ood(folder: Path, ood: str) -> dict[str, OodFigures]:
     """Judge images that are no red cells, and note the figures in run.json.
 
     Args:
         folder: the run folder.
-        strangers: a folder or zip of images; the folder an image lies in names its kind.
+        ood: a folder or zip of images; the folder an image lies in names its kind.
 
     Raises:
         SourceError: there is nothing to judge, or the run is not fitted or calibrated.
@@ -117,11 +117,11 @@ def measure_strangers(folder: Path, strangers: str) -> dict[str, Strangers]:
     info = load_run(folder)
     decide = _decider(folder, info)
     found = {}
-    for kind, files in files_by_kind(strangers).items():
+    for kind, files in files_by_kind(ood).items():
         crops = readable_crops(files, info.input.size)
         if len(crops):
-            found[kind] = _strangers(decide(crops), refused=len(files) - len(crops))
-    add_metrics(folder, strangers={kind: vars(figures) for kind, figures in found.items()})
+            found[kind] = _ood(decide(crops), refused=len(files) - len(crops))
+    add_metrics(folder, ood={kind: vars(figures) for kind, figures in found.items()})
     return found
 
 
@@ -166,8 +166,8 @@ def _change(decisions: Decisions, labels: NDArray[np.int64]) -> Change:
     )
 
 
-def _strangers(decisions: Decisions, *, refused: int) -> Strangers:
-    return Strangers(
+def _ood(decisions: Decisions, *, refused: int) -> OodFigures:
+    return OodFigures(
         images=len(decisions.label),
         refused=refused,
         rejected=float(decisions.rejected.mean()),

@@ -15,14 +15,14 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.errors import SourceError
-from edge_runtime.preprocessing import InputSpec
-from training.archive import CLASSES
 from training.augmentation import Augmentation
-from training.cells import CellSet, load_cells
+from training.cells.archive import CLASSES
+from training.cells.source import CellSet, load_cells
+from training.cells.splits import Split, SplitBy, split_cells
 from training.gaussians import LayerGaussian, load_gaussians
 from training.networks import VGG, ResNet, build_network
-from training.splits import Split, SplitBy, split_cells
 
 RUN_FILE, WEIGHTS, GAUSSIANS, CALIBRATION, CHECKPOINT = (
     "run.json",

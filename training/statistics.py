@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_runtime.preprocessing import to_input
+from edge_runtime.cells.preprocessing import to_input
 from training import distributed
 from training.augmentation import STRENGTHS, augment, draw
-from training.cells import CellSet
+from training.cells.source import CellSet
 from training.gaussians import Moments, fit_gaussian, relative_activations, save_gaussians
 from training.networks import VGG, ResNet
 from training.reference import BLOCK

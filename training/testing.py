@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.decision import Decisions
+from edge_runtime.decision.decide import Decisions
 from training import distributed
 from training.calibration_file import load_calibration
 from training.intervals import over_patients

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.appearance import OUTLINE, wholeness
-from edge_runtime.decision import SHARES, Detector
+from edge_runtime.decision.appearance import OUTLINE, wholeness
+from edge_runtime.decision.decide import SHARES, Detector
 from edge_runtime.errors import CheckFailedError
 
 Array = NDArray[np.float64]
@@ -39,7 +39,7 @@ class Strictness:
     """Puts the tests on one scale: how far below its median a cell lies, in units of what each may reject.
 
     Attributes:
-        middle: [6], medians of score, margin, steadiness, wholeness, colour and texture.
+        middle: [6], medians of score, margin, stability, wholeness, colour and texture.
         unit: [6], how far below it each test's share of alpha begins.
     """
 
@@ -51,7 +51,7 @@ class Strictness:
         """Measure on in-distribution cells.
 
         Args:
-            tests: score, margin, steadiness, wholeness, colour and texture, [N] each, where N may differ.
+            tests: score, margin, stability, wholeness, colour and texture, [N] each, where N may differ.
             alpha: share of cells that all tests together may reject.
 
         Raises:

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.simulator.preparation import Slide
 from edge_runtime.simulator.shapes import Plane
-from edge_runtime.simulator.slide import Slide
 
 _DEMOSAIC_SIGMA = 0.6  # pixels: interpolating the colour filter smears noise as well as edges
 

@@ -11,9 +11,9 @@ from edge_runtime.simulator.camera import photograph
 from edge_runtime.simulator.kinds import RED_CELL_KINDS, Kind
 from edge_runtime.simulator.other_objects import draw_debris, draw_platelet, draw_white_cell
 from edge_runtime.simulator.placement import Layout
+from edge_runtime.simulator.preparation import Slide, prepare_slide
 from edge_runtime.simulator.red_cells import draw_red_cell
 from edge_runtime.simulator.shapes import Patch, Plane, smooth_noise
-from edge_runtime.simulator.slide import Slide, prepare_slide
 
 _SLIDE_STREAM, _FIELD_STREAM = 0, 1  # keep the chance of slides and of fields apart
 _STAGES: tuple[Kind, ...] = ("ring", "trophozoite", "schizont")

@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 
+from edge_runtime.simulator.preparation import Slide
 from edge_runtime.simulator.shapes import (
     Patch,
     Plane,
@@ -14,7 +15,6 @@ from edge_runtime.simulator.shapes import (
     smooth_noise,
     smooth_step,
 )
-from edge_runtime.simulator.slide import Slide
 
 Grid = tuple[Plane, Plane]
 WhiteCell = Literal["granulocyte", "lymphocyte", "monocyte"]

@@ -3,8 +3,8 @@
 import numpy as np
 
 from edge_runtime.simulator.kinds import Kind
+from edge_runtime.simulator.preparation import Slide
 from edge_runtime.simulator.shapes import Plane, blob, dot, polar_point, smooth_noise
-from edge_runtime.simulator.slide import Slide
 
 Grid = tuple[Plane, Plane]
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from edge_runtime.simulator.kinds import Kind
 from edge_runtime.simulator.parasites import add_parasite
+from edge_runtime.simulator.preparation import Slide
 from edge_runtime.simulator.shapes import (
     Patch,
     Plane,
@@ -14,7 +15,6 @@ from edge_runtime.simulator.shapes import (
     smooth_step,
     wobble,
 )
-from edge_runtime.simulator.slide import Slide
 
 Bend = Callable[[np.random.Generator, Plane, Plane], Plane]
 

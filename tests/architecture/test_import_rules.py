@@ -50,7 +50,7 @@ def test_contracts_speak_of_all_wings() -> None:
 
 def test_runtime_imports_where_nothing_heavy_is_installed() -> None:
     modules = runtime_modules()
-    assert {"edge_runtime.cli", "edge_runtime.simulator.field", "edge_runtime.report"} <= set(modules)
+    assert {"edge_runtime.cli", "edge_runtime.simulator.field", "edge_runtime.slide.report"} <= set(modules)
     done = python(IMPORT_EVERYTHING.format(heavy=HEAVY, modules=modules))
     assert done.returncode == 0, done.stderr
 

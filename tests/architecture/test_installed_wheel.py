@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.bundle import open_bundle
-from edge_runtime.preprocessing import masked_crop
-from edge_runtime.segmentation import segment
+from edge_runtime.bundle.files import open_bundle
+from edge_runtime.cells.preprocessing import masked_crop
+from edge_runtime.cells.segmentation import segment
 from edge_runtime.simulator import simulate_field
 
 pytestmark = pytest.mark.slow

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from edge_runtime import bundle
-from edge_runtime.classifier import Classifier
+from edge_runtime.bundle import files
+from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.cells.preprocessing import masked_crop
+from edge_runtime.cells.segmentation import segment
 from edge_runtime.cli import main
-from edge_runtime.preprocessing import masked_crop
-from edge_runtime.segmentation import segment
 from edge_runtime.simulator import SimulatedField, simulate_field
 
 EditedBundle = Callable[..., Path]
@@ -35,14 +35,14 @@ def as_default(tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatc
     """A copy of the tiny bundle that takes the place of the default bundle."""
     folder = tmp_path / "as-default"
     shutil.copytree(tiny_bundle, folder)
-    monkeypatch.setattr(bundle, "DEFAULT", folder)
+    monkeypatch.setattr(files, "DEFAULT", folder)
     return folder
 
 
 @pytest.fixture
 def without_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """As in a checkout where no default bundle was made; returns where it would be."""
-    monkeypatch.setattr(bundle, "DEFAULT", tmp_path / "no-default")
+    monkeypatch.setattr(files, "DEFAULT", tmp_path / "no-default")
     return tmp_path / "no-default"
 
 

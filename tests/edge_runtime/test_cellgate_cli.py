@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 
 import edge_runtime
-from edge_runtime.bundle import open_bundle
+from edge_runtime.bundle.files import open_bundle
 
 Run = Callable[..., Result]
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 
-from edge_runtime.bundle import MODEL, open_bundle, save_bundle
+from edge_runtime.bundle.files import MODEL, open_bundle, save_bundle
 from export import contents, sealing
 from export.forward import export_forward
 from export.sealing import Trained, load_trained

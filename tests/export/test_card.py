@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.bundle import open_bundle
-from edge_runtime.manifest import Manifest
+from edge_runtime.bundle.files import open_bundle
+from edge_runtime.bundle.manifest import Manifest
 from export.card import model_card
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ def manifest(bundle_folder: Path) -> Manifest:
             epsilon=0.005,
             threshold=-0.98765,
             least_margin=0.4321,
-            least_steadiness=-0.65432,
+            least_stability=-0.65432,
             outline_low=(-1.25, -2.0, -3.0, -4.0, -5.0),
             outline_high=(1.5, 2.0, 3.0, 4.0, 5.0),
             least_colour=-6.25,
@@ -48,7 +48,7 @@ def manifest(bundle_folder: Path) -> Manifest:
             rejected_interval=(0.03, 0.08),
             split="patient",
             patients=24,
-            strangers_rejected={"wbc (12)": 0.75},
+            ood_rejected={"wbc (12)": 0.75},
             changes_accepted={"warm cast": 0.95},
             changes_accuracy={"warm cast": 0.965},
         ),
@@ -80,7 +80,7 @@ def test_states_how_it_rejects(manifest: Manifest) -> None:
     text = " ".join(model_card(manifest).split())
     assert "stem 0.5, layer1 0.25, layer2 0.125, layer3 0.0625, layer4 0.0312" in text
     assert "bias 1.235, epsilon 0.005, accepted at -0.9877 or above, " in text
-    assert "if the two largest logits are at least 0.4321 apart, and softening the cell changes " in text
+    assert "if the two largest logits are at least 0.4321 apart, and smoothing the cell changes " in text
     assert "changes that by no less than -0.6543." in text
     assert "Calibrated with no anomaly known on 611 cells; thresholds on 612 others" in text
     assert "set to reject 7% of cells like them" in text

@@ -12,9 +12,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edge_runtime.bundle import REFERENCE, open_bundle
-from export import parity
-from export.parity import verify_bundle
+from edge_runtime.bundle.files import REFERENCE, open_bundle
+from export import comparison
+from export.comparison import verify_bundle
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def failing(
 ) -> Failing:
     """Seal an altered bundle again and compare outputs alone; gives the names of the checks that failed."""
     for name in ("check_graph", "check_manifest"):
-        monkeypatch.setattr(parity, name, lambda *_args: [])
+        monkeypatch.setattr(comparison, name, lambda *_args: [])
 
     def compare(edit: Edit | None = None, run: Path = run_folder, **changes: object) -> set[str]:
         found = verify_bundle(run, reseal(edit, **changes), str(cell_folder), limit=2, batches=(2,))
@@ -59,10 +59,10 @@ def test_nothing_fails_in_an_honest_bundle(failing: Failing) -> None:
 def test_weights(failing: Failing) -> None:
     assert failing(scaled("network.fc.weight", 1.01)) == {
         "batch 2: logits",
-        "batch 2: logits.softened",
+        "batch 2: logits.smoothed",
         "batch 2: margins",
         "reference: logits",
-        "reference: logits.softened",
+        "reference: logits.smoothed",
     }
     assert failing(scaled("network.conv1.weight", 1.01)) >= {
         "batch 2: features.stem",
@@ -127,10 +127,10 @@ def test_step(failing: Failing) -> None:
     assert not any("signs" in name or "forced" in name for name in found)
 
 
-def test_softening(failing: Failing) -> None:
+def test_smoothing(failing: Failing) -> None:
     """Of cells that come out half as bright, the answer is another one."""
     found = failing(scaled("soft.kernels", 0.5))
-    assert found >= {"batch 2: logits.softened", "batch 2: steadiness", "reference: logits.softened"}
+    assert found >= {"batch 2: logits.smoothed", "batch 2: stability", "reference: logits.smoothed"}
     assert not found & {"batch 2: logits", "batch 2: margins", "batch 2: scores", "reference: logits"}
 
 
@@ -139,7 +139,7 @@ def test_outputs_that_are_no_numbers(failing: Failing) -> None:
 
 
 @pytest.mark.parametrize(
-    "limit", ["threshold", "least_margin", "least_steadiness", "least_colour", "least_texture"]
+    "limit", ["threshold", "least_margin", "least_stability", "least_colour", "least_texture"]
 )
 def test_threshold(failing: Failing, bundle_folder: Path, limit: str) -> None:
     detector = open_bundle(bundle_folder).manifest.detector
@@ -158,7 +158,7 @@ def test_layer_weight(failing: Failing, bundle_folder: Path) -> None:
     assert "batch 2: scores" in failing(detector=replace(detector, weights=weights))
 
 
-@pytest.mark.parametrize("name", ["logits", "logits.softened"])
+@pytest.mark.parametrize("name", ["logits", "logits.smoothed"])
 def test_reference_vectors(failing: Failing, bundle_folder: Path, name: str) -> None:
     """Altered and sealed again, they would fail a device that is right."""
     with np.load(bundle_folder / REFERENCE) as stored:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from onnx import numpy_helper
 
-from edge_runtime.bundle import MODEL, Bundle, open_bundle
-from edge_runtime.parity import all_passed
+from edge_runtime.bundle.files import MODEL, Bundle, open_bundle
+from edge_runtime.bundle.parity import all_passed
 from export.contents import CONSTANTS_LIMIT, NEGLIGIBLE, check_graph, check_manifest, constant_difference
 from export.sealing import Trained
 
@@ -124,13 +124,13 @@ def test_anything_else_in_the_graph_altered(trained: Trained, bundle: Bundle, ed
     [
         ({}, [True, True]),
         ({"classes": ("parasitized", "uninfected")}, [False, True]),
-        ({"outputs": ("logits", "logits.softened", "confidences")}, [False, True]),
+        ({"outputs": ("logits", "logits.smoothed", "confidences")}, [False, True]),
         ({"perturbation": "none"}, [False, True]),
         ({"detector": {"threshold": 1.01}}, [True, False]),
         ({"detector": {"epsilon": 1.01}}, [True, False]),
         ({"detector": {"bias": 1.01}}, [True, False]),
         ({"detector": {"least_margin": 1.01}}, [True, False]),
-        ({"detector": {"least_steadiness": 1.01}}, [True, False]),
+        ({"detector": {"least_stability": 1.01}}, [True, False]),
     ],
 )
 def test_manifest(trained: Trained, bundle: Bundle, changed: dict[str, Any], expected: list[bool]) -> None:

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
-from export.gradient_rules import RULES
+from export.differentiation.rules import RULES
 from training.networks import VGG, ResNet
 
 pytestmark = pytest.mark.slow

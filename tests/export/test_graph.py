@@ -9,14 +9,14 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 from scipy.spatial.distance import mahalanobis
-from softening import softened
+from smoothing import smoothed
 
 from export import graph
 from export.forward import export_forward
 from export.graph import Perturbation, build_graph, output_names
 from training.gaussians import LayerGaussian, relative_activations
 from training.networks import VGG, ResNet
-from training.reference import Reference, score_images, soften
+from training.reference import Reference, score_images, smooth
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ EPSILON = 0.01
 LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4")
 PLAIN = [
     "logits",
-    "logits.softened",
+    "logits.smoothed",
     "features.stem",
     "features.layer1",
     "features.layer2",
@@ -117,7 +117,7 @@ def test_shapes_are_as_declared(models: Mapping[str, onnx.ModelProto], batch: in
     channels = zip(LAYERS, (4, 4, 8, 12, 16), strict=True)
     assert {name: value.shape for name, value in got.items()} == {
         "logits": (batch, 2),
-        "logits.softened": (batch, 2),
+        "logits.smoothed": (batch, 2),
         "distances": (batch, 5, 2),
         "confidences": (batch, 5),
         **{f"features.{layer}": (batch, c) for layer, c in channels},
@@ -159,7 +159,7 @@ def test_of_vgg(monkeypatch: pytest.MonkeyPatch, forward_of: Callable) -> None:
 
 
 def assert_agrees(got: dict[str, np.ndarray], reference: Reference, layers: tuple[str, ...]) -> None:
-    close = {"logits": reference.logits, "logits.softened": reference.softened}
+    close = {"logits": reference.logits, "logits.smoothed": reference.smoothed}
     close["distances"] = reference.distances
     close |= {f"features.{layer}": f for layer, f in zip(layers, reference.features, strict=True)}
     for name, expected in close.items():
@@ -176,7 +176,7 @@ def assert_agrees(got: dict[str, np.ndarray], reference: Reference, layers: tupl
 
 
 @pytest.mark.parametrize("kind", ["none", "per-layer"])
-def test_softened_logits_are_those_of_the_softened_image(
+def test_smoothed_logits_are_those_of_the_smoothed_image(
     models: Mapping[str, onnx.ModelProto], network: ResNet, kind: str
 ) -> None:
     """On cells with black around them, and one that fills its image."""
@@ -186,15 +186,15 @@ def test_softened_logits_are_those_of_the_softened_image(
     model = copied(models[kind])
     model.graph.output.append(helper.make_tensor_value_info("soft.image", TensorProto.FLOAT, None))
     epsilon = EPSILON if kind == "per-layer" else None
-    got = run(model, images, epsilon, ["logits", "logits.softened", "soft.image"])
-    np.testing.assert_allclose(got["soft.image"], [softened(image) for image in images], rtol=1e-5, atol=1e-6)
+    got = run(model, images, epsilon, ["logits", "logits.smoothed", "soft.image"])
+    np.testing.assert_allclose(got["soft.image"], [smoothed(image) for image in images], rtol=1e-5, atol=1e-6)
     assert (got["soft.image"][images == 0] == 0).all()
     with torch.no_grad():
-        expected = network(soften(torch.from_numpy(images)))[0].numpy()
+        expected = network(smooth(torch.from_numpy(images)))[0].numpy()
     np.testing.assert_allclose(
-        got["logits.softened"], expected, rtol=5e-5, atol=1e-5 * np.abs(expected).max()
+        got["logits.smoothed"], expected, rtol=5e-5, atol=1e-5 * np.abs(expected).max()
     )
-    assert np.abs(got["logits.softened"] - got["logits"]).max() > 1e-2 * np.abs(expected).max()
+    assert np.abs(got["logits.smoothed"] - got["logits"]).max() > 1e-2 * np.abs(expected).max()
 
 
 def test_second_pass_on_the_references_own_perturbed_images(

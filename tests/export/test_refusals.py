@@ -4,7 +4,7 @@ import onnx
 import pytest
 from autograd_oracle import Constants, differentiated, forward, integers, node, weights
 
-from export.tape import UnsupportedOperatorError
+from export.differentiation.tape import UnsupportedOperatorError
 
 WEIGHT = {"w": weights(3, 3, 3, 3)}
 

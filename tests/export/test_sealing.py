@@ -13,14 +13,14 @@ import pytest
 from click.testing import CliRunner, Result
 from onnx import numpy_helper
 
-from edge_runtime.bundle import open_bundle, save_bundle
-from edge_runtime.classifier import Classifier
+from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.bundle.files import open_bundle, save_bundle
+from edge_runtime.bundle.parity import all_passed
+from edge_runtime.bundle.verification import replay
 from edge_runtime.errors import BundleError, CheckFailedError
-from edge_runtime.parity import all_passed
-from edge_runtime.verification import replay
 from export import contents, sealing
 from export.__main__ import main
-from export.parity import verify_bundle
+from export.comparison import verify_bundle
 from export.sealing import Trained, seal_bundle
 from training.run import load_run, load_split
 
@@ -62,7 +62,7 @@ def test_manifest_says_what_the_device_needs(manifest: Mapping) -> None:
     assert manifest["perturbation"] == "per-layer"
     assert manifest["outputs"] == [
         "logits",
-        "logits.softened",
+        "logits.smoothed",
         *(f"features.{layer}" for layer in LAYERS),
         "distances",
         "confidences",
@@ -100,7 +100,7 @@ def test_manifest_says_what_the_run_says(manifest: Mapping, run_folder: Path) ->
     assert performance["sensitivity_interval"] == tested["intervals"]["sensitivity"]
     low, high = tested["intervals"]["specificity"]
     assert performance["false_positive_rate_interval"] == pytest.approx([1 - high, 1 - low])
-    assert performance["strangers_rejected"] == {}  # nobody asked `test` for them
+    assert performance["ood_rejected"] == {}  # nobody asked `test` for them
     assert tested["parasitized"] + tested["uninfected"] == run["counts"]["test"]
 
 

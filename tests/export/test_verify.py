@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 from onnx import numpy_helper
 
-from edge_runtime.bundle import open_bundle
-from edge_runtime.decision import Detector
+from edge_runtime.bundle.files import open_bundle
+from edge_runtime.decision.decide import Detector
 from export.__main__ import main
 
 pytestmark = pytest.mark.slow
@@ -121,10 +121,10 @@ def last_weight_off(detector: Detector) -> Detector:
     [
         lambda detector: replace(detector, threshold=detector.threshold * 1.01),
         lambda detector: replace(detector, epsilon=detector.epsilon * 1.01),
-        lambda detector: replace(detector, least_steadiness=detector.least_steadiness * 1.01),
+        lambda detector: replace(detector, least_stability=detector.least_stability * 1.01),
         last_weight_off,
     ],
-    ids=["threshold", "epsilon", "least steadiness", "layer weight"],
+    ids=["threshold", "epsilon", "least stability", "layer weight"],
 )
 @pytest.mark.usefixtures("built_once")
 def test_the_detector_altered(
@@ -153,7 +153,7 @@ def test_a_node_altered(verify: Verify, reseal: Callable[..., Path]) -> None:
     "changes",
     [
         {"classes": ("parasitized", "uninfected")},
-        {"outputs": ("logits", "logits.softened", "confidences")},
+        {"outputs": ("logits", "logits.smoothed", "confidences")},
     ],
     ids=["classes exchanged", "outputs left out"],
 )

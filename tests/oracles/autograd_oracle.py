@@ -13,7 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from export.differentiation import append_gradient
+from export.differentiation.backward import append_gradient
 
 BATCHES = (1, 2, 7)
 Constants = Mapping[str, np.ndarray]

@@ -1,4 +1,4 @@
-"""`training.reference.soften` once more, pixel by pixel, where there is no torch."""
+"""`training.reference.smooth` once more, pixel by pixel, where there is no torch."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 WEIGHTS = {-1: 1, 0: 2, 1: 1}  # along each axis
 
 
-def softened(image: NDArray[np.floating]) -> NDArray[np.float64]:
+def smoothed(image: NDArray[np.floating]) -> NDArray[np.float64]:
     """One image [3, H, W], black outside the cell: float64 [3, H, W]."""
     cell = image.max(axis=0) > 0
     made = np.zeros(image.shape)

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detectors import ANY, UNSTEADIEST
+from detectors import ANY, UNMOST_STABLE
 from numpy.typing import NDArray
 
-from edge_runtime.bundle import open_bundle
-from edge_runtime.classifier import Classifier
-from edge_runtime.decision import Decisions
-from edge_runtime.images import decode_image
-from edge_runtime.preprocessing import InputSpec, resize_crop
-from edge_runtime.scoring import CellScore, score_images
+from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.bundle.files import open_bundle
+from edge_runtime.bundle.scoring import CellScore, score_images
+from edge_runtime.cells.preprocessing import InputSpec, resize_crop
+from edge_runtime.decision.decide import Decisions
+from edge_runtime.sources.images import decode_image
 from export.sealing import load_trained
-from training.archive import CellFile, list_cells
-from training.cells import load_cells
+from training.cells.archive import CellFile, list_cells
+from training.cells.source import load_cells
 from training.reference import reference_decisions
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def by_device(archive: Path, bundle: Path, threshold: float | None = None) -> di
             opened.manifest.detector,
             threshold=threshold,
             least_margin=0.0,
-            least_steadiness=UNSTEADIEST,
+            least_stability=UNMOST_STABLE,
             outline_low=ANY[0],
             outline_high=ANY[1],
             least_colour=ANY[2],
@@ -76,12 +76,12 @@ def assert_same(device: dict[str, CellScore], files: list[CellFile], reference: 
         )
         assert score.score == pytest.approx(expected, rel=BORDER, abs=BORDER)
         assert score.label == ("uninfected", "parasitized")[reference.label[index]]
-        margin, steadiness = float(reference.margin[index]), float(reference.steadiness[index])
-        assert score.steadiness == pytest.approx(steadiness, rel=BORDER, abs=BORDER)
+        margin, stability = float(reference.margin[index]), float(reference.stability[index])
+        assert score.stability == pytest.approx(stability, rel=BORDER, abs=BORDER)
         limits = (
             (expected, score.threshold),
             (margin, score.least_margin),
-            (steadiness, score.least_steadiness),
+            (stability, score.least_stability),
         )
         if all(abs(value - limit) > BORDER * max(abs(value), 1) for value, limit in limits):
             assert score.rejected == reference.rejected[index], file.name
@@ -117,9 +117,9 @@ def test_of_real_cells(run_folder: Path, bundle_folder: Path, tmp_path: Path) ->
         replace(
             reference,
             far=reference.score < threshold,
-            unsure=np.zeros_like(reference.unsure),
-            unsteady=np.zeros_like(reference.unsure),
-            not_one_cell=np.zeros_like(reference.unsure),
-            faint=np.zeros_like(reference.unsure),
+            ambiguous=np.zeros_like(reference.ambiguous),
+            unstable=np.zeros_like(reference.ambiguous),
+            not_one_cell=np.zeros_like(reference.ambiguous),
+            faint=np.zeros_like(reference.ambiguous),
         ),
     )

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from edge_runtime import bundle
-from edge_runtime.boxes import best_match
-from edge_runtime.classifier import Classifier
+from edge_runtime.bundle import files
+from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.cells.boxes import best_match
+from edge_runtime.cells.preprocessing import Box
 from edge_runtime.errors import SourceError
-from edge_runtime.preprocessing import Box
-from edge_runtime.reading import read_slide
 from edge_runtime.simulator import PARASITIZED_KINDS, RED_CELL_KINDS, simulate_field
-from edge_runtime.slide import CellReading, SlideRecord, Status
+from edge_runtime.slide.reading import read_slide
+from edge_runtime.slide.record import CellReading, SlideRecord, Status
 from scripts.compare_crops import (
     Decision,
     Located,
@@ -176,12 +176,12 @@ def test_another_bundle_than_that_of_the_reading_is_refused(
     shutil.copytree(TINY, other)
     manifest = json.loads((other / "manifest.json").read_text())
     (other / "manifest.json").write_text(json.dumps({**manifest, "name": "other"}))
-    monkeypatch.setattr(bundle, "DEFAULT", other)
+    monkeypatch.setattr(files, "DEFAULT", other)
     result = compare("--crops", slide / "cell_images")
     assert result.exit_code == 1
     assert "read by tiny 1 (" in result.stderr
     assert "not by other 1 (" in result.stderr
-    monkeypatch.setattr(bundle, "DEFAULT", TINY)
+    monkeypatch.setattr(files, "DEFAULT", TINY)
     assert compare("--crops", slide / "cell_images").exit_code == 0
 
 

@@ -13,7 +13,7 @@ def test_the_table_has_a_line_per_choice() -> None:
     choice = Choice(
         features="relative",
         layers="layer3 to layer4",
-        steady=True,
+        stable=True,
         rejected=0.05,
         near=(0.99, 0.9),
         far=(1.0, 1.0),
@@ -26,9 +26,9 @@ def test_the_table_has_a_line_per_choice() -> None:
     assert cells[:3] == ["relative", "layer3 to layer4", "yes"]
     assert cells[3:6] == ["5.0", "99.0 / 90.0", "100.0 / 100.0"]
     assert cells[6:] == ["87.5", "50.0, 25.0, nan", "95.0", "90.0"]
-    head, rule, *_ = table([choice, replace(choice, steady=False)]).splitlines()
+    head, rule, *_ = table([choice, replace(choice, stable=False)]).splitlines()
     assert head.count("|") == rule.count("|") == len(cells) + 1
-    assert "| layer3 to layer4 | no |" in table([replace(choice, steady=False)])
+    assert "| layer3 to layer4 | no |" in table([replace(choice, stable=False)])
 
 
 def test_the_shipped_features_are_among_the_choices() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_runtime.appearance import APPEARANCE
+from edge_runtime.decision.appearance import APPEARANCE
 from edge_runtime.errors import CheckFailedError
 from scripts.compare_scores import _as_decisions
 
@@ -10,7 +10,7 @@ CLASSES = ("uninfected", "parasitized")
 
 
 def row(reason: str, **numbers: float) -> dict[str, object]:
-    own = {"score": 0.0, "margin": 2.0, "steadiness": -0.25, "wholeness": 0.5} | numbers
+    own = {"score": 0.0, "margin": 2.0, "stability": -0.25, "wholeness": 0.5} | numbers
     return {
         "path": "cell.png",
         "label": "parasitized",
@@ -18,7 +18,7 @@ def row(reason: str, **numbers: float) -> dict[str, object]:
         "confidences": {"stem": -1.0},
         "threshold": -1.0,
         "least_margin": 1.0,
-        "least_steadiness": -0.5,
+        "least_stability": -0.5,
         "appearance": dict.fromkeys(APPEARANCE, 0.0),
         "least_colour": -1.0,
         "least_texture": -1.0,
@@ -30,21 +30,21 @@ def row(reason: str, **numbers: float) -> dict[str, object]:
 def test_reasons_that_follow_are_read_with_every_test_behind_them() -> None:
     rows = [
         row(""),
-        row("unsure", margin=0.5),
-        row("unsteady", steadiness=-0.75, margin=0.5),
-        row("far-from-training", score=-2.0, margin=0.5, steadiness=-0.75),
+        row("ambiguous", margin=0.5),
+        row("unstable", stability=-0.75, margin=0.5),
+        row("far-from-training", score=-2.0, margin=0.5, stability=-0.75),
         row("not-one-cell", score=-2.0, wholeness=-0.1),
         row("faint", score=-2.0, least_texture=0.1),
     ]
     found = _as_decisions(rows, CLASSES)
     assert found.rejected.tolist() == [False, True, True, True, True, True]
     assert found.far.tolist() == [False, False, False, True, True, True]
-    assert found.unsteady.tolist() == [False, False, True, True, False, False]
-    assert found.unsure.tolist() == [False, True, True, True, False, False]
-    assert found.steadiness.tolist() == [-0.25, -0.25, -0.75, -0.75, -0.25, -0.25]
+    assert found.unstable.tolist() == [False, False, True, True, False, False]
+    assert found.ambiguous.tolist() == [False, True, True, True, False, False]
+    assert found.stability.tolist() == [-0.25, -0.25, -0.75, -0.75, -0.25, -0.25]
 
 
-@pytest.mark.parametrize("reason", ["", "unsure", "unsteady", "not-one-cell", "faint"])
+@pytest.mark.parametrize("reason", ["", "ambiguous", "unstable", "not-one-cell", "faint"])
 def test_a_reason_that_does_not_follow_is_refused(reason: str) -> None:
     with pytest.raises(CheckFailedError, match=f"cell.png: '{reason}' does not follow from its numbers"):
         _as_decisions([row(""), row(reason, score=-2.0)], CLASSES)
@@ -53,13 +53,13 @@ def test_a_reason_that_does_not_follow_is_refused(reason: str) -> None:
 @pytest.mark.parametrize(
     ("reason", "numbers"),
     [
-        ("unsteady", {}),
-        ("unsteady", {"margin": 0.5}),
-        ("unsure", {"margin": 0.5, "steadiness": -0.75}),
-        ("", {"steadiness": -0.75}),
-        ("", {"steadiness": float("nan")}),
+        ("unstable", {}),
+        ("unstable", {"margin": 0.5}),
+        ("ambiguous", {"margin": 0.5, "stability": -0.75}),
+        ("", {"stability": -0.75}),
+        ("", {"stability": float("nan")}),
     ],
 )
-def test_steadiness_has_its_rank_among_the_reasons(reason: str, numbers: dict[str, float]) -> None:
+def test_stability_has_its_rank_among_the_reasons(reason: str, numbers: dict[str, float]) -> None:
     with pytest.raises(CheckFailedError, match=f"cell.png: '{reason}' does not follow from its numbers"):
         _as_decisions([row(reason, **numbers)], CLASSES)

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.classifier import Classifier
+from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.errors import SourceError
-from edge_runtime.reading import read_slide
 from edge_runtime.simulator import simulate_field
+from edge_runtime.slide.reading import read_slide
 from scripts.compare_simulated import COLUMNS, truth_table
 
 BUNDLE = Path(__file__).parents[1] / "edge_runtime" / "tiny-bundle"

@@ -12,9 +12,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from edge_runtime.bundle import open_bundle
+from edge_runtime.bundle.files import open_bundle
+from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.errors import CheckFailedError, SourceError
-from edge_runtime.preprocessing import InputSpec
 from export.__main__ import main as export_commands
 from scripts import default_bundle
 from scripts.default_bundle import is_sealed, main, next_step, seal, train, unpacked
@@ -70,7 +70,7 @@ class Stage:
         (self.option("--run") / "calibration.json").write_text("{}")
 
     def _test(self) -> None:
-        more = {"strangers": {}} if "--strangers" in self.asked[-1] else {}
+        more = {"ood": {}} if "--ood" in self.asked[-1] else {}
         add_metrics(self.option("--run"), test={}, changes={}, **more)
 
     def _bundle(self) -> None:
@@ -121,7 +121,7 @@ def test_every_step_is_done_and_the_bundle_is_in_its_place(
         *("training", "fit", "--network", "edge", "--split", "patient", "--cells", CELLS, "--run", str(run))
     ]
     assert "--changes" in stage.asked[2]
-    assert "--strangers" not in stage.asked[2]
+    assert "--ood" not in stage.asked[2]
     assert open_bundle(out).title in told
     assert [file.name for file in out.parent.iterdir()] == ["default_bundle"]
 
@@ -210,16 +210,16 @@ def test_a_new_calibration_is_tested_again(make: Callable[..., str], stage: Stag
     assert next_step(run, CELLS, None) == ["test", "--changes", "--cells", CELLS, "--run", str(run)]
 
 
-def test_strangers_are_judged_where_they_are_given(
+def test_ood_images_are_judged_where_they_are_given(
     make: Callable[..., str], stage: Stage, tmp_path: Path
 ) -> None:
     make()
     stage.asked.clear()
     (tmp_path / "others").mkdir()
-    make("--strangers", str(tmp_path / "others"))
+    make("--ood", str(tmp_path / "others"))
     assert stage.names == ALL[2:]
     assert stage.option("--cells") == Path(CELLS)
-    assert stage.asked[0][3:5] == ["--strangers", str(tmp_path / "others")]
+    assert stage.asked[0][3:5] == ["--ood", str(tmp_path / "others")]
 
 
 def test_a_path_inside_a_zip_is_unpacked(tmp_path: Path) -> None:
@@ -233,12 +233,12 @@ def test_a_path_inside_a_zip_is_unpacked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("strangers", "told"), [("gone.zip/a", "check --strangers"), ("x.zip/gone", "check the path inside")]
+    ("ood", "told"), [("gone.zip/a", "check --ood"), ("x.zip/gone", "check the path inside")]
 )
-def test_strangers_that_are_not_there_are_refused(tmp_path: Path, strangers: str, told: str) -> None:
+def test_ood_images_that_are_not_there_are_refused(tmp_path: Path, ood: str, told: str) -> None:
     zipfile.ZipFile(tmp_path / "x.zip", "w").close()
     with pytest.raises(SourceError, match=told):
-        unpacked(f"{tmp_path}/{strangers}", tmp_path / "unpacked")
+        unpacked(f"{tmp_path}/{ood}", tmp_path / "unpacked")
 
 
 def test_cells_that_are_not_there_are_refused_with_where_to_get_them(
@@ -278,7 +278,7 @@ def test_the_commands_understand_what_they_are_asked(make: Callable[..., str], s
     """The stand-in would take anything."""
     stage.cut_off_at = "fit"
     make("--epochs", "1", code=1)
-    make("--strangers", str(TINY))
+    make("--ood", str(TINY))
     groups = {"training": training_commands, "export": export_commands}
     assert len(stage.asked) == 5
     for room, name, *options in stage.asked:

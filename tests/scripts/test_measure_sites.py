@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from detectors import ANY, inside, steady
+from detectors import ANY, inside, stable
 
-from edge_runtime.decision import Decisions, Detector, decide
+from edge_runtime.decision.decide import Decisions, Detector, decide
 from scripts import measure_sites
 from scripts.measure_sites import Site, false_alarms, measure_site, table
 
@@ -49,7 +49,7 @@ def subject() -> _Subject:
 def decisions(shift: float, count: int, seed: int = 0) -> Decisions:
     confidences = np.random.default_rng(seed).normal(shift, 0.3, (count, 2)).astype(np.float32)
     sure = np.tile(np.array([0, 5], np.float32), (count, 1))
-    return decide(DETECTOR, steady(sure, confidences), inside(count))
+    return decide(DETECTOR, stable(sure, confidences), inside(count))
 
 
 def test_a_moved_site_is_accepted_again_and_sounds_the_alarm(
@@ -67,7 +67,7 @@ def test_a_moved_site_is_accepted_again_and_sounds_the_alarm(
     assert after > 0.93
     assert site.alarms == 1.0
     assert site.accuracy_of_accepted == (1.0, 1.0)
-    assert site.strangers_rejected == (1.0, 1.0)
+    assert site.ood_rejected == (1.0, 1.0)
 
 
 def test_a_site_that_cannot_be_mended_says_so(subject: _Subject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_false_alarms_are_counted_by_patient(subject: _Subject, monkeypatch: pyt
     def seen(_network: None, _gaussians: None, _detector: Detector, images: np.ndarray) -> Decisions:
         strange = images[:, 0, 0, 0] == 5
         found = decisions(0, len(images))
-        return replace(found, far=strange, unsure=np.zeros(len(images), bool))
+        return replace(found, far=strange, ambiguous=np.zeros(len(images), bool))
 
     monkeypatch.setattr(measure_sites, "reference_decisions", seen)
     assert false_alarms(subject, np.arange(600)) == (1, 6)  # type: ignore[arg-type]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from edge_runtime.preprocessing import InputSpec
+from edge_runtime.cells.preprocessing import InputSpec
 from training.calibration import calibrate_run
-from training.cells import CellSet, load_cells
+from training.cells.source import CellSet, load_cells
 from training.fitting import fit
 from training.run import RunConfig
 

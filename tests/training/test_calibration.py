@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from edge_runtime.appearance import describe, wholeness
-from edge_runtime.decision import Detector, vividness
+from edge_runtime.decision.appearance import describe, wholeness
+from edge_runtime.decision.decide import Detector, vividness
 from edge_runtime.errors import SourceError
 from training import calibration
 from training.calibration import DEEPEST, calibrate_run, logistic, outputs_of, z_sum
 from training.calibration_file import Calibration, load_calibration, save_calibration
-from training.cells import CellSet
+from training.cells.source import CellSet
+from training.cells.splits import calibration_halves
 from training.reference import Reference, score_images, score_plain
 from training.run import load_network, load_run, load_split, load_statistics
-from training.splits import calibration_halves
 from training.statistics import as_images
 
 Array = NDArray[np.float64]
@@ -71,9 +71,9 @@ def test_logistic_separates_a_known_anomaly() -> None:
 
 
 def answer(scored: Reference) -> tuple[Array, Array]:
-    """Margins and steadiness of two classes."""
+    """Margins and stability of two classes."""
     before, after = (
-        np.diff(part.double().numpy(), axis=1)[:, 0] for part in (scored.logits, scored.softened)
+        np.diff(part.double().numpy(), axis=1)[:, 0] for part in (scored.logits, scored.smoothed)
     )
     return np.abs(before), np.sign(before) * after - np.abs(before)
 
@@ -126,7 +126,7 @@ def test_threshold_and_weights_come_from_different_halves(
     strict = ((second - middle) / (middle - rare)).min()
     expected = middle + strict * (middle - rare)
     detector = found.detector
-    answered = detector.threshold, detector.least_margin, detector.least_steadiness
+    answered = detector.threshold, detector.least_margin, detector.least_stability
     assert answered == pytest.approx(tuple(expected[:3]), rel=1e-3)
     assert (detector.least_colour, detector.least_texture) == pytest.approx(tuple(expected[4:]), rel=1e-3)
     # The limits are where the wholeness is what its test asks for.
@@ -172,14 +172,14 @@ def test_given_epsilon_is_used(fitted: Path, tmp_path: Path, cells: CellSet, cac
     half = calibration_halves(split.validation, cells.labels, seed=info.config.seed)[1]
     scored = score_images(load_network(run, info), load_statistics(run), as_images(cells, half), 0.004)
     scores = scored.confidences.double().numpy() @ found.detector.weights + found.detector.bias
-    margin, steady = answer(scored)
+    margin, stable = answer(scored)
     appearance = describe(cells.images[half])
     broken = wholeness(appearance, found.detector.outline_low, found.detector.outline_high) < 0
     broken |= vividness(found.detector, appearance) < 0
     detector = found.detector
-    limits = detector.threshold, detector.least_margin, detector.least_steadiness
+    limits = detector.threshold, detector.least_margin, detector.least_stability
     below = [
-        test < least - 1e-3 * abs(least) for test, least in zip((scores, margin, steady), limits, strict=True)
+        test < least - 1e-3 * abs(least) for test, least in zip((scores, margin, stable), limits, strict=True)
     ]
     rejected = np.any([*below, broken], axis=0)
     rank = int(0.3 * (len(half) + 1))

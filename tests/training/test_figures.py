@@ -10,11 +10,11 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, recall_score
 
-from edge_runtime.appearance import describe, wholeness
-from edge_runtime.decision import Decisions, vividness
+from edge_runtime.decision.appearance import describe, wholeness
+from edge_runtime.decision.decide import Decisions, vividness
 from training.calibration_file import load_calibration
-from training.cells import CellSet
-from training.reference import soften
+from training.cells.source import CellSet
+from training.reference import smooth
 from training.run import load_network, load_run, load_split, load_statistics
 from training.statistics import as_images, predict
 from training.testing import PatientFigures, measure_run, summarise
@@ -30,12 +30,12 @@ def decisions(label: list[int], rejected: list[int]) -> Decisions:
         confidences=nothing,
         score=none,
         margin=none,
-        steadiness=none,
+        stability=none,
         appearance=nothing,
         wholeness=none,
         far=far,
-        unsure=no,
-        unsteady=no,
+        ambiguous=no,
+        unstable=no,
         not_one_cell=no,
         faint=no,
     )
@@ -85,15 +85,15 @@ def test_run_is_measured_on_its_test_cells(
         gaussians[name].distances(f).min(axis=1) for name, f in zip(network.layers, features, strict=True)
     ]
     scores = -np.stack(nearest, axis=1) @ detector.weights + detector.bias
-    unsure = np.ptp(logits, axis=1) < detector.least_margin
+    ambiguous = np.ptp(logits, axis=1) < detector.least_margin
     appearance = describe(cells.images[split.test])
     broken = wholeness(appearance, detector.outline_low, detector.outline_high) < 0
     broken |= vividness(detector, appearance) < 0
     with torch.no_grad():
-        softened = network(soften(as_images(cells, split.test)))[0].numpy()
-    lead = np.where(called == 1, 1, -1) * (softened[:, 1] - softened[:, 0])
-    unsteady = lead - np.ptp(logits, axis=1) < detector.least_steadiness
-    rejected = (scores < detector.threshold) | unsure | unsteady | broken
+        smoothed = network(smooth(as_images(cells, split.test)))[0].numpy()
+    lead = np.where(called == 1, 1, -1) * (smoothed[:, 1] - smoothed[:, 0])
+    unstable = lead - np.ptp(logits, axis=1) < detector.least_stability
+    rejected = (scores < detector.threshold) | ambiguous | unstable | broken
     assert found.rejected == pytest.approx(rejected.mean())
     assert sum(patient.cells for patient in found.patients) == len(split.test)
     assert {patient.patient for patient in found.patients} == {cells.patients[i] for i in split.test}

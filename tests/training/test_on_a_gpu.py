@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from training.calibration import outputs_of
-from training.cells import CellSet
+from training.cells.source import CellSet
 from training.evaluation.attacked import ATTACKS, Attack, attacked_set
 from training.evaluation.subject import cells_of, load_subject
 from training.reference import reference_decisions

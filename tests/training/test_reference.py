@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from detectors import ANY, UNSTEADIEST
+from detectors import ANY, UNMOST_STABLE
 from numpy.typing import NDArray
-from softening import softened
+from smoothing import smoothed
 from torch import Tensor, nn
 
-from edge_runtime.decision import Detector
+from edge_runtime.decision.decide import Detector
 from training.gaussians import LayerGaussian
 from training.networks import ResNet
 from training.reference import (
@@ -19,7 +19,7 @@ from training.reference import (
     score_at,
     score_images,
     score_plain,
-    soften,
+    smooth,
 )
 
 SIDE, EPSILON = 33, 0.01
@@ -149,14 +149,14 @@ def test_small_perturbation_raises_confidence(model: Model, images: Tensor) -> N
 def test_confidences_need_no_gradient_afterwards(scored: Reference) -> None:
     assert not scored.confidences.requires_grad
     assert not scored.logits.requires_grad
-    assert not scored.softened.requires_grad
+    assert not scored.smoothed.requires_grad
 
 
 def test_epsilon_0_is_the_plain_score(model: Model, images: Tensor) -> None:
     perturbed = score_images(model.network, model.gaussians, images, 0.0)
     plain = score_plain(model.network, model.gaussians, images)
     assert torch.equal(perturbed.perturbed, images[:, None].double().expand_as(perturbed.perturbed))
-    for name in ("logits", "softened", "distances", "confidences"):
+    for name in ("logits", "smoothed", "distances", "confidences"):
         assert torch.allclose(getattr(perturbed, name), getattr(plain, name), rtol=1e-12)
     for one, other in zip(perturbed.features, plain.features, strict=True):
         assert torch.allclose(one, other, rtol=1e-12)
@@ -173,23 +173,23 @@ def disc(radius: float) -> Tensor:
 def test_a_cell_of_one_colour_stays_as_it_is_up_to_its_rim(radius: float) -> None:
     colour = torch.tensor([0.9, 0.4, 0.0], dtype=torch.float64)[:, None, None]
     cell = (disc(radius) * colour)[None]
-    assert torch.allclose(soften(cell), cell, rtol=1e-12, atol=0)
+    assert torch.allclose(smooth(cell), cell, rtol=1e-12, atol=0)
 
 
 def test_black_stays_exactly_black(images: Tensor) -> None:
-    found = soften(images * disc(12))
+    found = smooth(images * disc(12))
     assert ((found > 0).any(dim=1) == disc(12)[None] & (images > 0).any(dim=1)).all()
-    assert (soften(torch.zeros(1, 3, 5, 5)) == 0).all()
+    assert (smooth(torch.zeros(1, 3, 5, 5)) == 0).all()
 
 
-def test_softening_is_that_of_the_slow_implementation() -> None:
+def test_smoothing_is_that_of_the_slow_implementation() -> None:
     rng = np.random.default_rng(6)
     crops = rng.integers(0, 256, (4, 3, 21, 24)) / 255 * (rng.random((4, 1, 21, 24)) < 0.7)
-    expected = np.stack([softened(crop) for crop in crops])
-    found = soften(torch.from_numpy(crops))
+    expected = np.stack([smoothed(crop) for crop in crops])
+    found = smooth(torch.from_numpy(crops))
     assert found.dtype == torch.float64
     assert found.numpy() == pytest.approx(expected, rel=1e-12, abs=1e-15)
-    assert soften(torch.from_numpy(crops).float()).numpy() == pytest.approx(expected, abs=1e-6)
+    assert smooth(torch.from_numpy(crops).float()).numpy() == pytest.approx(expected, abs=1e-6)
 
 
 def test_what_is_finest_goes_and_what_is_large_stays() -> None:
@@ -198,26 +198,26 @@ def test_what_is_finest_goes_and_what_is_large_stays() -> None:
         torch.from_numpy(np.tile(pattern, (1, 3, 1, 1)))
         for pattern in (0.5 + 0.1 * (-1.0) ** (x + y), 0.5 + 0.1 * (x < SIDE // 2))
     )
-    assert (soften(board)[..., 1:-1, 1:-1] - 0.5).abs().max() < 1e-9
-    changed = ((soften(halves) - halves).abs() > 1e-9)[0, 0].any(dim=0)
+    assert (smooth(board)[..., 1:-1, 1:-1] - 0.5).abs().max() < 1e-9
+    changed = ((smooth(halves) - halves).abs() > 1e-9)[0, 0].any(dim=0)
     assert changed.nonzero().ravel().tolist() == [SIDE // 2 - 1, SIDE // 2]
 
 
-def test_softened_logits_are_those_of_the_softened_images(
+def test_smoothed_logits_are_those_of_the_smoothed_images(
     model: Model, images: Tensor, scored: Reference
 ) -> None:
     with torch.no_grad():
-        slow = torch.from_numpy(np.stack([softened(image.double().numpy()) for image in images]))
+        slow = torch.from_numpy(np.stack([smoothed(image.double().numpy()) for image in images]))
         expected = model.network(slow)[0]
-    assert torch.allclose(scored.softened, expected, rtol=1e-6, atol=1e-9)
-    assert (scored.softened - scored.logits).abs().max() > 1e-3
+    assert torch.allclose(scored.smoothed, expected, rtol=1e-6, atol=1e-9)
+    assert (scored.smoothed - scored.logits).abs().max() > 1e-3
 
 
 def test_scores_do_not_depend_on_the_batch(model: Model, images: Tensor, scored: Reference) -> None:
     for row in range(len(images)):
         alone = score_images(model.network, model.gaussians, images[row : row + 1], EPSILON)
         assert torch.allclose(alone.confidences[0], scored.confidences[row], rtol=1e-9)
-        assert torch.allclose(alone.softened[0], scored.softened[row], rtol=1e-9)
+        assert torch.allclose(alone.smoothed[0], scored.smoothed[row], rtol=1e-9)
 
 
 class Linear(nn.Module):
@@ -263,7 +263,7 @@ def test_closed_form_on_a_linear_network() -> None:
 
 def detector(epsilon: float, threshold: float) -> Detector:
     layers = ("stem", "layer1", "layer2", "layer3", "layer4")
-    return Detector(layers, epsilon, (1.0, 0.5, 0.0, 2.0, 0.25), 3.0, threshold, 0.0, UNSTEADIEST, *ANY)
+    return Detector(layers, epsilon, (1.0, 0.5, 0.0, 2.0, 0.25), 3.0, threshold, 0.0, UNMOST_STABLE, *ANY)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, EPSILON])
@@ -276,8 +276,8 @@ def test_decisions_follow_the_scores(model: Model, epsilon: float) -> None:
     found = reference_decisions(model.network, model.gaussians, detector(epsilon, threshold), pixels)
     assert found.score == pytest.approx(scores, rel=1e-5)
     assert found.label.tolist() == expected.logits.argmax(dim=1).tolist()
-    before, after = (np.diff(part.numpy(), axis=1)[:, 0] for part in (expected.logits, expected.softened))
-    assert found.steadiness == pytest.approx(np.sign(before) * (after - before), rel=1e-4, abs=1e-5)
+    before, after = (np.diff(part.numpy(), axis=1)[:, 0] for part in (expected.logits, expected.smoothed))
+    assert found.stability == pytest.approx(np.sign(before) * (after - before), rel=1e-4, abs=1e-5)
     clear = np.abs(scores - threshold) > 1e-3
     assert clear.sum() > 60
     assert (found.rejected == (scores < threshold))[clear].all()

@@ -1,4 +1,4 @@
-"""Changes of light keep the mask and do what their names say; strangers are counted by kind."""
+"""Changes of light keep the mask and do what their names say; OOD images are counted by kind."""
 
 import json
 import shutil
@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from training.cells import CellSet
-from training.robustness import changed, measure_changes, measure_strangers
+from training.cells.source import CellSet
+from training.robustness import changed, measure_changes, measure_ood
 from training.run import load_run
 
 
@@ -43,7 +43,7 @@ def test_changes_are_measured_and_noted(calibrated: Path, tmp_path: Path, cache:
 
 
 @pytest.mark.slow
-def test_strangers_are_counted_by_folder(calibrated: Path, tmp_path: Path) -> None:
+def test_ood_images_are_counted_by_folder(calibrated: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(calibrated, run)
     noise = np.random.default_rng(0).integers(0, 256, (5, 60, 60, 3), np.uint8)
@@ -53,11 +53,11 @@ def test_strangers_are_counted_by_folder(calibrated: Path, tmp_path: Path) -> No
             folder = "set/noise" if number < 3 else "set/more"
             packed.writestr(f"{folder}/{number}.png", cv2.imencode(".png", image)[1].tobytes())
         packed.writestr("set/more/grey.png", cv2.imencode(".png", noise[0, ..., 0])[1].tobytes())
-    found = measure_strangers(run, str(archive))
+    found = measure_ood(run, str(archive))
     assert {kind: (of.images, of.refused) for kind, of in found.items()} == {
         "set/more": (2, 1),
         "set/noise": (3, 0),
     }
     # Noise without any cell is as far from the training cells as can be.
     assert [of.rejected for of in found.values()] == [1.0, 1.0]
-    assert json.loads((run / "run.json").read_text())["metrics"]["strangers"]["set/noise"]["images"] == 3
+    assert json.loads((run / "run.json").read_text())["metrics"]["ood"]["set/noise"]["images"] == 3

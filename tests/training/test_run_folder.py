@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.errors import SourceError
-from edge_runtime.preprocessing import InputSpec
-from training.cells import CellSet
+from training.cells.source import CellSet
 from training.networks import build_network
 from training.run import (
     RunConfig,

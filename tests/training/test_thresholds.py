@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_runtime.appearance import describe
-from edge_runtime.cutting import cut_cells
-from edge_runtime.decision import SHARES
+from edge_runtime.cells.cutting import cut_cells
+from edge_runtime.decision.appearance import describe
+from edge_runtime.decision.decide import SHARES
 from edge_runtime.errors import CheckFailedError
 from edge_runtime.simulator import simulate_field
 from training.evaluation.failures import FAILURES
@@ -54,16 +54,16 @@ def test_threshold_rejects_no_more_than_its_share_of_what_set_it(scores: list[fl
 
 
 def six_tests(cells: int, seed: int) -> Array:
-    """Scores, margins, steadiness, wholeness, colour and texture on scales of their own, as in truth."""
+    """Scores, margins, stability, wholeness, colour and texture on scales of their own, as in truth."""
     rng = np.random.default_rng(seed)
     score, margin, whole = (
         -40 * rng.chisquare(5, cells) + 7,
         rng.gamma(3, 2.0, cells),
         rng.gamma(2, 0.2, cells),
     )
-    steady = 0.1 - rng.gamma(2, 0.3, cells)
+    stable = 0.1 - rng.gamma(2, 0.3, cells)
     looks = 1 - whole, rng.normal(-6, 0.9, cells), rng.normal(-7, 0.6, cells)
-    return np.column_stack([score, margin, steady, *looks])
+    return np.column_stack([score, margin, stable, *looks])
 
 
 def test_each_test_rejects_its_share_and_together_what_was_asked() -> None:

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.attacks.carlini_wagner import carlini_wagner
-from training.attacks.deepfool import deepfool
-from training.attacks.gradient_sign import bim, fgsm
-from training.attacks.objectives import misclassified
-from training.attacks.problem import Attacked, Objective, foreground
-from training.detection.observed import Images, in_eight_bit
+from training.evaluation.attacks.carlini_wagner import carlini_wagner
+from training.evaluation.attacks.deepfool import deepfool
+from training.evaluation.attacks.gradient_sign import bim, fgsm
+from training.evaluation.attacks.objectives import misclassified
+from training.evaluation.attacks.problem import Attacked, Objective, foreground
+from training.evaluation.detectors.observed import Images, in_eight_bit
 from training.evaluation.imagesets import ImageSet
 from training.networks import VGG, ResNet
 from training.reference import BLOCK

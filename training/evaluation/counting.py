@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.detection.fusion import fit_against
-from training.detection.observed import Array, Observed
-from training.detection.softmax import answer
 from training.evaluation.attacked import Curve
+from training.evaluation.detectors.fusion import fit_against
+from training.evaluation.detectors.observed import Array, Observed
+from training.evaluation.detectors.softmax import answer
 from training.evaluation.kept import Kept
 from training.evaluation.rows import Row, measure
 from training.evaluation.scorers import FUSED, OWN, Family, Fitted, Scorer
 from training.thresholds import conformal_threshold
 
 SHIPPED = "shipped [0]"
-BOTH = f"{OWN}, margin, steadiness"  # what the shipped detector tests, fused on a known anomaly
+BOTH = f"{OWN}, margin, stability"  # what the shipped detector tests, fused on a known anomaly
 FEWEST_KNOWN = 10  # anomalies that a fusion is fitted against: five folds need some in each
 FEWEST = 2  # images that a row can be counted from
 HARMLESS, HARMFUL = 0.01, 0.05  # accuracy that a change costs: at most, and more than
@@ -173,9 +173,9 @@ def _known_rows(
 
 
 def _layers(kept: Kept, name: str) -> Array:
-    """What a fusion sees of a set: [N, L], or [N, L + 2] with margin and steadiness."""
+    """What a fusion sees of a set: [N, L], or [N, L + 2] with margin and stability."""
     return _with_answer(kept.layers[OWN], kept) if name == BOTH else kept.layers[name]
 
 
 def _with_answer(layers: Array, of: Observed | Kept) -> Array:
-    return np.column_stack([layers, answer(of.logits, of.softened)])
+    return np.column_stack([layers, answer(of.logits, of.smoothed)])

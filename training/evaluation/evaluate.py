@@ -17,27 +17,27 @@ import numpy as np
 import torch
 
 from edge_runtime.errors import SourceError
-from training.attacks.appearance import look, vivid, whole
-from training.attacks.objectives import Shared, all_of, misclassified, steady, sure, undetected
-from training.attacks.problem import once
-from training.detection.observed import observe
 from training.evaluation.attacked import ATTACKS, Curve, Wanted, adaptive_curve, as_tensors, attacked_set
+from training.evaluation.attacks.appearance import look, vivid, whole
+from training.evaluation.attacks.objectives import Shared, all_of, misclassified, stable, sure, undetected
+from training.evaluation.attacks.problem import once
 from training.evaluation.counting import Evaluation, count
+from training.evaluation.detectors.observed import observe
 from training.evaluation.imagesets import (
     Group,
     ImageSet,
     Job,
     change_jobs,
     failure_jobs,
+    ood_jobs,
     paper_jobs,
-    stranger_jobs,
 )
 from training.evaluation.kept import Kept, load_kept, save_kept
 from training.evaluation.scorers import FUSED, Family, Scorer, families, scorers
 from training.evaluation.subject import Subject, drawn_test_cells, fitted_on
 from training.run import write_text
 
-ROWS: tuple[Group, ...] = ("paper", "strangers", "failures", "changes", "attacks")
+ROWS: tuple[Group, ...] = ("paper", "ood", "failures", "changes", "attacks")
 CELLS = 500  # per set where --limit is left out: a share is then known to 4 points
 LEVELS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)  # of the adaptive attack, in grey levels
 ADAPTIVE_STEPS = 40
@@ -53,7 +53,7 @@ def evaluate(
     *,
     rows: Sequence[Group] = ROWS,
     limit: int = CELLS,
-    strangers: str | None = None,
+    ood: str | None = None,
     published: str | None = None,
     resume: bool = False,
 ) -> Evaluation:
@@ -64,20 +64,20 @@ def evaluate(
         out: folder of everything that is written.
         rows: the kinds of sets wanted.
         limit: images per set at most.
-        strangers: archive of images that are no red cells, a kind per folder; None for simulated ones only.
+        ood: archive of images that are no red cells, a kind per folder; None for simulated ones only.
         published: archive of the paper's second set; None where it is not at hand.
         resume: go on with what `out` holds.
 
     Raises:
         SourceError: `out` holds an evaluation already, or one of another run or other settings.
     """
-    _claim(out, subject, {"limit": limit, "strangers": strangers, "published": published}, resume=resume)
+    _claim(out, subject, {"limit": limit, "ood": ood, "published": published}, resume=resume)
     cells = drawn_test_cells(subject, limit)
     on = fitted_on(subject, limit)
     layered = families(subject.network, subject.gaussians, on)
     columns = scorers(subject.network, subject.calibration, layered, on)
     clean = Job("clean", "cells", lambda: cells)
-    jobs = [clean, *_jobs(subject, cells, rows, limit, strangers, published)]
+    jobs = [clean, *_jobs(subject, cells, rows, limit, ood, published)]
     with click.progressbar(jobs, label="sets", show_pos=True, file=sys.stderr, item_show_func=_name) as bar:
         kept = [_done(job, out / CACHE, subject, layered, columns) for job in bar]
     curve = _curve(subject, cells, out) if "attacks" in rows else None
@@ -117,13 +117,13 @@ def _jobs(
     cells: ImageSet,
     rows: Sequence[Group],
     limit: int,
-    strangers: str | None,
+    ood: str | None,
     published: str | None,
 ) -> list[Job]:
     seed, size = subject.info.config.seed, subject.info.input.size
     every: dict[Group, Iterable[Job]] = {  # nothing is made before a group is asked for
         "paper": paper_jobs(cells, published, limit),
-        "strangers": stranger_jobs(strangers, limit, size),
+        "ood": ood_jobs(ood, limit, size),
         "failures": failure_jobs(cells),
         "changes": change_jobs(cells, seed=seed),
         "attacks": (
@@ -153,7 +153,7 @@ def _done(
     kept = Kept(
         set=images,
         logits=seen.logits,
-        softened=seen.softened,
+        smoothed=seen.smoothed,
         scores={column.title: column.score(seen) for column in wanted},
         layers={f.name: f.layers(seen) for f in layered if f.name in FUSED},
     )
@@ -176,7 +176,7 @@ def _curve(subject: Subject, cells: ImageSet, out: Path) -> Curve | None:
     tests = (
         undetected(network, subject.gaussians, detector),
         sure(network, detector),
-        steady(network, detector),  # the softened image last: `Shared` remembers one
+        stable(network, detector),  # the smoothed image last: `Shared` remembers one
         whole(detector, seen),
         vivid(detector, seen),
     )

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.preprocessing import resize_crop
+from edge_runtime.cells.preprocessing import resize_crop
 
 Crops = NDArray[np.uint8]
 Failure = Callable[[Crops], Crops]

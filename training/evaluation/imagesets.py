@@ -15,17 +15,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.cells.preprocessing import resize_crop
 from edge_runtime.errors import ImageError
-from edge_runtime.images import ImageFile
-from edge_runtime.preprocessing import resize_crop
-from training.detection.observed import Images, in_eight_bit
+from edge_runtime.sources.images import ImageFile
+from training.cells.simulated import Simulation, anomalies
 from training.evaluation.changes import CHANGES, SEVERITIES, change_all
+from training.evaluation.detectors.observed import Images, in_eight_bit
 from training.evaluation.failures import FAILURES, Failure
 from training.robustness import files_by_kind, readable_crops
-from training.simulated import Simulation, anomalies
 
 Crops = NDArray[np.uint8]
-Group = Literal["cells", "paper", "strangers", "failures", "changes", "attacks"]
+Group = Literal["cells", "paper", "ood", "failures", "changes", "attacks"]
 
 _SIMULATED_SEED = 77_000  # slides that no training and no other test draws
 
@@ -122,11 +122,11 @@ def _unique(crops: Crops) -> NDArray[np.int64]:
     return np.sort(first)
 
 
-def stranger_jobs(source: str | None, limit: int, size: int) -> Iterator[Job]:
+def ood_jobs(source: str | None, limit: int, size: int) -> Iterator[Job]:
     """What is no red cell: by folder of an archive, and the simulator's white cells, platelets and debris."""
 
     def of_folder(kind: str, files: list[ImageFile]) -> ImageSet:
-        return image_set(kind, "strangers", _read(files, limit, size))
+        return image_set(kind, "ood", _read(files, limit, size))
 
     def simulated() -> ImageSet:
         made = anomalies(Simulation(slides=max(1, limit // 20), fields=1, seed=_SIMULATED_SEED))
@@ -135,11 +135,11 @@ def stranger_jobs(source: str | None, limit: int, size: int) -> Iterator[Job]:
             with suppress(ImageError):  # a speck that the runtime would not judge either
                 crops.append(resize_crop(crop, size, kind))
         crops = crops[:limit]
-        return image_set("simulated strangers", "strangers", np.stack(crops))
+        return image_set("simulated OOD", "ood", np.stack(crops))
 
     for kind, files in _folders(source) if source is not None else ():
-        yield Job(kind, "strangers", partial(of_folder, kind, files))
-    yield Job("simulated strangers", "strangers", simulated)
+        yield Job(kind, "ood", partial(of_folder, kind, files))
+    yield Job("simulated OOD", "ood", simulated)
 
 
 def failure_jobs(cells: ImageSet) -> Iterator[Job]:

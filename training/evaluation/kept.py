@@ -23,14 +23,14 @@ class Kept:
     Attributes:
         set: the images.
         logits: float32 [N, K].
-        softened: float32 [N, K], of the softened images.
+        smoothed: float32 [N, K], of the smoothed images.
         scores: by title of the scorer, float64 [N]; empty for an empty set.
         layers: by name of the family, float64 [N, L].
     """
 
     set: ImageSet
     logits: NDArray[np.float32]
-    softened: NDArray[np.float32]
+    smoothed: NDArray[np.float32]
     scores: Mapping[str, NDArray[np.float64]]
     layers: Mapping[str, NDArray[np.float64]]
 
@@ -60,7 +60,7 @@ def save_kept(folder: Path, kept: Kept) -> None:
             labels=images.labels,
             attempts=np.array(images.attempts),
             logits=kept.logits,
-            softened=kept.softened,
+            smoothed=kept.smoothed,
             **{_SCORE + title: value for title, value in kept.scores.items()},
             **{_LAYERS + name: value for name, value in kept.layers.items()},
         )
@@ -82,7 +82,7 @@ def load_file(path: Path) -> Kept | None:
             stored = {key: arrays[key] for key in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
-    if "softened" not in stored:
+    if "smoothed" not in stored:
         return None
     images = ImageSet(
         name=str(stored["name"]),
@@ -95,7 +95,7 @@ def load_file(path: Path) -> Kept | None:
     return Kept(
         set=images,
         logits=stored["logits"],
-        softened=stored["softened"],
+        smoothed=stored["smoothed"],
         scores={k.removeprefix(_SCORE): v for k, v in stored.items() if k.startswith(_SCORE)},
         layers={k.removeprefix(_LAYERS): v for k, v in stored.items() if k.startswith(_LAYERS)},
     )

@@ -11,11 +11,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.appearance import describe
+from edge_runtime.decision.appearance import describe
 from training.calibration import DEEPEST
 from training.calibration_file import Calibration
-from training.detection import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
-from training.detection.observed import Array, Observed, Score
+from training.evaluation.detectors import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
+from training.evaluation.detectors.observed import Array, Observed, Score
 from training.evaluation.rows import heading
 from training.gaussians import LayerGaussian
 from training.networks import VGG, ResNet
@@ -162,11 +162,11 @@ def shipped(confidences: Score, calibration: Calibration, on: Fitted) -> Score:
 
     def tests(seen: Observed) -> Array:
         score = detector.overall(confidences(seen))
-        answer = softmax.answer(seen.logits, seen.softened)
+        answer = softmax.answer(seen.logits, seen.smoothed)
         return np.column_stack([score, answer, limited.looks(describe(seen.pixels))])
 
     middle = np.median(tests(on.fuse), axis=0)
-    limits = [detector.threshold, detector.least_margin, detector.least_steadiness]
+    limits = [detector.threshold, detector.least_margin, detector.least_stability]
     limits += [0.0, detector.least_colour, detector.least_texture]
     strictness = Strictness(middle, middle - np.array(limits))
     return lambda seen: strictness.joint(tests(seen))

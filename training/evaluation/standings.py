@@ -8,7 +8,7 @@ from training.evaluation.counting import Evaluation
 from training.evaluation.imagesets import Group
 from training.evaluation.rows import Row
 
-GROUPS: tuple[Group, ...] = ("strangers", "failures", "attacks")
+GROUPS: tuple[Group, ...] = ("ood", "failures", "attacks")
 ATTACKS = tuple(f"BIM {levels}/255, cell only, 8 bit" for levels in (2, 4, 8))
 
 

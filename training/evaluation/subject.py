@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from training import distributed
 from training.augmentation import STRENGTHS, augment, draw
 from training.calibration_file import Calibration, load_calibration
-from training.cells import CellSet
-from training.detection.observed import observe
+from training.cells.source import CellSet
+from training.cells.splits import Split, calibration_halves
 from training.evaluation.attacked import KNOWN, attacked_set
 from training.evaluation.counting import FEWEST_KNOWN
+from training.evaluation.detectors.observed import observe
 from training.evaluation.imagesets import ImageSet, image_set
 from training.evaluation.scorers import Fitted
 from training.gaussians import LayerGaussian
 from training.networks import VGG, ResNet
 from training.reference import BLOCK
 from training.run import RunInfo, load_network, load_run, load_split, load_statistics
-from training.splits import Split, calibration_halves
 from training.statistics import as_images
 
 _TRAINING_FACTOR = 6  # training cells that rivals are fitted on, per test cell

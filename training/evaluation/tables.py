@@ -51,7 +51,7 @@ def paper_table(made: Evaluation) -> str:
             )
         )
     told = (
-        f"The last two detectors, {OWN} and their fusion with margin and steadiness, are ours. Fusions "
+        f"The last two detectors, {OWN} and their fusion with margin and stability, are ours. Fusions "
         "(mode K) are fitted on one half of the very images whose other half they are tested on, as the "
         "paper's are: an upper bound, not what a device can have."
     )

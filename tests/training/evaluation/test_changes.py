@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_runtime.appearance import APPEARANCE, describe
-from edge_runtime.preprocessing import resize_crop
+from edge_runtime.cells.preprocessing import resize_crop
+from edge_runtime.decision.appearance import APPEARANCE, describe
+from training.cells.simulated import Simulation, cells
 from training.evaluation.changes import CHANGES, SEVERITIES, change_all
 from training.evaluation.failures import FAILURES
-from training.simulated import Simulation, cells
 
 SIZE = 125
 
 
 @pytest.fixture(scope="module")
 def crops() -> NDArray[np.uint8]:
-    from edge_runtime.images import decode_image  # noqa: PLC0415
+    from edge_runtime.sources.images import decode_image  # noqa: PLC0415
 
     files = list(cells(Simulation(slides=1, fields=1, seed=5)))[:6]
     return np.stack([resize_crop(decode_image(f.read(), f.name), SIZE) for f in files])

@@ -22,7 +22,7 @@ from training.evaluation.kept import load_kept
 from training.evaluation.plots import FIGURES
 from training.evaluation.rows import check_possible
 from training.evaluation.subject import load_subject
-from training.reference import reference_decisions, soften
+from training.reference import reference_decisions, smooth
 from training.statistics import to_tensor
 
 pytestmark = pytest.mark.slow
@@ -62,7 +62,7 @@ def test_every_set_has_a_row_of_every_detector(results: dict[str, Any]) -> None:
     turned = {name for name, counts in results["attacks"].items() if counts["turned"] >= 2}
     assert set(results["attacks"]) == {attack.name for attack in ATTACKS}
     assert "BIM 8/255, cell only, 8 bit" in turned
-    for images in {"binary, made anew", "simulated strangers", *FAILURES, *turned}:
+    for images in {"binary, made anew", "simulated OOD", *FAILURES, *turned}:
         for detector, mode in detectors:
             row = rows[images, detector, mode]
             check_possible(images, row["separation"])
@@ -108,10 +108,10 @@ def test_layers_are_compared_on_the_sets_that_were_kept(run: Path, cache: Path, 
     )
     assert done.exit_code == 0, done.output
     lines = [line for line in done.output.splitlines() if line.startswith("|")][2:]
-    # All layers, the deepest four to one, the others; each without steadiness and with it.
+    # All layers, the deepest four to one, the others; each without stability and with it.
     assert len(lines) == len(compare_layers.FEATURES) * 6 * 2
-    for steady in ("no", "yes"):
-        told = f"| layer3 to layer4 | {steady} |"
+    for stable in ("no", "yes"):
+        told = f"| layer3 to layer4 | {stable} |"
         assert sum(told in line for line in lines) == len(compare_layers.FEATURES)
 
 
@@ -132,9 +132,9 @@ def test_a_set_holds_what_was_made(out: Path, run: Path, cache: Path, results: d
     assert not kept.right.any()  # every one of them is turned
     network = load_subject(run, cache=cache).network
     with torch.no_grad():
-        softened = network(soften(to_tensor(kept.set.images)))[0].numpy()
-    assert kept.softened == pytest.approx(softened, rel=1e-3, abs=1e-3)
-    assert (kept.softened != kept.logits).any()
+        smoothed = network(smooth(to_tensor(kept.set.images)))[0].numpy()
+    assert kept.smoothed == pytest.approx(smoothed, rel=1e-3, abs=1e-3)
+    assert (kept.smoothed != kept.logits).any()
     assert kept.set.images.dtype == np.uint8
     floats = load_kept(out / "cache", "DeepFool, whole frame, float")
     assert floats is not None
@@ -187,5 +187,5 @@ def test_another_evaluation_is_not_overwritten(out: Path, run: Path, cache: Path
 def test_unknown_rows_are_refused(run: Path, tmp_path: Path) -> None:
     wrong = command("--run", run, "--out", tmp_path / "x", "--rows", "paper,colour")
     assert wrong.exit_code == 2
-    assert "choose among paper,strangers,failures,changes,attacks" in wrong.output
+    assert "choose among paper,ood,failures,changes,attacks" in wrong.output
     assert not (tmp_path / "x").exists()

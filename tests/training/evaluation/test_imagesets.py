@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import ImageError
-from training.evaluation.imagesets import image_set, paper_jobs, stranger_jobs
+from training.evaluation.imagesets import image_set, ood_jobs, paper_jobs
 
 SIZE = 32
 
@@ -46,11 +46,11 @@ def test_the_published_set_may_be_grey(tmp_path: Path) -> None:
         published.make()
 
 
-def test_strangers_are_grouped_by_their_upper_folders(tmp_path: Path) -> None:
+def test_ood_images_are_grouped_by_their_upper_folders(tmp_path: Path) -> None:
     for folder in ("other/lab/wbc/a", "other/lab/wbc/b", "other/slides"):
         (tmp_path / folder).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / folder / "one.png"), cells(1)[0])
-    jobs = {job.name: job for job in stranger_jobs(str(tmp_path), 10, SIZE)}
-    assert set(jobs) == {"lab/wbc", "slides", "simulated strangers"}
+    jobs = {job.name: job for job in ood_jobs(str(tmp_path), 10, SIZE)}
+    assert set(jobs) == {"lab/wbc", "slides", "simulated OOD"}
     assert len(jobs["lab/wbc"].make()) == 2
-    assert 0 < len(jobs["simulated strangers"].make()) <= 10
+    assert 0 < len(jobs["simulated OOD"].make()) <= 10

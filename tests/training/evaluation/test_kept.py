@@ -22,7 +22,7 @@ def test_a_set_comes_back_as_it_was(kept: Kept, tmp_path: Path) -> None:
     found = load_kept(tmp_path, "clean")
     assert found is not None
     assert found.set.patients.tolist() == ["a", "b"]
-    for name in ("logits", "softened"):
+    for name in ("logits", "smoothed"):
         assert np.array_equal(getattr(found, name), getattr(kept, name))
     assert found.scores["shipped [0]"].tolist() == [0.5, -1.5]
     assert found.layers["LID"].shape == (2, 5)
@@ -32,6 +32,6 @@ def test_a_set_that_an_earlier_version_kept_must_be_made_again(kept: Kept, tmp_p
     save_kept(tmp_path, kept)
     (path,) = tmp_path.iterdir()
     with np.load(path) as arrays:
-        stored = {name: arrays[name] for name in arrays.files if name != "softened"}
+        stored = {name: arrays[name] for name in arrays.files if name != "smoothed"}
     np.savez(path, **stored)
     assert load_file(path) is None

@@ -28,7 +28,7 @@ POSSIBLE = {
 }
 
 
-PLATELETS = {"images": "platelets", "group": "strangers", "detector": "margin", "mode": "-"}
+PLATELETS = {"images": "platelets", "group": "ood", "detector": "margin", "mode": "-"}
 
 
 def figures(tnr: float, auroc: float, accuracy: float) -> dict[str, float]:

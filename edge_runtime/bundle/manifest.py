@@ -1,0 +1,272 @@
+"""The manifest: what a bundle says about itself. An unknown key or version is an error, never a default."""
+
+import json
+import math
+import reprlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, get_args, get_origin
+
+from edge_runtime.cells.preprocessing import InputSpec
+from edge_runtime.decision.appearance import OUTLINE
+from edge_runtime.decision.decide import DECIDING, Detector
+from edge_runtime.errors import BundleError
+
+SCHEMA = 7
+CLASSES = {"uninfected", "parasitized"}  # what a slide's counts are made of
+PERTURBATIONS = {"per-layer", "none"}
+INTENDED_USE = "Research use only. Not for use in diagnostic procedures."
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Figures on test cells that nothing else has used. Shares are of all cells, rejected or not.
+
+    Intervals are 95 % bounds, low and high, that count patients as drawn at random, not cells.
+
+    Attributes:
+        split: how the test cells were set apart, "image" or "patient".
+        patients: number of test patients.
+        parasitized: number of parasitized test cells.
+        uninfected: number of uninfected test cells.
+        accuracy: share of cells with the right class.
+        accuracy_interval: its bounds.
+        sensitivity: share of parasitized cells called parasitized.
+        sensitivity_interval: its bounds.
+        false_positive_rate: share of uninfected cells called parasitized.
+        false_positive_rate_interval: its bounds.
+        rejected: share of cells rejected.
+        rejected_interval: its bounds.
+        accuracy_of_accepted: share of the accepted cells with the right class.
+        ood_rejected: share rejected of images that are no red cells, by kind and number.
+        changes_accepted: share accepted of test cells under a changed light, by change.
+        changes_accuracy: share of those accepted with the right class, by change.
+    """
+
+    split: str
+    patients: int
+    parasitized: int
+    uninfected: int
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    sensitivity: float
+    sensitivity_interval: tuple[float, float]
+    false_positive_rate: float
+    false_positive_rate_interval: tuple[float, float]
+    rejected: float
+    rejected_interval: tuple[float, float]
+    accuracy_of_accepted: float
+    ood_rejected: Mapping[str, float]
+    changes_accepted: Mapping[str, float]
+    changes_accuracy: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What the detector was calibrated on.
+
+    Attributes:
+        mode: "none" (no anomaly known) or "known".
+        anomaly: the known anomaly, or "".
+        alpha: share of in-distribution cells that all tests together were set to reject.
+        fusion_cells: cells that fitted the layer weights.
+        threshold_cells: cells that set the thresholds.
+        correlation: of rejection among the cells of one patient, 0 to below 1 (see `group.judge_group`).
+        how: the choices in words.
+    """
+
+    mode: str
+    anomaly: str
+    alpha: float
+    fusion_cells: int
+    threshold_cells: int
+    correlation: float
+    how: str
+
+
+@dataclass(frozen=True)
+class Requires:
+    """What a device needs to run the graph.
+
+    Attributes:
+        opset: of the default ONNX operator set.
+        ir_version: of the ONNX file format.
+        onnxruntime: lowest version.
+    """
+
+    opset: int
+    ir_version: int
+    onnxruntime: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the bundle came from.
+
+    Attributes:
+        network: name of the architecture.
+        trained_on: the cells it learned from, in words.
+        cells_digest: sha256 over the cells.
+        split_digest: sha256 over the split.
+        seed: of the training run.
+        git_commit: of the code that trained.
+        torch: version that trained.
+    """
+
+    network: str
+    trained_on: str
+    cells_digest: str
+    split_digest: str
+    seed: int
+    git_commit: str
+    torch: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of manifest.json.
+
+    Attributes:
+        schema: version of this format.
+        name: of the bundle.
+        version: of the bundle.
+        classes: names of the logits, in order.
+        input: what the graph is fed.
+        perturbation: "per-layer" (the graph holds eq. 3) or "none".
+        outputs: names of the graph's outputs.
+        detector: layer weights, epsilon and thresholds.
+        orientation: which side of the threshold is in-distribution.
+        calibrated: what the detector was calibrated on.
+        performance: per-cell figures.
+        requires: what a device needs.
+        parity: measured differences from the PyTorch reference, by name.
+        provenance: where the bundle came from.
+        intended_use: the label.
+        files: sha256 of every other file of the bundle, by name.
+    """
+
+    schema: int
+    name: str
+    version: str
+    classes: tuple[str, ...]
+    input: InputSpec
+    perturbation: str
+    outputs: tuple[str, ...]
+    detector: Detector
+    orientation: str
+    calibrated: Calibrated
+    performance: Performance
+    requires: Requires
+    parity: Mapping[str, float]
+    provenance: Provenance
+    intended_use: str
+    files: Mapping[str, str]
+
+
+def manifest_to_json(manifest: Manifest) -> str:
+    """The text of manifest.json."""
+    return json.dumps(asdict(manifest), indent=2) + "\n"
+
+
+def manifest_from_json(text: str) -> Manifest:
+    """Read manifest.json, strictly.
+
+    Raises:
+        BundleError: not JSON, another schema, a key missing or unknown, a value of the wrong type or one that
+            this runtime does not know.
+    """
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"manifest.json: not JSON ({error}); copy the bundle again") from error
+    if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
+        found = raw.get("schema") if isinstance(raw, dict) else None
+        raise BundleError(
+            f"manifest.json: schema {reprlib.repr(found)}, but this cellgate reads schema {SCHEMA}; "
+            "export the bundle again, or install the cellgate that it was made for"
+        )
+    manifest: Manifest = read_strictly(Manifest, raw, "manifest.json")
+    _check_supported(manifest)
+    return manifest
+
+
+def read_strictly(kind: type[Any], raw: object, where: str) -> Any:  # noqa: ANN401 - an instance of kind
+    """Build a dataclass, with those within it, from a JSON object that has exactly its keys.
+
+    Raises:
+        BundleError: a key missing or unknown, or a value of the wrong type; `where` begins the message.
+    """
+    expected = {f.name for f in fields(kind)}
+    found = set(raw) if isinstance(raw, dict) else set()
+    if not isinstance(raw, dict) or found != expected:
+        unknown, missing = sorted(found - expected), sorted(expected - found)
+        told = [f"unknown key {k!r}" for k in unknown] + [f"missing key {k!r}" for k in missing]
+        raise BundleError(
+            f"{where}: {', '.join(told)}; the bundle was made by another cellgate, export it again"
+        )
+    values = {f.name: _nested(f.type, raw[f.name], f"{where}, {f.name}") for f in fields(kind)}
+    for field in fields(kind):
+        if not _fits(values[field.name], field.type):
+            found_value = reprlib.repr(raw[field.name])
+            raise BundleError(f"{where}: {field.name} cannot be {found_value}; export the bundle again")
+    return kind(**values)
+
+
+def _nested(kind: Any, raw: object, where: str) -> object:  # noqa: ANN401 - the type of any field
+    """A JSON value, as the dataclass that its field's type asks for, or a tuple for a list."""
+    if isinstance(kind, type) and is_dataclass(kind):
+        return read_strictly(kind, raw, where)
+    return tuple(raw) if isinstance(raw, list) else raw
+
+
+def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - the type of any of the fields above
+    """Whether a JSON value is of a field's type; a whole number may stand for a float."""
+    if get_origin(kind) is tuple:
+        of = get_args(kind)
+        if not isinstance(value, tuple) or (of[-1] is not ... and len(value) != len(of)):
+            return False
+        return all(_fits(item, of[0]) for item in value)
+    if get_origin(kind) is Mapping:
+        return isinstance(value, dict) and all(_fits(item, get_args(kind)[1]) for item in value.values())
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int) and kind is float:
+        return abs(value) < 2**53
+    return isinstance(value, kind)
+
+
+def _check_supported(manifest: Manifest) -> None:
+    """Refuse what is well-formed, but would make this runtime guess."""
+    detector, expected = manifest.detector, InputSpec(size=manifest.input.size)
+    numbers = (detector.epsilon, *detector.weights, detector.bias, detector.threshold)
+    numbers += (detector.least_margin, detector.least_stability)
+    numbers += (*detector.outline_low, *detector.outline_high, detector.least_colour, detector.least_texture)
+    ranges = list(zip(detector.outline_low, detector.outline_high, strict=False))
+    for right, wrong in (
+        (manifest.input == expected, f"input {manifest.input}; this cellgate only makes {expected}"),
+        (manifest.input.size > 0, f"input of {manifest.input.size} pixels"),
+        (set(manifest.classes) == CLASSES, f"classes {manifest.classes}; expected {sorted(CLASSES)}"),
+        (manifest.perturbation in PERTURBATIONS, f"unknown perturbation {manifest.perturbation!r}"),
+        (
+            set(DECIDING) <= set(manifest.outputs),
+            f"outputs {manifest.outputs}; logits, logits.smoothed and confidences are needed",
+        ),
+        (len(detector.layers) == len(detector.weights), "as many layer weights as layers are needed"),
+        (all(map(math.isfinite, numbers)), "a detector's weight or threshold that is no finite number"),
+        (
+            len(detector.outline_low) == len(detector.outline_high) == len(OUTLINE)
+            and all(low < high for low, high in ranges),
+            f"limits of the outline {ranges}; expected {len(OUTLINE)}, each from low to high",
+        ),
+        (0 < manifest.calibrated.alpha < 1, f"alpha {manifest.calibrated.alpha}; expected a share"),
+        (
+            0 <= manifest.calibrated.correlation < 1,
+            f"a correlation of {manifest.calibrated.correlation}; expected 0 to below 1",
+        ),
+        (
+            manifest.orientation == "high-is-in-distribution",
+            f"unknown orientation {manifest.orientation!r}",
+        ),
+    ):
+        if not right:
+            raise BundleError(f"manifest.json: {wrong}; export the bundle again")

@@ -1,0 +1,1 @@
+"""From a frame to its cells: found, cut out, and resized as the network sees them."""

@@ -1,0 +1,68 @@
+"""Cells cut out of a frame, ready to be judged, and those that are seen but cannot be."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.cells.preprocessing import MIN_SIDE, Box, masked_crop, resize_crop
+from edge_runtime.cells.segmentation import Cell, segment
+from edge_runtime.errors import ImageError
+
+
+@dataclass(frozen=True)
+class CutCell:
+    """A cell that can be judged.
+
+    Attributes:
+        box: (x, y, width, height) in pixels of the frame.
+        crop: uint8 [height, width, 3] RGB, black outside the cell.
+        resized: uint8 [size, size, 3] RGB, what the network sees.
+    """
+
+    box: Box
+    crop: NDArray[np.uint8]
+    resized: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class NotCut:
+    """A cell that cannot be judged, and why: "edge", "clump", "too-small" or "too-dark"."""
+
+    box: Box
+    reason: str
+
+
+def cut_cells(frame: NDArray[np.uint8], size: int) -> tuple[list[CutCell], list[NotCut]]:
+    """Find the cells of a frame and cut them out.
+
+    Args:
+        frame: uint8 [H, W, 3] RGB.
+        size: side of the network's input in pixels.
+
+    Returns:
+        The cells to judge, and those that cannot be.
+    """
+    cut: list[CutCell] = []
+    not_cut: list[NotCut] = []
+    for cell in segment(frame):
+        why = _why_not(cell)
+        if not why:
+            crop = masked_crop(frame, cell.box, cell.mask)
+            try:
+                cut.append(CutCell(cell.box, crop, resize_crop(crop, size)))
+            except ImageError:  # dirt may be as black as what is masked out
+                why = "too-dark"
+        if why:
+            not_cut.append(NotCut(cell.box, why))
+    return cut, not_cut
+
+
+def _why_not(cell: Cell) -> str:
+    if cell.at_edge:
+        return "edge"
+    if cell.clump:
+        return "clump"
+    if max(cell.box[2:]) < MIN_SIDE:
+        return "too-small"
+    return ""

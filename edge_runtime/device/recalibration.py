@@ -1,0 +1,177 @@
+"""Fitting a detector to another site, whose stain, lamp or camera moves the features, from unlabelled cells.
+
+Only the test of the features is fitted. The least margin and stability stay: how sure the classifier must be
+does not depend on the site, and cells without labels cannot tell where it is right. So do the limits of the
+outline, which a stain or lamp does not change, and the least colour and texture: what is fainter was never
+measured.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.bundle.files import MODEL_CARD, Bundle, save_bundle
+from edge_runtime.cells.preprocessing import resize_crop
+from edge_runtime.decision.decide import SHARES, Decisions, Detector, decide_again
+from edge_runtime.errors import CheckFailedError, ImageError, SourceError
+from edge_runtime.slide.record import RECORD, SlideRecord
+from edge_runtime.sources.images import decode_image, list_images
+
+Array = NDArray[np.float64]
+
+FEWEST_CELLS = 200
+MOST_FAR = 0.5  # share of a site's cells; beyond it the cells may be as spoilt as they are strange
+# Times alpha: the share of a site's cells beyond which the classifier, or the cutting of cells, fails there.
+MOST_LOST = 4
+_TRIMMED = 0.025  # share of the lowest confidences that do not widen a layer's spread: they may be no cells
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """What became of a detector.
+
+    Attributes:
+        detector: fitted to the site.
+        cells: number of the site's cells that it was fitted on.
+        rejected_before: share of these that were rejected before.
+        rejected_after: share that is rejected now.
+        ambiguous: share that is rejected for its margin, before and after.
+    """
+
+    detector: Detector
+    cells: int
+    rejected_before: float
+    rejected_after: float
+    ambiguous: float
+
+
+def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Recalibration:
+    """Fit the test of the features to the cells of a site.
+
+    Each layer's confidence is standardised on the site's cells, as calibration without a known anomaly does,
+    so that no layer which the site has moved or widened outweighs the others; the threshold is where this
+    test's share of alpha lies below. A few OOD objects among the cells only make it reject fewer of them.
+
+    Args:
+        detector: of the bundle, which decided.
+        decisions: for at least FEWEST_CELLS cells of the site, without labels: red cells of ordinary slides.
+        alpha: share of good cells that all tests together should reject.
+
+    Raises:
+        SourceError: too few cells.
+        CheckFailedError: too many of them are unlike the training cells, no whole cells or faint, or leave
+            the classifier ambiguous: what it says of them may be wrong, and without labels nobody would know.
+    """
+    confidences, cells = decisions.confidences, len(decisions.score)
+    if cells < FEWEST_CELLS:
+        raise SourceError(f"{cells} cells; give at least {FEWEST_CELLS} of this site, or all of a slide")
+    far, ambiguous = float(decisions.far.mean()), float(decisions.ambiguous.mean())
+    if far > MOST_FAR:
+        raise CheckFailedError(
+            f"{far:.0%} of these cells are unlike the training cells, too many to trust the answers; "
+            "check focus, light and colours, or train with cells of this site"
+        )
+    broken, faint = float(decisions.not_one_cell.mean()), float(decisions.faint.mean())
+    hesitant = decisions.ambiguous | decisions.unstable
+    if (hesitant | decisions.not_one_cell | decisions.faint).mean() > MOST_LOST * alpha:
+        raise CheckFailedError(
+            f"the classifier is ambiguous of {hesitant.mean():.0%} of these cells, {broken:.0%} are no whole "
+            f"cells and {faint:.0%} faint; no threshold mends that: check focus, light, stain and how cells "
+            "are cut, or train with cells of this site"
+        )
+    spread = np.maximum(confidences, np.quantile(confidences, _TRIMMED, axis=0)).std(axis=0)
+    if not (np.isfinite(spread) & (spread > 0)).all():
+        raise CheckFailedError("the confidences of these cells do not vary; give different cells")
+    used = np.array(detector.weights) != 0
+    weights = np.where(used, 1 / (spread * used.sum()), 0.0)
+    bias = -float((weights * np.median(confidences, axis=0)).sum())
+    here = replace(detector, weights=tuple(weights.tolist()), bias=bias)
+    rank = int(np.floor((cells + 1) * alpha * SHARES[0]))
+    fitted = replace(here, threshold=float(np.sort(here.overall(confidences))[max(rank, 1) - 1]))
+    return Recalibration(
+        detector=fitted,
+        cells=cells,
+        rejected_before=float(decisions.rejected.mean()),
+        rejected_after=float(decide_again(fitted, decisions).rejected.mean()),
+        ambiguous=ambiguous,
+    )
+
+
+def site_cells(source: Path, size: int) -> NDArray[np.uint8]:
+    """The cells of a site: crops (an image, folder or zip), or all judged cells of a slide that was read.
+
+    Args:
+        source: of crops, or the folder that `cellgate read` wrote.
+        size: side of the network's input.
+
+    Returns:
+        uint8 [N, size, size, 3] RGB; crops that cannot be judged are left out.
+
+    Raises:
+        SourceError: there is nothing to read.
+    """
+    if (source / RECORD).exists():
+        with SlideRecord.open(source / RECORD) as record:
+            crops = [
+                resize_crop(decode_image(cell.crop, str(source)), size)
+                for field in record.fields()
+                for cell in field.cells
+                if cell.crop
+            ]
+    else:
+        crops = []
+        for file in list_images(source):
+            with suppress(ImageError):
+                crops.append(resize_crop(decode_image(file.read(), file.name), size, file.name))
+    return np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8)
+
+
+def recalibrate_bundle(
+    classifier: Classifier, resized: NDArray[np.uint8], site: str, out: Path
+) -> Recalibration:
+    """Write a bundle for a site: the same graph, with the detector fitted to the site's cells.
+
+    Args:
+        classifier: with the bundle to start from.
+        resized: uint8 [N, size, size, 3] RGB, as `preprocessing.resize_crop` makes them.
+        site: name of the site; it becomes part of the bundle's name.
+        out: folder to make; it must not exist, or be empty.
+
+    Raises:
+        SourceError: `out` holds something, or there are too few cells.
+        CheckFailedError: see `recalibrate`.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise SourceError(f"{out}: not empty; choose another folder for the bundle")
+    bundle = classifier.bundle
+    manifest = bundle.manifest
+    made = recalibrate(manifest.detector, classifier.decide_resized(resized), alpha=manifest.calibrated.alpha)
+    told = f"recalibrated on {made.cells} unlabelled cells of {site}, from {bundle.title}"
+    save_bundle(
+        out,
+        replace(
+            manifest,
+            name=f"{manifest.name}-{site}",
+            detector=made.detector,
+            calibrated=replace(manifest.calibrated, how=f"{manifest.calibrated.how}; {told}"),
+        ),
+        {**bundle.contents, MODEL_CARD: _card(bundle, made, site)},
+    )
+    return made
+
+
+def _card(bundle: Bundle, made: Recalibration, site: str) -> bytes:
+    """The model card, which tells first that its figures are those of another threshold."""
+    card = bundle.contents[MODEL_CARD].decode("utf-8", errors="replace")
+    return f"""# {bundle.manifest.name}-{site}
+
+Recalibrated from {bundle.title} on {made.cells} unlabelled cells of {site}: of these
+{made.rejected_before:.1%} were rejected before and {made.rejected_after:.1%} are now. Threshold
+{made.detector.threshold:.4g}; the least margin is unchanged. No label was used, so nothing is known of the
+accuracy at this site. All that follows was written of the bundle before.
+
+{card}""".encode()

@@ -1,0 +1,237 @@
+"""`verify`: does a bundle decide as its run's PyTorch reference does, from image bytes, on real cells?
+
+Six comparisons, each with a limit that means something (the largest gradient error does not: crossing one
+ReLU kink changes it at will, and PyTorch in float32 against float64 shows the same):
+
+1. the bundle's manifest, graph and constants are those of the run;
+2. its reference inputs, replayed as a device replays them;
+3. logits, features and distances of the image as it is;
+4. the reference's perturbed images through the graph's second pass (teacher-forced);
+5. signs of the input gradient, also against PyTorch's own float32-float64 disagreement;
+6. final confidences, scores and decisions.
+"""
+
+import copy
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.bundle.classifier import Classifier, Provider
+from edge_runtime.bundle.files import open_bundle
+from edge_runtime.bundle.parity import (
+    EXACT_LIMIT,
+    SCORE_LIMIT,
+    SIGN_LIMIT,
+    Check,
+    all_passed,
+    decision_flips,
+    relative_error,
+    relative_error_each,
+    sign_disagreement,
+)
+from edge_runtime.bundle.verification import replay
+from edge_runtime.cells.preprocessing import resize_crop, to_input
+from edge_runtime.decision.appearance import describe
+from edge_runtime.decision.decide import Outputs, decide
+from edge_runtime.sources.images import decode_image
+from export.contents import check_graph, check_manifest, comparable
+from export.sealing import Trained, load_trained, named_outputs
+from training.cells.archive import CellFile
+from training.cells.source import cell_files
+from training.reference import BLOCK, Reference, score_images, score_plain
+from training.statistics import to_tensor
+
+BATCHES = (1, 7, 64)
+FLOOR_CELLS = 32  # cells on which PyTorch is compared with itself in float64, and the second pass is forced
+FLOOR_FACTOR = 3.0  # how many times PyTorch's own disagreement passes
+# Where calibration chose no perturbation but the graph can make one, it is compared at this magnitude, too.
+PROBE_EPSILON = 0.002
+
+Images = NDArray[np.uint8]
+NamedOutputs = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found.
+
+    Attributes:
+        checks: every comparison with its limit.
+        cells: number of cells compared; 0 if the bundle cannot be compared with this run at all.
+        borderline: cells whose decision differs, but within the tolerance of a threshold, at the batch size
+            that has most of them; counted, not failed.
+        provider: execution provider that ran the graph.
+    """
+
+    checks: tuple[Check, ...]
+    cells: int
+    borderline: int
+    provider: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check keeps to its limit."""
+        return all_passed(self.checks)
+
+
+def verify_bundle(
+    run: Path,
+    bundle: Path,
+    cells: str,
+    *,
+    limit: int | None = None,
+    provider: Provider = "cpu",
+    batches: Sequence[int] = BATCHES,
+) -> Verification:
+    """Compare a bundle with its run.
+
+    Args:
+        run: the run folder the bundle was exported from.
+        bundle: the bundle folder.
+        cells: NIH archive (zip or folder), or "simulated"; its image bytes are read anew, without the cache.
+        limit: at most so many cells, spread evenly over the archive; None for all.
+        provider: where to run the graph.
+        batches: batch sizes to run all cells at.
+
+    Raises:
+        SourceError: the run or the cells cannot be read.
+        BundleError: the bundle cannot be opened.
+    """
+    trained = load_trained(run)
+    classifier = Classifier.open(open_bundle(bundle), provider=provider)
+    checks = list(check_manifest(trained, classifier.bundle.manifest))
+    if not comparable(trained, classifier.bundle.manifest):
+        return Verification(tuple(checks), 0, 0, classifier.provider)
+    checks += check_graph(trained, classifier.bundle)
+    checks += [replace(check, name=f"reference: {check.name}") for check in replay(classifier)]
+    files = _spread(list(cell_files(cells)[1]), limit)
+    tallies = {batch: _Tally() for batch in batches}
+    blocks = [files[start : start + BLOCK] for start in range(0, len(files), BLOCK)]
+    with click.progressbar(blocks, label="comparing", file=sys.stderr) as bar:
+        for block in bar:
+            images = _read(block, trained.info.input.size)
+            expected, appearance = _expected(trained, classifier, images), describe(images)
+            for batch, tally in tallies.items():
+                tally.add(trained, classifier, _run(classifier, images, batch), expected, appearance)
+    for batch, tally in tallies.items():
+        checks += tally.checks(batch)
+    if _perturbs(classifier):
+        some = files[:: max(1, len(files) // FLOOR_CELLS)][:FLOOR_CELLS]
+        checks += _check_perturbation(trained, classifier, _read(some, trained.info.input.size))
+    borderline = max(tally.borderline for tally in tallies.values())
+    return Verification(tuple(checks), len(files), borderline, classifier.provider)
+
+
+def _spread(files: list[CellFile], limit: int | None) -> list[CellFile]:
+    if limit is None or limit >= len(files):
+        return files
+    return [files[i] for i in np.linspace(0, len(files) - 1, limit).astype(int)]
+
+
+def _read(files: Sequence[CellFile], size: int) -> Images:
+    return np.stack([resize_crop(decode_image(file.read(), file.name), size, file.name) for file in files])
+
+
+def _perturbs(classifier: Classifier) -> bool:
+    return classifier.bundle.manifest.perturbation != "none"
+
+
+def _expected(trained: Trained, classifier: Classifier, images: Images) -> NamedOutputs:
+    """What the reference says of a block, under the names of the graph's outputs."""
+    tensor = to_tensor(images)
+    if _perturbs(classifier):
+        epsilon = trained.calibration.detector.epsilon
+        reference = score_images(trained.network, trained.gaussians, tensor, epsilon)
+    else:
+        reference = score_plain(trained.network, trained.gaussians, tensor)
+    named = named_outputs(reference, trained.network.layers)
+    return {name: named[name].numpy() for name in classifier.bundle.manifest.outputs}
+
+
+def _run(classifier: Classifier, images: Images, batch: int, epsilon: float | None = None) -> NamedOutputs:
+    """What the graph says of the block, fed in batches of one size."""
+    names = classifier.bundle.manifest.outputs
+    parts = [
+        classifier.run(to_input(images[start : start + batch]), names, epsilon=epsilon)
+        for start in range(0, len(images), batch)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+@dataclass
+class _Tally:
+    """The worst differences so far at one batch size."""
+
+    worst: dict[str, float] = field(default_factory=dict)
+    signs: dict[str, float] = field(default_factory=dict)
+    cells: int = 0
+    beyond: int = 0
+    borderline: int = 0
+
+    def add(
+        self,
+        trained: Trained,
+        classifier: Classifier,
+        ours: NamedOutputs,
+        theirs: NamedOutputs,
+        appearance: NDArray[np.float64],
+    ) -> None:
+        for name, value in ours.items():
+            if name.startswith("gradient."):
+                differing = sign_disagreement(value, theirs[name]) * len(value)
+                self.signs[name] = self.signs.get(name, 0.0) + differing
+            else:
+                measure = relative_error_each if name in ("distances", "confidences") else relative_error
+                self._note(name, measure(value, theirs[name]))
+        detector = trained.calibration.detector
+        decided = decide(classifier.bundle.manifest.detector, Outputs.of(ours), appearance)
+        reference = decide(detector, Outputs.of(theirs), appearance)
+        self._note("scores", relative_error_each(decided.score, reference.score))
+        self._note("margins", relative_error_each(decided.margin, reference.margin))
+        self._note("stability", relative_error_each(decided.stability, reference.stability))
+        beyond, borderline = decision_flips(decided, reference, detector, SCORE_LIMIT)
+        self.beyond, self.borderline = self.beyond + beyond, self.borderline + borderline
+        self.cells += len(reference.label)
+
+    def checks(self, batch: int) -> Iterator[Check]:
+        for name, value in self.worst.items():
+            limit = SCORE_LIMIT if name in ("confidences", "scores") else EXACT_LIMIT
+            yield Check(f"batch {batch}: {name}", value, limit)
+        for name, value in self.signs.items():
+            yield Check(f"batch {batch}: {name}, signs", value / self.cells, SIGN_LIMIT)
+        yield Check(f"batch {batch}: decisions that differ", self.beyond, 0)
+
+    def _note(self, name: str, value: float) -> None:
+        # Not "max": it would drop a value that is no number.
+        self.worst[name] = float(np.maximum(self.worst.get(name, 0.0), value))
+
+
+def _check_perturbation(trained: Trained, classifier: Classifier, images: Images) -> Iterator[Check]:
+    """Gradient and second pass apart, on a few cells: signs against float64, and the second pass forced."""
+    epsilon = trained.calibration.detector.epsilon or PROBE_EPSILON
+    tensor, double = to_tensor(images), copy.deepcopy(trained.network).double()
+    single = score_images(trained.network, trained.gaussians, tensor, epsilon)
+    exact = score_images(double, trained.gaussians, tensor.double(), epsilon)
+    ours = _run(classifier, images, len(images), epsilon)
+    error = relative_error_each(ours["confidences"], single.confidences.numpy())
+    yield Check(f"perturbed by {epsilon:g}: confidences", error, SCORE_LIMIT)
+    for number, layer in enumerate(trained.network.layers):
+        forced = classifier.run(single.perturbed[:, number].numpy(), ["confidences"], epsilon=0.0)
+        error = relative_error_each(forced["confidences"][:, number], single.confidences[:, number].numpy())
+        yield Check(f"second pass, forced: {layer}", error, EXACT_LIMIT)
+        yield _against_float64(layer, ours[f"gradient.{layer}"], single, exact, number)
+
+
+def _against_float64(
+    layer: str, ours: NDArray[np.float32], single: Reference, exact: Reference, number: int
+) -> Check:
+    true = exact.gradients[:, number].numpy()
+    floor = sign_disagreement(single.gradients[:, number].numpy(), true)
+    # One sign in the whole sample is the resolution of this measurement.
+    limit = FLOOR_FACTOR * max(floor, 1 / true.size)
+    return Check(f"signs against float64: {layer}", sign_disagreement(ours, true), limit)

@@ -1,0 +1,197 @@
+"""Crops in, one decision each out: from Python and from the command line."""
+
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+from edge_runtime.bundle.classifier import BATCH, Classifier
+from edge_runtime.bundle.scoring import CellScore, score_images
+from edge_runtime.decision.appearance import APPEARANCE
+from edge_runtime.sources.images import SkippedFrame
+
+KEYS = [
+    "path",
+    "label",
+    "probabilities",
+    "confidences",
+    "score",
+    "threshold",
+    "margin",
+    "least_margin",
+    "stability",
+    "least_stability",
+    "appearance",
+    "wholeness",
+    "least_colour",
+    "least_texture",
+    "rejected",
+    "reason",
+    "provider",
+    "bundle",
+]
+LAYERS = ["stem", "layer1", "layer2", "layer3", "layer4"]
+
+
+def lines(result: Result) -> list[dict[str, Any]]:
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def scored(cellgate: Callable[..., Result], tiny_bundle: Path) -> Callable[[object], list[dict[str, Any]]]:
+    return lambda images: lines(cellgate("score", images, "--bundle", tiny_bundle, "--json"))
+
+
+def test_json_has_exactly_the_promised_keys(
+    scored: Callable[[object], list[dict[str, Any]]], crops_folder: Path, classifier: Classifier
+) -> None:
+    found = scored(crops_folder)
+    assert [row["path"] for row in found] == [str(file) for file in sorted(crops_folder.iterdir())]
+    for row in found:
+        assert list(row) == KEYS
+        assert list(row["probabilities"]) == ["uninfected", "parasitized"]
+        assert sum(row["probabilities"].values()) == pytest.approx(1)
+        assert row["label"] == max(row["probabilities"], key=row["probabilities"].get)
+        assert list(row["confidences"]) == LAYERS
+        assert row["threshold"] == classifier.bundle.manifest.detector.threshold
+        assert row["least_margin"] == classifier.bundle.manifest.detector.least_margin
+        low, high = sorted(row["probabilities"].values())
+        assert row["margin"] == pytest.approx(np.log(high / low), rel=1e-4)
+        assert row["least_stability"] == classifier.bundle.manifest.detector.least_stability
+        far, ambiguous = row["score"] < row["threshold"], row["margin"] < row["least_margin"]
+        unstable = row["stability"] < row["least_stability"]
+        assert list(row["appearance"]) == list(APPEARANCE)
+        faint = any(row["appearance"][name] < row[f"least_{name}"] for name in ("colour", "texture"))
+        broken = row["wholeness"] < 0
+        assert row["rejected"] is (broken or faint or far or unstable or ambiguous)
+        looks = [("not-one-cell", broken), ("faint", faint)]
+        answer = [("far-from-training", far), ("unstable", unstable), ("ambiguous", ambiguous), ("", True)]
+        expected = [*looks, *answer]
+        assert row["reason"] == next(reason for reason, holds in expected if holds)
+        assert row["provider"] == "CPUExecutionProvider"
+        assert row["bundle"] == classifier.bundle.title
+
+
+def test_the_score_can_be_recomputed_from_what_is_printed(
+    scored: Callable[[object], list[dict[str, Any]]], crops_folder: Path, tiny_bundle: Path
+) -> None:
+    detector = json.loads((tiny_bundle / "manifest.json").read_text())["detector"]
+    for row in scored(crops_folder):
+        total = sum(w * c for w, c in zip(detector["weights"], row["confidences"].values(), strict=True))
+        assert row["score"] == pytest.approx(total + detector["bias"])
+
+
+def test_folder_zip_and_single_file_agree(
+    scored: Callable[[object], list[dict[str, Any]]], crops_folder: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "cells.zip", "w") as archive:
+        for file in crops_folder.iterdir():
+            archive.write(file, file.name)
+    by_folder = {Path(row["path"]).name: row for row in scored(crops_folder)}
+    by_zip = {row["path"]: row for row in scored(tmp_path / "cells.zip")}
+    assert list(by_folder) == list(by_zip)
+    for name, zipped in by_zip.items():
+        (alone,) = scored(crops_folder / name)
+        for row in (by_folder[name], zipped):
+            assert {**row, "path": "", **numbers(alone)} == {**alone, "path": ""}
+            np.testing.assert_allclose(flat(row), flat(alone), rtol=1e-3, atol=1e-3)
+
+
+def numbers(row: dict[str, Any]) -> dict[str, Any]:
+    """What may differ in the last digits with the size of the batch."""
+    return {key: row[key] for key in ("probabilities", "confidences", "score")}
+
+
+def flat(row: dict[str, Any]) -> list[float]:
+    return [*row["probabilities"].values(), *row["confidences"].values(), row["score"]]
+
+
+def test_python_says_what_the_command_line_says(
+    scored: Callable[[object], list[dict[str, Any]]], crops_folder: Path, classifier: Classifier
+) -> None:
+    found = list(score_images(crops_folder, classifier))
+    assert all(isinstance(item, CellScore) for item in found)
+    for item, row in zip(found, scored(crops_folder), strict=True):
+        assert isinstance(item, CellScore)
+        assert {**asdict(item), **numbers(row)} == row
+
+
+def test_lines_for_people_name_the_answer_and_the_rejection(
+    cellgate: Callable[..., Result], crops_folder: Path, tiny_bundle: Path
+) -> None:
+    result = cellgate("score", crops_folder, "--bundle", tiny_bundle)
+    rows = result.stdout.splitlines()
+    assert len(rows) == len(list(crops_folder.iterdir()))
+    assert any(": uninfected, uninfected 0.9" in row for row in rows)
+    summary = result.stderr.splitlines()[-1]
+    assert summary.startswith(f"{len(rows)} cells, ")
+    assert "cells per second on CPUExecutionProvider, 0 skipped, by tiny 1 (" in summary
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "reason"),
+    [
+        ("threshold", 1e6, "far-from-training"),
+        ("least_margin", 1e6, "ambiguous"),
+        ("least_stability", 1e6, "unstable"),
+        ("outline_low", [1e6] * 5, "not-one-cell"),
+        ("least_colour", 1e6, "faint"),
+        ("least_texture", 1e6, "faint"),
+    ],
+)
+def test_a_rejected_cell_says_so_before_its_label(
+    cellgate: Callable[..., Result],
+    crops_folder: Path,
+    edited_bundle: Callable[..., Path],
+    limit: str,
+    value: object,
+    reason: str,
+) -> None:
+    out_of_reach = {
+        "threshold": -1e6,
+        "least_margin": 0.0,
+        "least_stability": -1e6,
+        "outline_low": [-1e7] * 5,
+        "outline_high": [1e7] * 5,
+        "least_colour": -1e7,
+        "least_texture": -1e7,
+        limit: value,
+    }
+    strict = edited_bundle(lambda manifest: manifest["detector"].update(out_of_reach))
+    result = cellgate("score", crops_folder, "--bundle", strict)
+    assert result.exit_code == 0
+    assert all(f": rejected ({reason}), " in row for row in result.stdout.splitlines())
+
+
+def test_cells_keep_their_order_over_many_batches(
+    tmp_path: Path, crops_folder: Path, classifier: Classifier
+) -> None:
+    crop = next(crops_folder.iterdir()).read_bytes()
+    for number in range(2 * BATCH + 3):
+        (tmp_path / f"{number:03}.png").write_bytes(b"" if number in {5, 40} else crop)
+    found = list(score_images(tmp_path, classifier))
+    kept = [Path(item.path).stem for item in found if isinstance(item, CellScore)]
+    skipped = [Path(item.name).stem for item in found if isinstance(item, SkippedFrame)]
+    assert skipped == ["005", "040"]
+    assert kept == [f"{n:03}" for n in range(2 * BATCH + 3) if n not in {5, 40}]
+
+
+def test_a_confidence_that_is_no_number_is_rejected(
+    classifier: Classifier, crops_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_self: Classifier, images: np.ndarray, outputs: Sequence[str]) -> dict[str, np.ndarray]:
+        nothing = {name: np.zeros((len(images), 2), np.float32) for name in outputs}
+        return nothing | {"confidences": np.full((len(images), 5), np.nan, np.float32)}
+
+    monkeypatch.setattr(Classifier, "run", broken)
+    for item in score_images(crops_folder, classifier):
+        assert isinstance(item, CellScore)
+        assert item.rejected
+        assert item.reason == "far-from-training"

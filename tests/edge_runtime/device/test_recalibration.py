@@ -1,0 +1,223 @@
+"""Recalibration: a site whose cells look otherwise is accepted again, and nothing else is."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import Result
+from detectors import ANY, inside, stable
+
+from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.bundle.files import open_bundle
+from edge_runtime.bundle.parity import all_passed
+from edge_runtime.bundle.verification import replay
+from edge_runtime.cells.cutting import cut_cells
+from edge_runtime.decision.decide import SHARES, Decisions, Detector, Outputs, decide, decide_again
+from edge_runtime.device.recalibration import recalibrate, recalibrate_bundle, site_cells
+from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.simulator import simulate_field
+
+DETECTOR = Detector(("a", "b"), 0.0, (0.5, 0.5), 0.0, -1.0, 0.5, -0.5, *ANY)
+ALPHA = 0.1
+
+
+def site(seed: int, cells: int = 400, shift: float = 0.0, spread: float = 1.0) -> Decisions:
+    """Cells whose first layer is shifted and spread, with stable margins that all suffice."""
+    rng = np.random.default_rng(seed)
+    confidences = rng.normal(0, 0.3, (cells, 2)).astype(np.float32)
+    confidences[:, 0] = confidences[:, 0] * spread + shift
+    return decide(DETECTOR, stable(sure(cells), confidences), inside(cells))
+
+
+def sure(cells: int) -> np.ndarray:
+    """Logits with a margin of 5."""
+    return np.tile(np.array([0, 5], np.float32), (cells, 1))
+
+
+def rejected(detector: Detector, decisions: Decisions) -> float:
+    return float(decide_again(detector, decisions).far.mean())
+
+
+def test_a_shifted_site_is_accepted_again() -> None:
+    made = recalibrate(DETECTOR, site(0, shift=-1.2, spread=4), alpha=ALPHA)
+    assert 0.2 < made.rejected_before < 0.5
+    assert made.rejected_after <= ALPHA * SHARES[0]
+    assert rejected(made.detector, site(1, cells=20_000, shift=-1.2, spread=4)) == pytest.approx(
+        ALPHA * SHARES[0], abs=0.03
+    )
+
+
+def test_what_is_far_from_the_site_is_still_rejected() -> None:
+    made = recalibrate(DETECTOR, site(0, shift=-1.2), alpha=ALPHA)
+    assert rejected(made.detector, site(1, shift=-9)) == 1.0
+
+
+def test_a_layer_that_was_widened_does_not_outweigh_the_others() -> None:
+    made = recalibrate(DETECTOR, site(0, cells=20_000, spread=10), alpha=ALPHA)
+    first, second = made.detector.weights
+    assert second / first == pytest.approx(10, rel=0.1)
+
+
+def test_the_margin_the_stability_the_appearance_and_the_layers_stay() -> None:
+    made = recalibrate(DETECTOR, site(0, shift=-1.2), alpha=ALPHA).detector
+    assert (made.least_margin, made.least_stability) == (0.5, -0.5)
+    assert (made.layers, made.epsilon) == (("a", "b"), 0.0)
+    assert (made.outline_low, made.outline_high, made.least_colour, made.least_texture) == ANY
+
+
+def test_a_few_ood_cells_do_not_let_ood_cells_in() -> None:
+    cells, ood = site(0, cells=400, shift=-1.2), site(1, cells=8, shift=-60)
+    both = decide(
+        DETECTOR,
+        stable(sure(408), np.concatenate([cells.confidences, ood.confidences]).astype(np.float32)),
+        inside(408),
+    )
+    made = recalibrate(DETECTOR, both, alpha=ALPHA)
+    assert rejected(made.detector, ood) == 1.0
+    assert rejected(made.detector, cells) <= 0.05
+
+
+def test_too_few_cells() -> None:
+    with pytest.raises(SourceError, match="199 cells; give at least 200"):
+        recalibrate(DETECTOR, site(0, cells=199), alpha=ALPHA)
+
+
+def test_cells_that_are_mostly_unlike_are_refused_not_accepted() -> None:
+    with pytest.raises(CheckFailedError, match="100% of these cells are unlike the training cells"):
+        recalibrate(DETECTOR, site(0, shift=-6), alpha=ALPHA)
+
+
+def test_a_classifier_that_is_ambiguous_there_cannot_be_mended() -> None:
+    nothing = np.zeros((300, 2), np.float32)
+    ambiguous = decide(DETECTOR, stable(nothing, nothing), inside(300))
+    with pytest.raises(CheckFailedError, match="ambiguous of 100% of these cells"):
+        recalibrate(DETECTOR, ambiguous, alpha=ALPHA)
+
+
+@pytest.mark.parametrize(("ambiguous", "unstable"), [(0, 84), (42, 42), (84, 0)])
+def test_ambiguous_and_unstable_cells_count_together(ambiguous: int, unstable: int) -> None:
+    """Of 200 cells 80 may be lost."""
+
+    def of(torn: int, hanging: int) -> Decisions:
+        logits = sure(200)
+        logits[:torn] = 0
+        smoothed = logits.copy()
+        smoothed[torn : torn + hanging] = [4, 0]
+        found = decide(DETECTOR, Outputs(logits, smoothed, near.confidences.astype(np.float32)), inside(200))
+        assert (found.ambiguous.sum(), found.unstable.sum()) == (torn, hanging)
+        return found
+
+    near = site(0, cells=200, shift=-1.2)
+    with pytest.raises(
+        CheckFailedError, match="42% of these cells, 0% are no whole cells and 0%"
+    ):
+        recalibrate(DETECTOR, of(ambiguous, unstable), alpha=ALPHA)
+    few = of(ambiguous * 10 // 11, unstable * 10 // 11)
+    assert recalibrate(DETECTOR, few, alpha=ALPHA).detector.least_stability == DETECTOR.least_stability
+
+
+@pytest.mark.parametrize(
+    ("number", "value", "told"),
+    [(0, 2e6, "50% are no whole cells and 0% faint"), (5, -2e6, "0% are no whole cells and 50% faint")],
+)
+def test_crops_that_are_mostly_in_no_order_cannot_be_mended(number: int, value: float, told: str) -> None:
+    cells = site(0, shift=-1.2)
+    appearance = cells.appearance.copy()
+    appearance[:200, number] = value
+    halves = decide(DETECTOR, stable(sure(400), cells.confidences.astype(np.float32)), appearance)
+    with pytest.raises(CheckFailedError, match=told):
+        recalibrate(DETECTOR, halves, alpha=ALPHA)
+
+
+def test_cells_that_are_all_the_same() -> None:
+    same = decide(DETECTOR, stable(sure(300), np.full((300, 2), -1, np.float32)), inside(300))
+    with pytest.raises(CheckFailedError, match="do not vary"):
+        recalibrate(DETECTOR, same, alpha=ALPHA)
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten simulated fields under a light that no calibration has seen."""
+    folder = tmp_path_factory.mktemp("frames")
+    for seed in range(900, 910):
+        field = simulate_field(seed, width=600, height=480, cells=30, parasitized_fraction=0.2)
+        frame = np.clip(field.frame * np.array([0.8, 0.75, 0.65]), 0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{seed}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def crops(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their cells."""
+    folder = tmp_path_factory.mktemp("crops")
+    for path in sorted(frames.iterdir()):
+        frame = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        for number, cell in enumerate(cut_cells(frame, 64)[0]):
+            crop = cv2.cvtColor(cell.crop, cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(folder / f"{path.stem}-{number:02}.png"), crop)
+    return folder
+
+
+def test_a_sites_bundle_verifies_and_accepts_its_cells(
+    classifier: Classifier, crops: Path, tmp_path: Path
+) -> None:
+    size = classifier.bundle.manifest.input.size
+    cells = site_cells(crops, size)
+    assert len(cells) > 200
+    made = recalibrate_bundle(classifier, cells, "kisumu", tmp_path / "site")
+    bundle = open_bundle(tmp_path / "site")
+    assert bundle.manifest.name == f"{classifier.bundle.manifest.name}-kisumu"
+    assert bundle.manifest.detector == made.detector
+    assert f"{len(cells)} unlabelled cells of kisumu" in bundle.manifest.calibrated.how
+    opened = Classifier.open(bundle, threads=1)
+    assert all_passed(replay(opened))
+    assert made.rejected_after == pytest.approx(float(opened.decide_resized(cells).rejected.mean()))
+    assert made.rejected_after < made.rejected_before
+    card = bundle.contents["MODEL_CARD.md"].decode()
+    assert card.startswith(f"# {bundle.manifest.name}\n")
+    assert "nothing is known of the" in card
+    assert classifier.bundle.contents["MODEL_CARD.md"].decode() in card
+
+
+def test_the_command_takes_crops_or_a_slide(
+    cellgate: Callable[..., Result], tiny_bundle: Path, frames: Path, crops: Path, tmp_path: Path
+) -> None:
+    common = ["--bundle", str(tiny_bundle), "--threads", "1"]
+    done = cellgate("recalibrate", str(crops), "--site", "a", "--out", str(tmp_path / "a"), *common)
+    assert done.exit_code == 0, done.output
+    assert f"{len(list(crops.iterdir()))} cells: " in done.output
+    assert cellgate("verify", str(tmp_path / "a"), "--threads", "1").exit_code == 0
+
+    slide = [str(frames), "--slide", "S", "--out", str(tmp_path / "slide")]
+    assert cellgate("read", *slide, *common).exit_code == 0
+    done = cellgate(
+        "recalibrate", str(tmp_path / "slide"), "--site", "b", "--out", str(tmp_path / "b"), *common
+    )
+    assert done.exit_code == 0, done.output
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    assert manifest["name"].endswith("-b")
+
+
+def test_the_command_refuses_too_few_cells_and_leaves_nothing(
+    cellgate: Callable[..., Result], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    cv2.imwrite(str(few / "one.png"), np.full((50, 50, 3), 120, np.uint8))
+    done = cellgate(
+        "recalibrate", str(few), "--site", "a", "--out", str(tmp_path / "a"), "--bundle", str(tiny_bundle)
+    )
+    assert done.exit_code == 1
+    assert "give at least 200" in done.output
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_bundle_is_never_written_over(classifier: Classifier, crops: Path, tmp_path: Path) -> None:
+    (tmp_path / "kept.txt").write_text("kept")
+    with pytest.raises(SourceError, match="not empty"):
+        recalibrate_bundle(
+            classifier, site_cells(crops, classifier.bundle.manifest.input.size), "a", tmp_path
+        )

@@ -1,0 +1,347 @@
+"""The report: depends on the record alone, tells everything in it, and trusts no name."""
+
+import base64
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.errors import StorageError
+from edge_runtime.slide.record import CellReading, FieldReading, SlideHeader, SlideRecord
+from edge_runtime.slide.report import render_report, write_report
+from edge_runtime.sources.images import SkippedFrame
+
+HOSTILE = """<script>alert("1")</script> & 'quotes' $body ${title} é"""
+HEADER = SlideHeader(
+    slide="S-17",
+    source="/slides/17",
+    bundle="tiny 1 (0123456789ab)",
+    bundle_digest="0123456789abcdef" * 4,
+    threshold=-2.25,
+    least_margin=0.5,
+    usual=0.05,
+    correlation=0.02,
+    provider="CPUExecutionProvider",
+    software="cellgate 0.1.0",
+    started="2025-01-02T03:04:05+00:00",
+)
+VOID = {"meta", "img", "rect", "br", "link"}
+
+
+def picture(suffix: str, colour: tuple[int, int, int], width: int = 40, height: int = 30) -> bytes:
+    return cv2.imencode(suffix, np.full((height, width, 3), colour, np.uint8))[1].tobytes()
+
+
+CROP = picture(".png", (9, 9, 200))
+REJECTED_CROP = picture(".png", (200, 9, 9))
+PARASITIZED = CellReading((10, 20, 40, 30), "parasitized", "", "parasitized", 0.873, -1.0, (-1.0,), CROP)
+UNINFECTED = replace(PARASITIZED, box=(60, 20, 40, 30), status="uninfected", label="uninfected")
+REJECTED = replace(
+    PARASITIZED,
+    box=(110, 20, 40, 30),
+    status="rejected",
+    reason="far-from-training",
+    crop=REJECTED_CROP,
+    score=-9.0,
+)
+NOT_JUDGED = replace(PARASITIZED, box=(0, 0, 9, 9), status="not-judged", reason="edge", label="", crop=b"")
+
+
+def field(number: int, name: str, *cells: CellReading) -> FieldReading:
+    overview = picture(".jpg", (220, 210, 230), 320, 240)
+    return FieldReading(number, name, 640, 480, overview, "2025-01-02T03:04:06+00:00", cells)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Callable[..., Path]:
+    def make(
+        *items: FieldReading | SkippedFrame, header: SlideHeader = HEADER, finished: bool = True
+    ) -> Path:
+        path = tmp_path / "slide.sqlite"
+        with SlideRecord.create(path, header) as record:
+            for item in items:
+                if isinstance(item, FieldReading):
+                    record.add_field(item)
+                else:
+                    record.add_skipped(item)
+            if finished:
+                record.finish("2025-01-02T04:00:00+00:00")
+        return path
+
+    return make
+
+
+@contextmanager
+def page_of(path: Path) -> Iterator[str]:
+    with SlideRecord.open(path) as record:
+        yield render_report(record)
+
+
+def rendered(path: Path) -> str:
+    with page_of(path) as page:
+        return page
+
+
+class Reader(HTMLParser):
+    """Collects text and attributes, and notes a tag that is closed out of turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.images: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            assert not name.startswith("on"), name
+            if name == "href":
+                self.links.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+            if name == "src":
+                self.images.append(value or "")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in {"style", "title"}:
+            self.text += data
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+FIELDS = (
+    field(1, "a.png", PARASITIZED, UNINFECTED, UNINFECTED, REJECTED, NOT_JUDGED),
+    field(2, "b.png", UNINFECTED, REJECTED),
+    SkippedFrame("c.png", "the file is cut off; copy it again"),
+)
+
+
+def test_the_same_record_gives_the_same_bytes(recorded: Callable[..., Path], tmp_path: Path) -> None:
+    path = recorded(*FIELDS)
+    copied = Path(shutil.copy(path, tmp_path / "copied.sqlite"))
+    for record_path, report in ((path, "one"), (path, "two"), (copied, "three")):
+        with SlideRecord.open(record_path) as record:
+            write_report(record, tmp_path / f"{report}.html")
+    one, two, three = ((tmp_path / f"{n}.html").read_bytes() for n in ("one", "two", "three"))
+    assert one == two == three
+    assert one.decode() == rendered(path)
+
+
+def test_counts_and_shares_are_those_of_the_record(recorded: Callable[..., Path]) -> None:
+    text = re.sub(r"\s+", " ", read(rendered(recorded(*FIELDS))).text)
+    for told in (
+        "uninfectedaccepted 3",
+        "parasitizedaccepted 1",
+        "rejectedunlike the training cells, ambiguous, or not one whole cell 2",
+        "fields read 2",
+        "frames skipped 1",
+    ):
+        assert told.replace(" ", "") in text.replace(" ", ""), told
+    # 1 of 4 accepted; with 2 rejected between 1 of 6 and 3 of 6.
+    assert "25.00 % of accepted cells are parasitized (1 of 4)" in text
+    assert "Between 16.67 % and 50.00 % with the 2 rejected" in text
+
+
+def test_what_decided_is_told(recorded: Callable[..., Path]) -> None:
+    text = read(rendered(recorded(*FIELDS))).text
+    told = (
+        HEADER.slide,
+        HEADER.source,
+        HEADER.bundle,
+        HEADER.bundle_digest,
+        "-2.25",
+        HEADER.provider,
+        HEADER.software,
+    )
+    for value in (*told, "2025-01-02 03:04:05 UTC", "2025-01-02 04:00:00 UTC", "Research use only"):
+        assert value in text
+
+
+def test_skipped_frames_are_listed_with_their_reason(recorded: Callable[..., Path]) -> None:
+    text = read(rendered(recorded(*FIELDS))).text
+    assert "c.png" in text
+    assert "the file is cut off; copy it again" in text
+
+
+def test_parasitized_and_rejected_cells_are_shown(recorded: Callable[..., Path]) -> None:
+    page = rendered(recorded(*FIELDS))
+    assert page.count(base64.b64encode(CROP).decode()) == 1
+    assert page.count(base64.b64encode(REJECTED_CROP).decode()) == 2
+    assert "unlike the training cells" in page[page.index('id="rejected"') :]
+
+
+def test_every_cell_has_a_box_on_its_field(recorded: Callable[..., Path]) -> None:
+    page = rendered(recorded(*FIELDS))
+    drawn = re.findall(r'<rect x="(\d+)" y="(\d+)" width="(\d+)" height="(\d+)"><title>', page)
+    boxes = [tuple(map(int, box)) for box in drawn]
+    cells = [cell for item in FIELDS if isinstance(item, FieldReading) for cell in item.cells]
+    assert sorted(boxes) == sorted(cell.box for cell in cells)
+
+
+def test_the_page_needs_nothing_from_anywhere(recorded: Callable[..., Path]) -> None:
+    page = rendered(recorded(*FIELDS))
+    reader = read(page)
+    assert "script" not in reader.tags
+    assert "link" not in reader.tags
+    assert all(source.startswith("data:image/") for source in reader.images)
+    for source in reader.images:
+        kind, data = source.removeprefix("data:image/").split(";base64,")
+        decoded = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+        assert decoded is not None, kind
+    assert "http:" not in page.replace('http-equiv="', "")
+    assert "https:" not in page
+    assert "url(" not in page
+
+
+def test_every_link_leads_somewhere_and_names_are_unique(recorded: Callable[..., Path]) -> None:
+    reader = read(rendered(recorded(*FIELDS)))
+    assert {link.removeprefix("#") for link in reader.links} <= set(reader.ids)
+    assert len(reader.ids) == len(set(reader.ids))
+
+
+def test_no_name_becomes_part_of_the_page(recorded: Callable[..., Path]) -> None:
+    hostile_cell = replace(REJECTED, reason=HOSTILE, label=HOSTILE)
+    header = replace(
+        HEADER, slide=HOSTILE, source=HOSTILE, bundle=HOSTILE, bundle_digest=HOSTILE, provider=HOSTILE,
+        software=HOSTILE, started=HOSTILE,
+    )  # fmt: skip
+    path = recorded(
+        field(1, HOSTILE, hostile_cell, replace(NOT_JUDGED, reason=HOSTILE)),
+        SkippedFrame(HOSTILE, HOSTILE),
+        header=header,
+    )
+    page = rendered(path)
+    reader = read(page)
+    assert "script" not in reader.tags
+    # Headline, seven facts, the field's name, the skipped frame and its reason, at the least.
+    assert reader.text.count(HOSTILE) >= 9
+    assert read(rendered(path)).tags.count("h1") == 1
+
+
+def test_a_reading_that_was_cut_off_says_so_first(recorded: Callable[..., Path]) -> None:
+    page = rendered(recorded(*FIELDS, finished=False))
+    assert "<title>INCOMPLETE: slide S-17 - cellgate</title>" in page
+    text = read(page).text
+    assert text.index("INCOMPLETE: cut off") < text.index("Counts")
+    assert "never: cut off" in text
+
+
+def test_a_reading_that_ended_says_nothing_of_the_kind(recorded: Callable[..., Path]) -> None:
+    assert "INCOMPLETE" not in rendered(recorded(*FIELDS))
+
+
+def test_a_slide_without_cells_has_a_report_too(recorded: Callable[..., Path]) -> None:
+    text = read(rendered(recorded(field(1, "a.png")))).text
+    assert "No cell was accepted, so no share is shown." in text
+    assert "No cell was rejected." in text
+
+
+def test_many_cells_are_folded_and_the_last_only_counted(recorded: Callable[..., Path]) -> None:
+    path = recorded(field(1, "a.png", *[REJECTED] * 230))
+    page = rendered(path)
+    assert page.count(base64.b64encode(REJECTED_CROP).decode()) == 200
+    assert "Show 152 more" in page
+    assert "30 more are in the slide record only." in page
+
+
+def test_parasitized_labels_stand_before_others_the_likeliest_first(recorded: Callable[..., Path]) -> None:
+    def rejected(label: str, score: float, probability: float) -> CellReading:
+        return replace(REJECTED, label=label, score=score, probability=probability)
+
+    cells = [
+        rejected("uninfected", -3.0, 0.11),
+        rejected("parasitized", -8.0, 0.22),
+        rejected("parasitized", -5.0, 0.33),
+        rejected("parasitized", float("nan"), 0.44),
+    ]
+    page = rendered(recorded(field(1, "a.png", *cells)))
+    gallery = page[page.index('id="rejected"') : page.index('id="fields"')]
+    assert re.findall(r"<span>\w+ (\d+)\s%", gallery) == ["33", "22", "44", "11"]
+
+
+def test_a_probability_is_never_rounded_to_certainty(recorded: Callable[..., Path]) -> None:
+    page = rendered(recorded(field(1, "a.png", replace(PARASITIZED, probability=0.9997))))
+    text = " ".join(read(page).text.split())
+    assert "over 99 %" in text
+    assert " 100 %" not in text
+
+
+@pytest.mark.parametrize("size", [(1200, 3), (3, 1200), (500, 400)])
+def test_a_crop_of_any_shape_is_shown(recorded: Callable[..., Path], size: tuple[int, int]) -> None:
+    large = picture(".png", (1, 2, 3), *size)
+    page = rendered(recorded(field(1, "a.png", replace(REJECTED, crop=large))))
+    gallery = page[page.index('id="rejected"') : page.index('id="fields"')]
+    (data,) = re.findall(r"data:image/png;base64,([^\"]+)", gallery)
+    shown = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+    assert max(shown.shape) == 176
+
+
+def test_a_report_that_cannot_be_written_leaves_the_old_one(
+    recorded: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, report = recorded(*FIELDS), tmp_path / "report.html"
+    report.write_text("the old one")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with (
+        SlideRecord.open(path) as record,
+        pytest.raises(StorageError, match=r"report\.html: the report cannot be written \(No space left"),
+    ):
+        write_report(record, report)
+    assert report.read_text() == "the old one"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "slide.sqlite"]
+
+
+def test_a_slide_with_too_many_rejected_cells_is_called_unusual(recorded: Callable[..., Path]) -> None:
+    rejected = [replace(REJECTED, box=(number, 20, 40, 30)) for number in range(12)]
+    with SlideRecord.open(recorded(field(1, "a", UNINFECTED, *rejected))) as record:
+        page = render_report(record)
+    assert "UNUSUAL SLIDE" in page
+    assert "12 of 13 whole cells were rejected" in page
+
+
+def test_a_crowded_slide_is_not_unusual(recorded: Callable[..., Path]) -> None:
+    """Halves and pairs of cells are rejected, too, but say nothing of stain or light."""
+    halves = [replace(REJECTED, reason="not-one-cell", box=(number, 20, 40, 30)) for number in range(12)]
+    accepted = [replace(UNINFECTED, box=(number, 60, 40, 30)) for number in range(40)]
+    with SlideRecord.open(recorded(field(1, "a", *halves, *accepted))) as record:
+        page, counts = render_report(record), record.counts()
+    assert "UNUSUAL" not in page
+    assert "not one whole cell" in page
+    assert (counts.rejected, counts.not_one_cell, counts.strange, counts.whole) == (12, 12, 0, 40)
+
+
+def test_an_ordinary_slide_is_not(recorded: Callable[..., Path]) -> None:
+    accepted = [replace(UNINFECTED, box=(number, 20, 40, 30)) for number in range(40)]
+    with SlideRecord.open(recorded(field(1, "a", REJECTED, REJECTED, *accepted))) as record:
+        assert "UNUSUAL" not in render_report(record)

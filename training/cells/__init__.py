@@ -1,0 +1,1 @@
+"""Labelled cells: where they come from, the cache they are kept in, and how they are split."""
