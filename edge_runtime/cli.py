@@ -22,7 +22,8 @@ from edge_runtime.sources.frames import EVERY_SECONDS
 from edge_runtime.sources.images import SkippedFrame
 
 if TYPE_CHECKING:
-    from edge_runtime.slide.record import FieldReading
+    from edge_runtime.slide.readings import FieldReading
+    from edge_runtime.slide.summary import SlideSummary
 
 bundle_option = click.option(
     "--bundle",
@@ -75,16 +76,11 @@ def score(images: Path, bundle: Path | None, provider: Provider, threads: int | 
 
 
 def _line(cell: CellScore) -> str:
-    answer = f"rejected ({cell.reason})" if cell.rejected else cell.label
-    return (
-        f"{cell.path}: {answer}, {cell.label} {cell.probabilities[cell.label]:.3f}, "
-        f"score {cell.score:.3f} (threshold {cell.threshold:.3f}), "
-        f"margin {cell.margin:.3f} (least {cell.least_margin:.3f}), "
-        f"stability {cell.stability:.3f} (least {cell.least_stability:.3f}), "
-        f"wholeness {cell.wholeness:.3f}, "
-        f"colour {cell.appearance['colour']:.3f} (least {cell.least_colour:.3f}), "
-        f"texture {cell.appearance['texture']:.3f} (least {cell.least_texture:.3f})"
+    answer = f"rejected ({', '.join(cell.reasons)})" if cell.rejected else cell.label
+    values = ", ".join(
+        f"{name} {value:.3f} (limit {cell.limits[name]:.3f})" for name, value in cell.values.items()
     )
+    return f"{cell.path}: {answer}, {cell.label} {cell.probabilities[cell.label]:.3f}, {values}"
 
 
 @main.command()
@@ -102,6 +98,7 @@ def _line(cell: CellScore) -> str:
 )
 @provider_option
 @threads_option
+@json_option
 def read(
     source: str,
     bundle: Path | None,
@@ -111,13 +108,13 @@ def read(
     every: float,
     provider: Provider,
     threads: int | None,
+    as_json: bool,
 ) -> None:
     """Read a slide: a folder, zip, video, camera number, stream or simulated:fields=12,seed=5."""
-    from edge_runtime.slide.group import judge_group
     from edge_runtime.slide.reading import REPORT, read_slide
 
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
-    counts = read_slide(
+    summary = read_slide(
         source,
         classifier,
         slide,
@@ -126,19 +123,26 @@ def read(
         every=every,
         on_field=lambda f: click.echo(_told(f), err=True),
     )
-    for name, count in asdict(counts).items():
-        if name == "not_one_cell":  # counted among the rejected already
-            continue
-        click.echo(f"{name.replace('_', ' '):<12}{count:>7}")
-    calibrated = classifier.bundle.manifest.calibrated
-    group = judge_group(
-        counts.strange, counts.whole, usual=calibrated.alpha, correlation=calibrated.correlation
-    )
+    _show(summary, out / REPORT, as_json=as_json)
+
+
+def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
+    """A slide in numbers, and where its report lies."""
+    if as_json:
+        click.echo(json.dumps({**asdict(summary), "report": str(report)}, indent=2))
+        return
+    counts, group = summary.counts, summary.group
+    sentences = {test.reason: test.sentence for test in summary.header.tests}
+    for name in ("uninfected", "parasitized", "rejected", "not_judged", "fields", "skipped"):
+        click.echo(f"{name.replace('_', ' '):<12}{getattr(counts, name):>7}")
+        if name == "rejected":
+            for reason, count in counts.reasons.items():
+                click.echo(f"  {count:>17}  {reason}: {sentences[reason]}")
     if group.alarm:
         usual = f"ordinary ones have at most {group.most} rejected of {group.cells} whole cells"
         click.echo(f"UNUSUAL SLIDE: {usual}")
-    click.echo(f"bundle {classifier.bundle.title} on {classifier.provider}")
-    click.echo(f"report {click.format_filename(out / REPORT)}")
+    click.echo(f"bundle {summary.header.bundle} on {summary.header.provider}")
+    click.echo(f"report {click.format_filename(report)}")
 
 
 def _told(field: "FieldReading | SkippedFrame") -> str:
@@ -154,15 +158,18 @@ def _told(field: "FieldReading | SkippedFrame") -> str:
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
-def report(out: Path) -> None:
+@json_option
+def report(out: Path, as_json: bool) -> None:
     """Write the report of a slide again, from the record that 'read' left in a folder."""
     from edge_runtime.slide.reading import REPORT
     from edge_runtime.slide.record import RECORD, SlideRecord
     from edge_runtime.slide.report import write_report
+    from edge_runtime.slide.summary import summarise
 
     with SlideRecord.open(out / RECORD) as record:
         write_report(record, out / REPORT)
-    click.echo(f"report {click.format_filename(out / REPORT)}")
+        summary = summarise(record)
+    _show(summary, out / REPORT, as_json=as_json)
 
 
 @main.command()
@@ -193,7 +200,8 @@ def recalibrate(
 @bundle_argument
 @provider_option
 @threads_option
-def verify(bundle: Path | None, provider: Provider, threads: int | None) -> None:
+@json_option
+def verify(bundle: Path | None, provider: Provider, threads: int | None, as_json: bool) -> None:
     """Replay a bundle's reference vectors on this device; exit code 1 if it decides otherwise.
 
     BUNDLE is its folder; the default bundle, which came with cellgate, if left out.
@@ -203,9 +211,13 @@ def verify(bundle: Path | None, provider: Provider, threads: int | None) -> None
 
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
     checks = replay(classifier)
+    passed = all_passed(checks)
+    if as_json:
+        told = {"bundle": classifier.bundle.title, "provider": classifier.provider, "passed": passed}
+        click.echo(json.dumps({**told, "checks": [asdict(check) for check in checks]}, indent=2))
+        sys.exit(0 if passed else 1)
     for check in checks:
         click.echo(str(check))
-    passed = all_passed(checks)
     verdict = (
         "decides here as its PyTorch reference did" if passed else "does NOT decide as its reference did"
     )

@@ -8,18 +8,19 @@ stains.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 
 from edge_runtime.cells.preprocessing import resize_crop
-from edge_runtime.decision.appearance import describe
-from edge_runtime.decision.decide import Detector, margins, stability
+from edge_runtime.decision import table
+from edge_runtime.decision.conformal import conformal_limit
+from edge_runtime.decision.detector import Detector
+from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.images import decode_image, list_images
 from training import distributed
@@ -30,10 +31,9 @@ from training.cells.splits import calibration_halves
 from training.gaussians import LayerGaussian
 from training.intervals import patient_correlation
 from training.networks import VGG, ResNet
-from training.reference import deciding_outputs
+from training.reference import reference_evidence
 from training.run import load_network, load_run, load_split, load_statistics
-from training.statistics import as_images, to_tensor
-from training.thresholds import OutlineRange, Strictness, conformal_threshold
+from training.thresholds import Strictness, outline_range
 
 Array = NDArray[np.float64]
 
@@ -93,17 +93,6 @@ def logistic(confidences: Array, anomalous: Array) -> Fusion:
     return Fusion(weights, float(model.intercept_[0] - (weights * mean).sum()))
 
 
-def outputs_of(
-    network: ResNet | VGG,
-    gaussians: Mapping[str, LayerGaussian],
-    images: torch.Tensor,
-    epsilon: float,
-) -> tuple[Array, Array, Array]:
-    """Confidences [N, L], margins and stability [N] of images [N, 3, H, W] by the reference, in blocks."""
-    said = deciding_outputs(network, gaussians, images, epsilon)
-    return said.confidences.astype(np.float64), margins(said.logits), stability(said.logits, said.smoothed)
-
-
 def calibrate(
     network: ResNet | VGG,
     gaussians: Mapping[str, LayerGaussian],
@@ -111,84 +100,66 @@ def calibrate(
     halves: tuple[NDArray[np.int64], NDArray[np.int64]],
     training: NDArray[np.int64],
     *,
-    anomaly: tuple[str, torch.Tensor] | None = None,
+    anomaly: tuple[str, NDArray[np.uint8]] | None = None,
     epsilon: float | None = None,
     alpha: float = REJECTED,
 ) -> Calibration:
-    """Fit fusion, epsilon and threshold.
+    """Fit fusion, epsilon and the limits of all tests.
 
     Args:
         network: trained.
         gaussians: its statistics.
         cells: the cells of the run.
-        halves: validation cells for the fusion, and for the threshold.
-        training: cells whose looks are as usual, beside those of the first half.
-        anomaly: name and images [M, 3, H, W] of the known anomaly; None for the mode "none".
+        halves: validation cells for the fusion, and for the limits.
+        training: cells that count for the tests of the picture, beside those of the first half.
+        anomaly: name and images uint8 [M, size, size, 3] RGB of the known anomaly; None for the mode "none".
         epsilon: the magnitude to use; if None it is chosen with a known anomaly, and 0 without.
         alpha: share of in-distribution cells to reject.
 
     Raises:
         CheckFailedError: too few cells, or outputs that do not differ.
     """
-    fusion_images, threshold_images = (as_images(cells, half) for half in halves)
+    fusing, limiting = (np.ascontiguousarray(cells.images[half]) for half in halves)
     known, auroc, chosen = None, None, epsilon or 0.0
     how = _HOW_ALONE.format("epsilon given" if epsilon else "no perturbation")
     if anomaly is not None:
-        chosen, known, auroc = _against(network, gaussians, fusion_images, anomaly[1], epsilon)
+        chosen, known, auroc = _against(network, gaussians, fusing, anomaly[1], epsilon)
         how = _HOW_AGAINST
-    outputs = [outputs_of(network, gaussians, half, chosen) for half in (fusion_images, threshold_images)]
-    fusion = known or z_sum(outputs[0][0], DEEPEST)
-    appearance = [describe(cells.images[half]) for half in halves]
-    everywhere = np.concatenate([appearance[0], describe(cells.images[training])])
-    usual = OutlineRange.of(everywhere)
-    tests = [
-        np.column_stack([fusion.score(confidences), margin, stable, usual.looks(seen)])
-        for (confidences, margin, stable), seen in zip(outputs, appearance, strict=True)
-    ]
-    strictness = Strictness.of((*tests[0].T[:3], *usual.looks(everywhere).T), alpha)
-    joint = conformal_threshold(strictness.joint(tests[1]), alpha)
+    evidence = [reference_evidence(network, gaussians, crops, chosen) for crops in (fusing, limiting)]
+    fusion = known or z_sum(evidence[0].confidences.astype(np.float64), DEEPEST)
+    pictures = Evidence.of_pictures(cells.images[training])
+    low, high = outline_range(np.concatenate([evidence[0].appearance, pictures.appearance]))
+    weights = tuple(fusion.weights.tolist())
+    unlimited = Detector(network.layers, chosen, weights, fusion.bias, low, high, limits={})
+    values = [table.measure(of_half, unlimited) for of_half in evidence]
+    strictness = Strictness.of(_with_pictures(values[0], pictures, unlimited), alpha)
+    joint = conformal_limit(strictness.joint(values[1]), alpha)
     return Calibration(
-        detector=_detector(network.layers, chosen, fusion, usual, strictness.thresholds(joint)),
+        detector=replace(unlimited, limits=strictness.limits(joint)),
         mode="none" if anomaly is None else "known",
         anomaly="" if anomaly is None else anomaly[0],
         alpha=alpha,
         fusion_cells=len(halves[0]),
         anomaly_cells=0 if anomaly is None else len(anomaly[1]),
         threshold_cells=len(halves[1]),
-        correlation=_correlation(strictness, tests, joint, np.array(cells.patients)[np.concatenate(halves)]),
+        correlation=_correlation(strictness, values, joint, np.array(cells.patients)[np.concatenate(halves)]),
         how=how + _HOW_LIMITED,
         auroc=auroc,
     )
 
 
-def _detector(
-    layers: tuple[str, ...],
-    epsilon: float,
-    fusion: Fusion,
-    usual: OutlineRange,
-    thresholds: tuple[float, ...],
-) -> Detector:
-    threshold, least_margin, least_stability, least_wholeness, least_colour, least_texture = thresholds
-    outline_low, outline_high = usual.limits(least_wholeness)
-    return Detector(
-        layers=layers,
-        epsilon=epsilon,
-        weights=tuple(fusion.weights.tolist()),
-        bias=fusion.bias,
-        threshold=threshold,
-        least_margin=least_margin,
-        least_stability=least_stability,
-        outline_low=outline_low,
-        outline_high=outline_high,
-        least_colour=least_colour,
-        least_texture=least_texture,
-    )
+def _with_pictures(values: Array, pictures: Evidence, detector: Detector) -> list[Array]:
+    """The values of each test [N, T] as columns; tests of the picture see the pictures, too."""
+    return [
+        np.concatenate([column, test.value(pictures, detector)]) if test.seen_by == "picture" else column
+        for test, column in zip(table.TESTS, values.T, strict=True)
+    ]
 
 
 def _correlation(
-    strictness: Strictness, tests: list[Array], threshold: float, patients: NDArray[np.str_]
+    strictness: Strictness, values: list[Array], joint: float, patients: NDArray[np.str_]
 ) -> float:
-    rejected = strictness.joint(np.concatenate(tests)) < threshold
+    rejected = strictness.joint(np.concatenate(values)) < joint
     # A few patients can look wholly alike, which no test of a slide could work with.
     return min(patient_correlation(rejected, patients), 0.99)
 
@@ -196,15 +167,17 @@ def _correlation(
 def _against(
     network: ResNet | VGG,
     gaussians: Mapping[str, LayerGaussian],
-    images: torch.Tensor,
-    anomalous: torch.Tensor,
+    images: NDArray[np.uint8],
+    anomalous: NDArray[np.uint8],
     epsilon: float | None,
 ) -> tuple[float, Fusion, float]:
     """The epsilon, fusion and AUROC that tell a known anomaly best."""
     best: tuple[float, Fusion, float] | None = None
     for candidate in EPSILONS if epsilon is None else (epsilon,):
-        normal = outputs_of(network, gaussians, images, candidate)[0]
-        strange = outputs_of(network, gaussians, anomalous, candidate)[0]
+        normal, strange = (
+            reference_evidence(network, gaussians, crops, candidate).confidences.astype(np.float64)
+            for crops in (images, anomalous)
+        )
         fusion = logistic(normal, strange)
         scores = np.concatenate([fusion.score(normal), fusion.score(strange)])
         labels = np.concatenate([np.ones(len(normal)), np.zeros(len(strange))])
@@ -251,7 +224,7 @@ def calibrate_run(
     return made
 
 
-def _anomaly_images(source: str, size: int) -> torch.Tensor:
+def _anomaly_images(source: str, size: int) -> NDArray[np.uint8]:
     if simulated.is_simulated(source):
         crops = [resize_crop(crop, size, kind) for kind, crop in simulated.anomalies(simulated.parse(source))]
     else:
@@ -261,4 +234,4 @@ def _anomaly_images(source: str, size: int) -> torch.Tensor:
         raise SourceError(
             f"{source}: {len(crops)} images; at least {_FEWEST_ANOMALIES} are needed to fit against"
         )
-    return to_tensor(np.stack(crops))
+    return np.stack(crops)

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from edge_runtime.bundle.manifest import read_strictly
-from edge_runtime.decision.decide import Detector
+from edge_runtime.decision.detector import Detector
 from edge_runtime.errors import BundleError, SourceError
 from training.run import CALIBRATION, read_json, write_text
 
 Mode = Literal["none", "known"]
-_SCHEMA = 7
+_SCHEMA = 8
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge_runtime.cells.preprocessing import to_input
-from edge_runtime.decision.appearance import describe
-from edge_runtime.decision.decide import Decisions, Detector, Outputs, decide
+from edge_runtime.decision.decide import Decisions, decide
+from edge_runtime.decision.detector import Detector
+from edge_runtime.decision.evidence import OUTPUTS, Evidence
 from training.gaussians import SILENCE, LayerGaussian
 from training.networks import VGG, ResNet
 
@@ -46,6 +47,15 @@ class Reference:
     gradients: Tensor
     perturbed: Tensor
     confidences: Tensor
+
+    def by_name(self) -> dict[str, Tensor]:
+        """What is one tensor, under the names of the graph's outputs."""
+        return {
+            "logits": self.logits,
+            "logits.smoothed": self.smoothed,
+            "distances": self.distances,
+            "confidences": self.confidences,
+        }
 
 
 class Layer:
@@ -160,20 +170,27 @@ def reference_decisions(
         detector: layer weights, epsilon and threshold.
         images: uint8 [N, size, size, 3] RGB, resized crops.
     """
-    said = deciding_outputs(network, gaussians, torch.from_numpy(to_input(images)), detector.epsilon)
-    return decide(detector, said, describe(images))
+    return decide(detector, reference_evidence(network, gaussians, images, detector.epsilon))
 
 
-def deciding_outputs(
-    network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], images: Tensor, epsilon: float
-) -> Outputs:
-    """What decides of images [N, 3, H, W], scored in blocks."""
-    blocks = [score_at(network, gaussians, block, epsilon) for block in torch.split(images, BLOCK)]
-    said = (
-        torch.cat([getattr(block, name) for block in blocks]).float().cpu().numpy()
-        for name in ("logits", "smoothed", "confidences")
-    )
-    return Outputs(*said)
+def reference_evidence(
+    network: ResNet | VGG,
+    gaussians: Mapping[str, LayerGaussian],
+    images: NDArray[np.uint8],
+    epsilon: float,
+) -> Evidence:
+    """What speaks for and against cells by the reference, scored in blocks.
+
+    Args:
+        network: in evaluation mode.
+        gaussians: per layer of the network.
+        images: uint8 [N, size, size, 3] RGB, resized crops.
+        epsilon: magnitude of the perturbation, in units of the image.
+    """
+    blocks = torch.split(torch.from_numpy(to_input(images)), BLOCK)
+    scored = [score_at(network, gaussians, block, epsilon).by_name() for block in blocks]
+    outputs = {name: torch.cat([block[name] for block in scored]).float().cpu().numpy() for name in OUTPUTS}
+    return Evidence.of(outputs, images)
 
 
 def score_at(

@@ -1,120 +1,91 @@
 """Where each test of the decision draws its line: all together reject a given share of good cells."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.decision.appearance import OUTLINE, wholeness
-from edge_runtime.decision.decide import SHARES, Detector
+from edge_runtime.decision import table
+from edge_runtime.decision.appearance import OUTLINE
 from edge_runtime.errors import CheckFailedError
 
 Array = NDArray[np.float64]
 
-# Share of cells on either side of the range of a number of the outline; its limits are scaled from that.
+# Share of cells on either side of the range of a number of the outline.
 _TAIL = 0.01
-
-
-def conformal_threshold(scores: Array, alpha: float) -> float:
-    """The threshold that rejects a new in-distribution cell with probability at most alpha.
-
-    Split conformal prediction: the k-th smallest of n scores with k = floor((n + 1) alpha); a new
-    exchangeable score falls below it with probability at most alpha.
-
-    Raises:
-        CheckFailedError: fewer than 1 / alpha - 1 scores.
-    """
-    rank = int(np.floor((len(scores) + 1) * alpha))
-    if rank < 1:
-        needed = int(np.ceil(1 / alpha)) - 1
-        raise CheckFailedError(
-            f"{len(scores)} validation cells cannot set a threshold; at least {needed} are needed"
-        )
-    return float(np.sort(scores)[rank - 1])
 
 
 @dataclass(frozen=True)
 class Strictness:
-    """Puts the tests on one scale: how far below its median a cell lies, in units of what each may reject.
+    """Puts the tests on one scale: how far from its median a cell lies, in units of what each may reject.
+
+    Tests whose limit is fixed have no say in it.
 
     Attributes:
-        middle: [6], medians of score, margin, stability, wholeness, colour and texture.
-        unit: [6], how far below it each test's share of alpha begins.
+        middle: [T], the median of each test's values; for a fixed limit, the limit.
+        unit: [T], how far from it, towards the rejected side, each test's share of alpha begins; 0 for a
+            fixed limit.
     """
 
     middle: Array
     unit: Array
 
     @classmethod
-    def of(cls, tests: Iterable[Array], alpha: float) -> "Strictness":
+    def of(cls, values: Sequence[Array], alpha: float) -> "Strictness":
         """Measure on in-distribution cells.
 
         Args:
-            tests: score, margin, stability, wholeness, colour and texture, [N] each, where N may differ.
+            values: [N] per test of the table, where N may differ.
             alpha: share of cells that all tests together may reject.
 
         Raises:
             CheckFailedError: a test that gives most cells the same value.
         """
-        measured = [
-            (np.median(test), np.quantile(test, alpha * share))
-            for test, share in zip(tests, SHARES, strict=True)
-        ]
-        middle, low = np.array(measured).T
-        if not (middle > low).all():
-            raise CheckFailedError(
-                "the scores, margins or looks of the validation cells do not differ; train longer"
-            )
-        return cls(middle, middle - low)
+        middle, unit = np.zeros(len(values)), np.zeros(len(values))
+        for number, (test, found) in enumerate(zip(table.TESTS, values, strict=True)):
+            if test.fixed is not None:
+                middle[number] = test.fixed
+                continue
+            high = test.sign * found
+            middle[number] = test.sign * np.median(high)
+            unit[number] = np.median(high) - np.quantile(high, alpha * test.share)
+            if not unit[number] > 0:
+                raise CheckFailedError(
+                    f"the values of the test '{test.name}' do not differ on the validation cells; "
+                    "train longer, or use more cells"
+                )
+        return cls(middle, unit)
 
-    def joint(self, tests: Array) -> Array:
-        """The worst of the tests of each cell, high = accept: [N, 6] -> [N]."""
-        return np.asarray(((tests - self.middle) / self.unit).min(axis=1))
+    @classmethod
+    def of_limits(cls, middle: Array, limits: Array) -> "Strictness":
+        """The scale on which given limits [T] lie at -1: the deployed decision as one score."""
+        return cls(middle, np.abs(middle - limits))
 
-    def thresholds(self, joint: float) -> tuple[float, ...]:
-        """The six thresholds that accept together what `joint` scores at this or above."""
-        return tuple((self.middle + joint * self.unit).tolist())
+    def joint(self, values: Array) -> Array:
+        """The worst of the calibrated tests of each cell, high = accept: [N, T] -> [N]."""
+        scaled = self.unit > 0
+        signs = np.array([test.sign for test in table.TESTS])
+        high = signs[scaled] * (values - self.middle)[:, scaled]
+        return np.asarray((high / self.unit[scaled]).min(axis=1))
+
+    def limits(self, joint: float) -> dict[str, float]:
+        """The limits by test that accept together what `joint` scores at this or above."""
+        signs = np.array([test.sign for test in table.TESTS])
+        drawn = self.middle + signs * joint * self.unit
+        return {test.name: limit for test, limit in zip(table.TESTS, drawn.tolist(), strict=True)}
 
 
-@dataclass(frozen=True)
-class OutlineRange:
-    """The range of each number of `appearance.OUTLINE` that all but a few cells keep to.
+def outline_range(appearance: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The range of each number of the outline that all but a few cells keep to: low [5] and high [5].
 
-    Attributes:
-        low: float64 [5].
-        high: float64 [5].
+    Args:
+        appearance: float64 [N, 7] of in-distribution cells, as `appearance.describe` gives them.
+
+    Raises:
+        CheckFailedError: outlines that are all the same.
     """
-
-    low: Array
-    high: Array
-
-    @classmethod
-    def of_detector(cls, detector: Detector) -> "OutlineRange":
-        """The limits that a detector asks for."""
-        return cls(np.array(detector.outline_low), np.array(detector.outline_high))
-
-    @classmethod
-    def of(cls, appearance: Array) -> "OutlineRange":
-        """Measure on in-distribution cells [N, 7], as `appearance.describe` gives them.
-
-        Raises:
-            CheckFailedError: outlines that are all the same.
-        """
-        low, high = np.quantile(appearance[:, : len(OUTLINE)], [_TAIL, 1 - _TAIL], axis=0)
-        if not (low < high).all():
-            raise CheckFailedError("the outlines of the validation cells do not differ; use more cells")
-        return cls(low, high)
-
-    def wholeness(self, appearance: Array) -> Array:
-        """See `appearance.wholeness`: [N, 7] -> [N]."""
-        return wholeness(appearance, self.low.tolist(), self.high.tolist())
-
-    def looks(self, appearance: Array) -> Array:
-        """The tests of the picture, wholeness, colour and texture: [N, 7] -> [N, 3]."""
-        return np.column_stack([self.wholeness(appearance), appearance[:, len(OUTLINE) :]])
-
-    def limits(self, least: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """The low and high limits within which lies what has at least this wholeness."""
-        middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2 * (1 - least)
-        return tuple((middle - half).tolist()), tuple((middle + half).tolist())
+    low, high = np.quantile(appearance[:, : len(OUTLINE)], [_TAIL, 1 - _TAIL], axis=0)
+    if not (low < high).all():
+        raise CheckFailedError("the outlines of the validation cells do not differ; use more cells")
+    return tuple(low.tolist()), tuple(high.tolist())

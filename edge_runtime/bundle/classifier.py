@@ -10,9 +10,10 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.files import MODEL, Bundle, open_bundle
+from edge_runtime.bundle.manifest import Manifest
 from edge_runtime.cells.preprocessing import resize_crop, to_input
-from edge_runtime.decision.appearance import describe
-from edge_runtime.decision.decide import DECIDING, Decisions, Outputs, decide
+from edge_runtime.decision.decide import Decisions, decide
+from edge_runtime.decision.evidence import OUTPUTS, Evidence
 from edge_runtime.errors import BundleError, ProviderError
 
 Provider = Literal["cpu", "cuda"]
@@ -71,15 +72,17 @@ class Classifier:
 
     def decide_resized(self, resized: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Decisions:
         """Decide for crops that `preprocessing.resize_crop` has made: uint8 [N, size, size, 3] RGB."""
-        manifest = self.bundle.manifest
-        classes, layers = len(manifest.classes), len(manifest.detector.layers)
+        return decide(self.bundle.manifest.detector, self.evidence(resized))
+
+    def evidence(self, resized: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Evidence:
+        """What speaks for and against resized crops: uint8 [N, size, size, 3] RGB."""
         starts = range(0, len(resized), BATCH)
-        runs = [self.run(to_input(resized[start : start + BATCH]), DECIDING) for start in starts]
-        said = {
+        runs = [self.run(to_input(resized[start : start + BATCH]), OUTPUTS) for start in starts]
+        outputs = {
             name: np.concatenate([np.zeros((0, width), np.float32), *(run[name] for run in runs)])
-            for name, width in zip(DECIDING, (classes, classes, layers), strict=True)
+            for name, width in _columns(self.bundle.manifest).items()
         }
-        return decide(manifest.detector, Outputs.of(said), describe(resized))
+        return Evidence.of(outputs, resized)
 
     def run(
         self, images: NDArray[np.float32], outputs: Sequence[str], *, epsilon: float | None = None
@@ -139,9 +142,9 @@ def start_session(model: bytes, provider: Provider, threads: int | None) -> ort.
 def _check_graph(session: ort.InferenceSession, bundle: Bundle) -> None:
     """Refuse a graph that is not the one its manifest describes."""
     manifest = bundle.manifest
-    side, layers, classes = manifest.input.size, len(manifest.detector.layers), len(manifest.classes)
+    side = manifest.input.size
     expected: dict[str, list[int]] = {"image": [3, side, side]}
-    expected |= dict(zip(DECIDING, ([classes], [classes], [layers]), strict=True))
+    expected |= {name: [columns] for name, columns in _columns(manifest).items()}
     if manifest.perturbation != "none":
         expected["epsilon"] = []
     found = {value.name: list(value.shape[1:]) for value in (*session.get_inputs(), *session.get_outputs())}
@@ -152,6 +155,13 @@ def _check_graph(session: ort.InferenceSession, bundle: Bundle) -> None:
         raise BundleError(
             f"{bundle.path / MODEL}: {', '.join(sorted(wrong))} not as the manifest says; export it again"
         )
+
+
+def _columns(manifest: Manifest) -> dict[str, int]:
+    """Columns of the outputs that decide: confidences have one per layer, logits one per class."""
+    return {
+        name: len(manifest.detector.layers if name == "confidences" else manifest.classes) for name in OUTPUTS
+    }
 
 
 def _first_line(error: Exception) -> str:

@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, get_args, get_origin
 
 from edge_runtime.cells.preprocessing import InputSpec
+from edge_runtime.decision import table
 from edge_runtime.decision.appearance import OUTLINE
-from edge_runtime.decision.decide import DECIDING, Detector
+from edge_runtime.decision.detector import Detector
+from edge_runtime.decision.evidence import OUTPUTS
 from edge_runtime.errors import BundleError
 
-SCHEMA = 7
+SCHEMA = 8
 CLASSES = {"uninfected", "parasitized"}  # what a slide's counts are made of
 PERTURBATIONS = {"per-layer", "none"}
 INTENDED_USE = "Research use only. Not for use in diagnostic procedures."
@@ -39,8 +41,8 @@ class Performance:
         rejected_interval: its bounds.
         accuracy_of_accepted: share of the accepted cells with the right class.
         ood_rejected: share rejected of images that are no red cells, by kind and number.
-        changes_accepted: share accepted of test cells under a changed light, by change.
-        changes_accuracy: share of those accepted with the right class, by change.
+        corruptions_accepted: share accepted of test cells under a corruption, by corruption.
+        corruptions_accuracy: share of those accepted with the right class, by corruption.
     """
 
     split: str
@@ -57,8 +59,8 @@ class Performance:
     rejected_interval: tuple[float, float]
     accuracy_of_accepted: float
     ood_rejected: Mapping[str, float]
-    changes_accepted: Mapping[str, float]
-    changes_accuracy: Mapping[str, float]
+    corruptions_accepted: Mapping[str, float]
+    corruptions_accuracy: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Calibrated:
         alpha: share of in-distribution cells that all tests together were set to reject.
         fusion_cells: cells that fitted the layer weights.
         threshold_cells: cells that set the thresholds.
-        correlation: of rejection among the cells of one patient, 0 to below 1 (see `group.judge_group`).
+        correlation: of rejection among the cells of one patient, 0 to below 1 (see `slide/group.py`).
         how: the choices in words.
     """
 
@@ -238,25 +240,29 @@ def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - the type of any o
 def _check_supported(manifest: Manifest) -> None:
     """Refuse what is well-formed, but would make this runtime guess."""
     detector, expected = manifest.detector, InputSpec(size=manifest.input.size)
-    numbers = (detector.epsilon, *detector.weights, detector.bias, detector.threshold)
-    numbers += (detector.least_margin, detector.least_stability)
-    numbers += (*detector.outline_low, *detector.outline_high, detector.least_colour, detector.least_texture)
+    numbers = (detector.epsilon, *detector.weights, detector.bias, *detector.limits.values())
+    numbers += (*detector.outline_low, *detector.outline_high)
     ranges = list(zip(detector.outline_low, detector.outline_high, strict=False))
+    tests = [test.name for test in table.TESTS]
     for right, wrong in (
         (manifest.input == expected, f"input {manifest.input}; this cellgate only makes {expected}"),
         (manifest.input.size > 0, f"input of {manifest.input.size} pixels"),
         (set(manifest.classes) == CLASSES, f"classes {manifest.classes}; expected {sorted(CLASSES)}"),
         (manifest.perturbation in PERTURBATIONS, f"unknown perturbation {manifest.perturbation!r}"),
         (
-            set(DECIDING) <= set(manifest.outputs),
-            f"outputs {manifest.outputs}; logits, logits.smoothed and confidences are needed",
+            set(OUTPUTS) <= set(manifest.outputs),
+            f"outputs {manifest.outputs}; {', '.join(OUTPUTS)} are needed",
+        ),
+        (
+            set(detector.limits) == set(tests),
+            f"limits of {sorted(detector.limits)}; this cellgate tests {sorted(tests)}",
         ),
         (len(detector.layers) == len(detector.weights), "as many layer weights as layers are needed"),
-        (all(map(math.isfinite, numbers)), "a detector's weight or threshold that is no finite number"),
+        (all(map(math.isfinite, numbers)), "a detector's weight or limit that is no finite number"),
         (
             len(detector.outline_low) == len(detector.outline_high) == len(OUTLINE)
             and all(low < high for low, high in ranges),
-            f"limits of the outline {ranges}; expected {len(OUTLINE)}, each from low to high",
+            f"ranges of the outline {ranges}; expected {len(OUTLINE)}, each from low to high",
         ),
         (0 < manifest.calibrated.alpha < 1, f"alpha {manifest.calibrated.alpha}; expected a share"),
         (

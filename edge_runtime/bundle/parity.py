@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.decision.decide import Decisions, Detector, vividness
+from edge_runtime.decision import table
+from edge_runtime.decision.decide import Decisions
+from edge_runtime.decision.values import margins
 
 # Limits on relative differences between float32 implementations. Both compute the same sums in another order;
 # what they disagree on by more than this is a defect.
@@ -68,31 +70,41 @@ def sign_disagreement(ours: Array, theirs: Array) -> float:
     return float((np.sign(ours) != np.sign(theirs)).mean())
 
 
-def decision_flips(
-    ours: Decisions, theirs: Decisions, detector: Detector, tolerance: float
-) -> tuple[int, int]:
+def decision_flips(ours: Decisions, theirs: Decisions, tolerance: float) -> tuple[int, int]:
     """Decisions that differ in class, or in any test: (beyond the tolerance, borderline ones within it).
 
     A difference is borderline if what decided it in the reference lies within `tolerance` (relative to its
-    size, at least 1) of where the decision changes: the score near its threshold, the margin near the
-    least one, or near 0 for the class, the stability near the least one, the wholeness near 0, colour and
-    texture near the least ones.
+    size, at least 1) of where the decision changes: a test's value near its limit, and for the class a
+    difference of the two largest logits near 0.
+
+    Args:
+        ours: of N cells.
+        theirs: of the same cells, by the reference.
+        tolerance: relative.
     """
-    differences = (
-        (ours.label != theirs.label, theirs.margin, 0.0),
-        (ours.far != theirs.far, theirs.score, detector.threshold),
-        (ours.ambiguous != theirs.ambiguous, theirs.margin, detector.least_margin),
-        (ours.unstable != theirs.unstable, theirs.stability, detector.least_stability),
-        (ours.not_one_cell != theirs.not_one_cell, theirs.wholeness, 0.0),
-        (ours.faint != theirs.faint, vividness(detector, theirs.appearance), 0.0),
-    )
-    differs = np.zeros(len(theirs.label), bool)
-    beyond = np.zeros(len(theirs.label), bool)
-    for differing, value, limit in differences:
-        near = np.abs(value - limit) <= tolerance * np.maximum(np.abs(value), 1)
-        differs |= differing
-        beyond |= differing & ~near
+    other_class = ours.label != theirs.label
+    flipped = ours.failed != theirs.failed
+    near_class = margins(np.log(theirs.probabilities)) <= tolerance
+    near = _near(theirs.values, theirs.limits, tolerance)
+    beyond = (other_class & ~near_class) | (flipped & ~near).any(axis=1)
+    differs = other_class | flipped.any(axis=1)
     return int(beyond.sum()), int((differs & ~beyond).sum())
+
+
+def value_checks(ours: Decisions, theirs: Decisions, prefix: str = "") -> list[Check]:
+    """One check per test: how far the values that it looked at differ, of the same N cells."""
+    return [
+        Check(
+            f"{prefix}value of {test.name}",
+            relative_error_each(ours.value(test.name), theirs.value(test.name)),
+            EXACT_LIMIT if test.seen_by == "picture" else SCORE_LIMIT,
+        )
+        for test in table.TESTS
+    ]
+
+
+def _near(values: Array, limits: Array, tolerance: float) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(values - limits) <= tolerance * np.maximum(np.abs(values), 1))
 
 
 def all_passed(checks: Iterable[Check]) -> bool:

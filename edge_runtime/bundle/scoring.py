@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle.classifier import BATCH, Classifier
 from edge_runtime.cells.preprocessing import resize_crop
+from edge_runtime.decision import table
 from edge_runtime.decision.appearance import APPEARANCE
 from edge_runtime.errors import ImageError
 from edge_runtime.sources.images import SkippedFrame, decode_image, list_images
@@ -23,18 +24,12 @@ class CellScore:
         label: the classifier's class, also where the cell was rejected.
         probabilities: per class, 0 to 1.
         confidences: M_l per layer.
-        score: overall confidence M*, high = in-distribution.
-        threshold: accepted at this score or above.
-        margin: difference of the two largest logits.
-        least_margin: accepted at this margin or above.
-        stability: what smoothing the cell adds to its margin.
-        least_stability: accepted at this stability or above.
-        appearance: seven numbers by name (see `appearance.describe`); the bundle's manifest has their limits.
-        wholeness: how far those of the outline are inside their limits; accepted at 0 or above.
-        least_colour: accepted at this colour or above.
-        least_texture: accepted at this texture or above.
+        values: what each test looked at, by name (see `decision.table`).
+        limits: where each test draws its line, by name.
+        appearance: the numbers of the picture by name (see `appearance.describe`).
         rejected: whether the label must not be relied on.
-        reason: why it was rejected, else empty.
+        reason: the gravest reason why it was rejected, else empty.
+        reasons: all of them, the gravest first.
         provider: execution provider that computed it.
         bundle: title of the bundle that decided.
     """
@@ -43,18 +38,12 @@ class CellScore:
     label: str
     probabilities: dict[str, float]
     confidences: dict[str, float]
-    score: float
-    threshold: float
-    margin: float
-    least_margin: float
-    stability: float
-    least_stability: float
+    values: dict[str, float]
+    limits: dict[str, float]
     appearance: dict[str, float]
-    wholeness: float
-    least_colour: float
-    least_texture: float
     rejected: bool
     reason: str
+    reasons: list[str]
     provider: str
     bundle: str
 
@@ -88,6 +77,7 @@ def _scores(
 ) -> Iterator[CellScore]:
     manifest = classifier.bundle.manifest
     decisions = classifier.decide_resized(resized)
+    limits = dict(zip((test.name for test in table.TESTS), decisions.limits.tolist(), strict=True))
     for index, name in enumerate(names):
         yield CellScore(
             path=name,
@@ -96,18 +86,12 @@ def _scores(
             confidences=dict(
                 zip(manifest.detector.layers, decisions.confidences[index].tolist(), strict=True)
             ),
-            score=float(decisions.score[index]),
-            threshold=manifest.detector.threshold,
-            margin=float(decisions.margin[index]),
-            least_margin=manifest.detector.least_margin,
-            stability=float(decisions.stability[index]),
-            least_stability=manifest.detector.least_stability,
+            values=dict(zip(limits, decisions.values[index].tolist(), strict=True)),
+            limits=limits,
             appearance=dict(zip(APPEARANCE, decisions.appearance[index].tolist(), strict=True)),
-            wholeness=float(decisions.wholeness[index]),
-            least_colour=manifest.detector.least_colour,
-            least_texture=manifest.detector.least_texture,
             rejected=bool(decisions.rejected[index]),
             reason=decisions.reason(index),
+            reasons=decisions.reasons(index),
             provider=classifier.provider,
             bundle=classifier.bundle.title,
         )

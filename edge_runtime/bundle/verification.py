@@ -6,6 +6,8 @@ in it and what the reference said of them: segmentation, preprocessing and decis
 
 import io
 import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +23,19 @@ from edge_runtime.bundle.parity import (
     relative_error,
     relative_error_each,
     sign_disagreement,
+    value_checks,
 )
 from edge_runtime.cells.cutting import cut_cells
 from edge_runtime.cells.preprocessing import to_input
-from edge_runtime.decision.appearance import describe
-from edge_runtime.decision.decide import DECIDING, Outputs, decide
+from edge_runtime.decision.decide import Decisions, decide
+from edge_runtime.decision.evidence import OUTPUTS, Evidence
 from edge_runtime.errors import BundleError
+
+Crops = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
 IMAGES, IMAGES_APPEARANCE, SIGNS = "images", "appearance", "signs."
 FRAME, FRAME_BOXES, FRAME_APPEARANCE = "frame", "frame.boxes", "frame.appearance"
-FRAME_OUTPUTS = {name: f"frame.{name}" for name in DECIDING}
+FRAME_OUTPUTS = {name: f"frame.{name}" for name in OUTPUTS}
 
 
 def load_reference(bundle: Bundle) -> dict[str, NDArray[np.generic]]:
@@ -66,22 +71,22 @@ def replay(classifier: Classifier) -> list[Check]:
     """Run the reference inputs through this device and compare every output.
 
     Returns:
-        One check per output, the decisions that flipped, and the same of the frame.
+        One check per output and per test, the decisions that flipped, and the same of the frame.
     """
     manifest = classifier.bundle.manifest
     vectors = load_reference(classifier.bundle)
     images = np.asarray(vectors[IMAGES], np.uint8)
-    ours, appearance = classifier.run(to_input(images), manifest.outputs), describe(images)
-    checks = [_check(name, ours[name], vectors[stored_name(name)]) for name in manifest.outputs]
-    expected = np.asarray(vectors[IMAGES_APPEARANCE], np.float64)
-    checks.append(Check(IMAGES_APPEARANCE, relative_error_each(appearance, expected), EXACT_LIMIT))
-    beyond, _ = decision_flips(
-        decide(manifest.detector, Outputs.of(ours), appearance),
-        decide(manifest.detector, Outputs.of(vectors), expected),
-        manifest.detector,
-        SCORE_LIMIT,
-    )
-    return [*checks, Check("decisions that differ", beyond, 0), *_replay_frame(classifier, vectors)]
+    outputs = classifier.run(to_input(images), manifest.outputs)
+    checks = [_check(name, outputs[name], vectors[stored_name(name)]) for name in manifest.outputs]
+    ours = Evidence.of(outputs, images)
+    theirs = _stored_evidence({name: vectors[name] for name in OUTPUTS}, images, vectors[IMAGES_APPEARANCE])
+    appearance = relative_error_each(ours.appearance, theirs.appearance)
+    return [
+        *checks,
+        Check(IMAGES_APPEARANCE, appearance, EXACT_LIMIT),
+        *_decision_checks(decide(manifest.detector, ours), decide(manifest.detector, theirs)),
+        *_replay_frame(classifier, vectors),
+    ]
 
 
 def _replay_frame(classifier: Classifier, vectors: dict[str, NDArray[np.generic]]) -> list[Check]:
@@ -92,17 +97,28 @@ def _replay_frame(classifier: Classifier, vectors: dict[str, NDArray[np.generic]
     same = [cell for cell in cut if cell.box in numbers]
     stored = [numbers[cell.box] for cell in same]
     elsewhere = len(cut) + len(numbers) - 2 * len(same)
-    ours = classifier.decide_resized([cell.resized for cell in same])
-    said = {name: vectors[stored_as][stored] for name, stored_as in FRAME_OUTPUTS.items()}
-    appearance = np.asarray(vectors[FRAME_APPEARANCE], np.float64)[stored]
-    theirs = decide(manifest.detector, Outputs.of(said), appearance)
-    beyond, _ = decision_flips(ours, theirs, manifest.detector, SCORE_LIMIT)
+    crops = [cell.resized for cell in same]
+    outputs = {name: vectors[stored_as][stored] for name, stored_as in FRAME_OUTPUTS.items()}
+    theirs = _stored_evidence(outputs, crops, vectors[FRAME_APPEARANCE][stored])
+    ours = classifier.evidence(crops)
     return [
         Check("frame: cells found elsewhere", elsewhere, 0),
         Check("frame: confidences", relative_error_each(ours.confidences, theirs.confidences), SCORE_LIMIT),
         Check("frame: appearance", relative_error_each(ours.appearance, theirs.appearance), EXACT_LIMIT),
-        Check("frame: decisions that differ", beyond, 0),
+        *_decision_checks(decide(manifest.detector, ours), decide(manifest.detector, theirs), "frame: "),
     ]
+
+
+def _stored_evidence(
+    outputs: Mapping[str, NDArray[np.generic]], crops: Crops, appearance: NDArray[np.generic]
+) -> Evidence:
+    """What the reference saw, the numbers of the picture included."""
+    return replace(Evidence.of(outputs, crops), appearance=np.asarray(appearance, np.float64))
+
+
+def _decision_checks(ours: Decisions, theirs: Decisions, prefix: str = "") -> list[Check]:
+    beyond, _ = decision_flips(ours, theirs, SCORE_LIMIT)
+    return [*value_checks(ours, theirs, prefix), Check(f"{prefix}decisions that differ", beyond, 0)]
 
 
 def _check(name: str, ours: NDArray[np.float32], stored: NDArray[np.generic]) -> Check:

@@ -44,18 +44,6 @@ def describe(resized: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArra
     return np.array([_describe(crop) for crop in resized], np.float64).reshape(len(resized), len(APPEARANCE))
 
 
-def wholeness(
-    appearance: NDArray[np.float64], low: Sequence[float], high: Sequence[float]
-) -> NDArray[np.float64]:
-    """How far inside its limits the worst of the numbers of OUTLINE lies: [N, 7] -> float64 [N].
-
-    1 is the middle of every range, 0 a limit, below 0 outside.
-    """
-    lower, upper = np.array(low, np.float64), np.array(high, np.float64)
-    middle, half = (upper + lower) / 2, (upper - lower) / 2
-    return np.asarray((1 - np.abs(appearance[:, : len(OUTLINE)] - middle) / half).min(axis=1))
-
-
 def _describe(crop: NDArray[np.uint8]) -> tuple[float, ...]:
     mask = cv2.bitwise_not(cv2.inRange(crop, _BLACK, _BLACK)).view(np.uint8)
     inner = cv2.erode(mask, _RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0).view(np.uint8)

@@ -1,9 +1,8 @@
 """Fitting a detector to another site, whose stain, lamp or camera moves the features, from unlabelled cells.
 
-Only the test of the features is fitted. The least margin and stability stay: how sure the classifier must be
-does not depend on the site, and cells without labels cannot tell where it is right. So do the limits of the
-outline, which a stain or lamp does not change, and the least colour and texture: what is fainter was never
-measured.
+Only the test of the features ("confidence") is fitted. All other limits stay: how sure the classifier must be
+does not depend on the site, and cells without labels cannot tell where it is right; a stain or lamp does not
+change an outline; and what is fainter was never measured.
 """
 
 from contextlib import suppress
@@ -16,13 +15,18 @@ from numpy.typing import NDArray
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.files import MODEL_CARD, Bundle, save_bundle
 from edge_runtime.cells.preprocessing import resize_crop
-from edge_runtime.decision.decide import SHARES, Decisions, Detector, decide_again
+from edge_runtime.decision import table
+from edge_runtime.decision.conformal import conformal_limit
+from edge_runtime.decision.decide import Decisions, decide
+from edge_runtime.decision.detector import Detector
+from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import CheckFailedError, ImageError, SourceError
 from edge_runtime.slide.record import RECORD, SlideRecord
 from edge_runtime.sources.images import decode_image, list_images
 
 Array = NDArray[np.float64]
 
+FITTED = "confidence"  # the test that is fitted
 FEWEST_CELLS = 200
 MOST_FAR = 0.5  # share of a site's cells; beyond it the cells may be as spoilt as they are strange
 # Times alpha: the share of a site's cells beyond which the classifier, or the cutting of cells, fails there.
@@ -39,50 +43,38 @@ class Recalibration:
         cells: number of the site's cells that it was fitted on.
         rejected_before: share of these that were rejected before.
         rejected_after: share that is rejected now.
-        ambiguous: share that is rejected for its margin, before and after.
     """
 
     detector: Detector
     cells: int
     rejected_before: float
     rejected_after: float
-    ambiguous: float
 
 
-def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Recalibration:
+def recalibrate(detector: Detector, evidence: Evidence, *, alpha: float) -> Recalibration:
     """Fit the test of the features to the cells of a site.
 
     Each layer's confidence is standardised on the site's cells, as calibration without a known anomaly does,
-    so that no layer which the site has moved or widened outweighs the others; the threshold is where this
-    test's share of alpha lies below. A few OOD objects among the cells only make it reject fewer of them.
+    so that no layer which the site has moved or widened outweighs the others; the limit is where this test's
+    share of alpha lies below. A few OOD objects among the cells only make it reject fewer of them.
 
     Args:
-        detector: of the bundle, which decided.
-        decisions: for at least FEWEST_CELLS cells of the site, without labels: red cells of ordinary slides.
+        detector: of the bundle.
+        evidence: of at least FEWEST_CELLS cells of the site, without labels: red cells of ordinary slides.
         alpha: share of good cells that all tests together should reject.
 
     Raises:
         SourceError: too few cells.
-        CheckFailedError: too many of them are unlike the training cells, no whole cells or faint, or leave
-            the classifier ambiguous: what it says of them may be wrong, and without labels nobody would know.
+        CheckFailedError: too many of them are unlike the training cells, or fail the other tests: what the
+            classifier says of them may be wrong, and without labels nobody would know.
     """
-    confidences, cells = decisions.confidences, len(decisions.score)
-    if cells < FEWEST_CELLS:
-        raise SourceError(f"{cells} cells; give at least {FEWEST_CELLS} of this site, or all of a slide")
-    far, ambiguous = float(decisions.far.mean()), float(decisions.ambiguous.mean())
-    if far > MOST_FAR:
-        raise CheckFailedError(
-            f"{far:.0%} of these cells are unlike the training cells, too many to trust the answers; "
-            "check focus, light and colours, or train with cells of this site"
+    if len(evidence) < FEWEST_CELLS:
+        raise SourceError(
+            f"{len(evidence)} cells; give at least {FEWEST_CELLS} of this site, or all of a slide"
         )
-    broken, faint = float(decisions.not_one_cell.mean()), float(decisions.faint.mean())
-    hesitant = decisions.ambiguous | decisions.unstable
-    if (hesitant | decisions.not_one_cell | decisions.faint).mean() > MOST_LOST * alpha:
-        raise CheckFailedError(
-            f"the classifier is ambiguous of {hesitant.mean():.0%} of these cells, {broken:.0%} are no whole "
-            f"cells and {faint:.0%} faint; no threshold mends that: check focus, light, stain and how cells "
-            "are cut, or train with cells of this site"
-        )
+    before = decide(detector, evidence)
+    _check_trust(before, alpha)
+    confidences = before.confidences
     spread = np.maximum(confidences, np.quantile(confidences, _TRIMMED, axis=0)).std(axis=0)
     if not (np.isfinite(spread) & (spread > 0)).all():
         raise CheckFailedError("the confidences of these cells do not vary; give different cells")
@@ -90,15 +82,38 @@ def recalibrate(detector: Detector, decisions: Decisions, *, alpha: float) -> Re
     weights = np.where(used, 1 / (spread * used.sum()), 0.0)
     bias = -float((weights * np.median(confidences, axis=0)).sum())
     here = replace(detector, weights=tuple(weights.tolist()), bias=bias)
-    rank = int(np.floor((cells + 1) * alpha * SHARES[0]))
-    fitted = replace(here, threshold=float(np.sort(here.overall(confidences))[max(rank, 1) - 1]))
+    share = next(test.share for test in table.TESTS if test.name == FITTED)
+    limit = conformal_limit(here.overall(confidences), alpha * share)
+    fitted = replace(here, limits={**here.limits, FITTED: limit})
     return Recalibration(
         detector=fitted,
-        cells=cells,
-        rejected_before=float(decisions.rejected.mean()),
-        rejected_after=float(decide_again(fitted, decisions).rejected.mean()),
-        ambiguous=ambiguous,
+        cells=len(evidence),
+        rejected_before=float(before.rejected.mean()),
+        rejected_after=float(decide(fitted, evidence).rejected.mean()),
     )
+
+
+def _check_trust(before: Decisions, alpha: float) -> None:
+    """Refuse a site whose cells no new limit of one test would mend."""
+    far = float(before.failed_by(FITTED).mean())
+    if far > MOST_FAR:
+        raise CheckFailedError(
+            f"{far:.0%} of these cells are unlike the training cells, too many to trust the answers; "
+            "check focus, light and colours, or train with cells of this site"
+        )
+    others = [test for test in table.TESTS if test.name != FITTED]
+    lost = np.column_stack([before.failed_by(test.name) for test in others])
+    if lost.any(axis=1).mean() > MOST_LOST * alpha:
+        reasons = dict.fromkeys(test.reason for test in others)
+        of_reason = {reason: [test.reason == reason for test in others] for reason in reasons}
+        shares = ", ".join(
+            f"{lost[:, tests].any(axis=1).mean():.0%} are {reason.sentence}"
+            for reason, tests in of_reason.items()
+        )
+        raise CheckFailedError(
+            f"of these cells {shares}; no limit mends that: check focus, light, stain and how cells are cut, "
+            "or train with cells of this site"
+        )
 
 
 def site_cells(source: Path, size: int) -> NDArray[np.uint8]:
@@ -149,7 +164,7 @@ def recalibrate_bundle(
         raise SourceError(f"{out}: not empty; choose another folder for the bundle")
     bundle = classifier.bundle
     manifest = bundle.manifest
-    made = recalibrate(manifest.detector, classifier.decide_resized(resized), alpha=manifest.calibrated.alpha)
+    made = recalibrate(manifest.detector, classifier.evidence(resized), alpha=manifest.calibrated.alpha)
     told = f"recalibrated on {made.cells} unlabelled cells of {site}, from {bundle.title}"
     save_bundle(
         out,
@@ -170,8 +185,8 @@ def _card(bundle: Bundle, made: Recalibration, site: str) -> bytes:
     return f"""# {bundle.manifest.name}-{site}
 
 Recalibrated from {bundle.title} on {made.cells} unlabelled cells of {site}: of these
-{made.rejected_before:.1%} were rejected before and {made.rejected_after:.1%} are now. Threshold
-{made.detector.threshold:.4g}; the least margin is unchanged. No label was used, so nothing is known of the
-accuracy at this site. All that follows was written of the bundle before.
+{made.rejected_before:.1%} were rejected before and {made.rejected_after:.1%} are now. The limit of
+the confidence is {made.detector.limits[FITTED]:.4g}; all others are unchanged. No label was used, so
+nothing is known of the accuracy at this site. All that follows was written of the bundle before.
 
 {card}""".encode()

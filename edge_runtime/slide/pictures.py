@@ -9,7 +9,8 @@ from html import escape
 import cv2
 import numpy as np
 
-from edge_runtime.slide.record import CellReading, FieldReading, Status
+from edge_runtime.decision import table
+from edge_runtime.slide.readings import CellReading, FieldReading, Status
 
 MOST_SHOWN = 200  # crops per gallery; at some 10 kB each a phone still opens the report
 _SHOWN_AT_ONCE = 48  # crops before the rest is folded away
@@ -29,12 +30,7 @@ _LEGEND: dict[Status, str] = {
     "rejected": "Rejected: dashed grey line",
     "not-judged": "Not judged: dotted grey line",
 }
-_REASONS = {
-    "not-one-cell": "not one whole cell",
-    "faint": "too little colour or contrast",
-    "far-from-training": "unlike the training cells",
-    "unstable": "of a class by the finest detail alone",
-    "ambiguous": "between the classes",
+_NOT_JUDGED = {
     "edge": "cut by the edge",
     "clump": "clumped",
     "too-small": "too small",
@@ -59,14 +55,15 @@ class NumberedCell:
 
 def reason_text(reason: str) -> str:
     """Return a reason code in words, as plain text; an unknown code stays as it is."""
-    return _REASONS.get(reason, reason)
+    rejected = {test.reason.code: test.reason.sentence for test in table.TESTS}
+    return (rejected | _NOT_JUDGED).get(reason, reason)
 
 
 def parasitized_first(cells: list[NumberedCell]) -> list[NumberedCell]:
     """Order cells for review: those labelled parasitized first, then by score, highest first."""
 
     def order(cell: NumberedCell) -> tuple[bool, float]:
-        score = cell.reading.score
+        score = cell.reading.values.get("confidence", math.nan)
         return cell.reading.label != "parasitized", math.inf if math.isnan(score) else -score
 
     return sorted(cells, key=order)

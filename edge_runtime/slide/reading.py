@@ -12,18 +12,13 @@ from numpy.typing import NDArray
 import edge_runtime
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.cells.cutting import CutCell, NotCut, cut_cells
+from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.errors import SourceError
-from edge_runtime.slide.record import (
-    RECORD,
-    CellReading,
-    Counts,
-    FieldReading,
-    SlideHeader,
-    SlideRecord,
-    Status,
-)
+from edge_runtime.slide.readings import CellReading, FieldReading, SlideHeader, Status, applied_tests
+from edge_runtime.slide.record import RECORD, SlideRecord
 from edge_runtime.slide.report import write_report
+from edge_runtime.slide.summary import SlideSummary, summarise
 from edge_runtime.sources.frames import EVERY_SECONDS, Frame, frames, shown_source
 from edge_runtime.sources.images import SkippedFrame, printable
 
@@ -41,7 +36,7 @@ def read_slide(
     limit: int | None = None,
     every: float = EVERY_SECONDS,
     on_field: Callable[[FieldReading | SkippedFrame], None] = lambda _: None,
-) -> Counts:
+) -> SlideSummary:
     """Read a slide into `out`: slide.sqlite, written field by field, and report.html.
 
     Args:
@@ -53,6 +48,9 @@ def read_slide(
         every: seconds between fields of a video or camera.
         on_field: called after each frame was recorded.
 
+    Returns:
+        What was read, in numbers; everything else is in the record.
+
     Raises:
         SourceError: the source is absent, broken or ended too early, or no frame of it could be read;
             fields recorded before are kept and reported.
@@ -63,8 +61,10 @@ def read_slide(
     out.mkdir(parents=True, exist_ok=True)
     with SlideRecord.create(out / RECORD, _header(source, classifier, slide)) as record:
         try:
+            number = 0
             while first is not None:
-                _read_one(first, classifier, record, on_field)
+                number += isinstance(first, Frame)
+                _read_one(first, number, classifier, record, on_field)
                 first = next(found, None)
             record.finish(_now())
         except BaseException:  # also Ctrl-C
@@ -72,10 +72,11 @@ def read_slide(
                 write_report(record, out / REPORT)
             raise
         write_report(record, out / REPORT)
-        counts = record.counts()
-    if counts.fields == 0:
-        raise SourceError(f"{source}: none of its {counts.skipped} frames could be read; see {out / REPORT}")
-    return counts
+        summary = summarise(record)
+    if summary.counts.fields == 0:
+        skipped = summary.counts.skipped
+        raise SourceError(f"{source}: none of its {skipped} frames could be read; see {out / REPORT}")
+    return summary
 
 
 def read_field(frame: NDArray[np.uint8], classifier: Classifier) -> list[CellReading]:
@@ -94,6 +95,7 @@ def read_field(frame: NDArray[np.uint8], classifier: Classifier) -> list[CellRea
 
 def _read_one(
     item: Frame | SkippedFrame,
+    number: int,
     classifier: Classifier,
     record: SlideRecord,
     on_field: Callable[[FieldReading | SkippedFrame], None],
@@ -104,7 +106,7 @@ def _read_one(
         return
     height, width = item.image.shape[:2]
     field = FieldReading(
-        number=record.counts().fields + 1,
+        number=number,
         name=item.name,
         width=width,
         height=height,
@@ -125,7 +127,7 @@ def _reading(cell: CutCell, decisions: Decisions, index: int, classes: tuple[str
         reason=decisions.reason(index),
         label=classes[label],
         probability=float(decisions.probabilities[index, label]),
-        score=float(decisions.score[index]),
+        values=dict(zip((test.name for test in table.TESTS), decisions.values[index].tolist(), strict=True)),
         confidences=tuple(decisions.confidences[index].tolist()),
         crop=_png(cell.crop),
     )
@@ -137,7 +139,7 @@ def _accepted(label: str) -> Status:
 
 def _not_judged(cell: NotCut) -> CellReading:
     nan = float("nan")
-    return CellReading(cell.box, "not-judged", cell.reason, "", nan, nan, (), b"")
+    return CellReading(cell.box, "not-judged", cell.reason, "", nan, {}, (), b"")
 
 
 def _header(source: str, classifier: Classifier, slide: str) -> SlideHeader:
@@ -147,8 +149,7 @@ def _header(source: str, classifier: Classifier, slide: str) -> SlideHeader:
         source=shown_source(source),
         bundle=classifier.bundle.title,
         bundle_digest=classifier.bundle.digest,
-        threshold=manifest.detector.threshold,
-        least_margin=manifest.detector.least_margin,
+        tests=applied_tests(manifest.detector),
         usual=manifest.calibrated.alpha,
         correlation=manifest.calibrated.correlation,
         provider=classifier.provider,

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from edge_runtime.errors import StorageError
-from edge_runtime.slide.group import FALSE_ALARMS, judge_group
+from edge_runtime.slide.group import FALSE_ALARMS, GroupJudgement
 from edge_runtime.slide.pictures import (
     NumberedCell,
     field_figure,
@@ -18,7 +18,9 @@ from edge_runtime.slide.pictures import (
     parasitized_first,
     reason_text,
 )
-from edge_runtime.slide.record import Counts, SlideHeader, SlideRecord, Status
+from edge_runtime.slide.readings import AppliedTest, Counts, SlideHeader, Status
+from edge_runtime.slide.record import SlideRecord
+from edge_runtime.slide.summary import summarise
 from edge_runtime.sources.images import SkippedFrame
 
 RESEARCH_ONLY = "Research use only. Not for use in diagnostic procedures."
@@ -48,7 +50,8 @@ def write_report(record: SlideRecord, path: Path) -> None:
 
 def render_report(record: SlideRecord) -> str:
     """Return the report of a slide as one HTML page."""
-    header, counts = record.header(), record.counts()
+    summary = summarise(record)
+    header, counts = summary.header, summary.counts
     cells: list[NumberedCell] = []
     figures: list[str] = []
     for field in record.fields():
@@ -60,7 +63,7 @@ def render_report(record: SlideRecord) -> str:
         ]
     sections = (
         _top(header),
-        _group(header, counts),
+        _group(summary.group),
         _counts(counts),
         _share(counts),
         _parasitized(_with_status(cells, "parasitized")),
@@ -99,9 +102,8 @@ The reading of this slide did not come to its end. Every figure below counts onl
 recorded until then and does not stand for the whole slide. Read the slide again.</p>"""
 
 
-def _group(header: SlideHeader, counts: Counts) -> str:
+def _group(found: GroupJudgement) -> str:
     """A warning where this slide, as a whole, is unlike those of calibration; else nothing."""
-    found = judge_group(counts.strange, counts.whole, usual=header.usual, correlation=header.correlation)
     if not found.alarm:
         return ""
     return f"""<p class="incomplete" role="alert"><strong>UNUSUAL SLIDE</strong>
@@ -193,8 +195,7 @@ def _how_read(header: SlideHeader) -> str:
     facts = [
         ("Bundle", escape(header.bundle)),
         ("Bundle sha256", f"<code>{escape(header.bundle_digest)}</code>"),
-        ("Threshold", f"{header.threshold:.6g}; cells that score below it were rejected"),
-        ("Least margin", f"{header.least_margin:.6g}; cells whose classes are closer were rejected"),
+        *((f"Limit of {test.name}", _limit(test)) for test in header.tests),
         ("Execution provider", escape(header.provider)),
         ("Source", escape(header.source)),
         ("Software", escape(header.software)),
@@ -202,6 +203,10 @@ def _how_read(header: SlideHeader) -> str:
         ("Finished", _time(header.finished) if header.finished else "never: cut off"),
     ]
     return f'<h2 id="how">How it was read</h2>\n{_facts(facts)}'
+
+
+def _limit(test: AppliedTest) -> str:
+    return escape(f"{test.side} {test.limit:.6g}; else rejected: {test.sentence}")
 
 
 def _facts(facts: list[tuple[str, str]]) -> str:

@@ -1,0 +1,52 @@
+"""What speaks for and against a cell: what the network says of it, and what the picture shows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.decision.appearance import describe
+
+# The outputs of the graph that the decision needs, as `Evidence` has them.
+OUTPUTS = ("logits", "logits.smoothed", "confidences")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that N cells are judged by.
+
+    Attributes:
+        logits: float32 [N, K].
+        smoothed: float32 [N, K], the logits of the smoothed cells.
+        confidences: float32 [N, L], the confidence scores M_l of eq. 4.
+        crops: N crops uint8 [size, size, 3] RGB, black outside the cell, as `preprocessing.resize_crop`
+            makes them.
+        appearance: float64 [N, 7], the numbers of the picture (see `appearance.describe`).
+    """
+
+    logits: NDArray[np.float32]
+    smoothed: NDArray[np.float32]
+    confidences: NDArray[np.float32]
+    crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+    appearance: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        outputs: Mapping[str, NDArray[np.generic]],
+        crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    ) -> "Evidence":
+        """Pick what decides from outputs by the names of `OUTPUTS`, and measure the crops."""
+        logits, smoothed, confidences = (np.asarray(outputs[name], np.float32) for name in OUTPUTS)
+        return cls(logits, smoothed, confidences, crops, describe(crops))
+
+    @classmethod
+    def of_pictures(cls, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> "Evidence":
+        """Of the picture alone, where no network was asked: what it would say has no columns."""
+        nothing = np.zeros((len(crops), 0), np.float32)
+        return cls(nothing, nothing, nothing, crops, describe(crops))
+
+    def __len__(self) -> int:
+        """Number of cells."""
+        return len(self.logits)

@@ -1,0 +1,170 @@
+"""What a reading of a slide finds: the slide, its fields, their cells, and how many of which kind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edge_runtime.cells.preprocessing import Box
+from edge_runtime.decision import table
+from edge_runtime.decision.detector import Detector
+
+Status = Literal["uninfected", "parasitized", "rejected", "not-judged"]
+
+
+@dataclass(frozen=True)
+class AppliedTest:
+    """One test of the decision, as it was when the slide was read.
+
+    Attributes:
+        name: of its value.
+        reason: code of the reason why a cell that fails is rejected.
+        sentence: the same as a person reads it.
+        whole: whether a cell that fails may still be one whole cell.
+        side: where values are accepted, seen from the limit.
+        limit: where it drew its line.
+    """
+
+    name: str
+    reason: str
+    sentence: str
+    whole: bool
+    side: table.Side
+    limit: float
+
+    def fails(self, value: float) -> bool:
+        """Whether a cell with this value is rejected; one that is no number is."""
+        return not (value >= self.limit if self.side == "at least" else value <= self.limit)
+
+
+def applied_tests(detector: Detector) -> tuple[AppliedTest, ...]:
+    """The table of tests with a detector's limits, gravest first."""
+    return tuple(
+        AppliedTest(
+            name=test.name,
+            reason=test.reason.code,
+            sentence=test.reason.sentence,
+            whole=test.reason.whole,
+            side=test.side,
+            limit=detector.limits[test.name],
+        )
+        for test in table.TESTS
+    )
+
+
+@dataclass(frozen=True)
+class SlideHeader:
+    """What holds for the whole slide.
+
+    Attributes:
+        slide: the slide's code (no patient's name).
+        source: where the frames came from.
+        bundle: title of the bundle that decided.
+        bundle_digest: its sha256.
+        tests: what cells were held against, gravest first.
+        usual: share of cells that is rejected on an ordinary slide (see `group.judge_group`).
+        correlation: of rejection among the cells of an ordinary slide.
+        provider: execution provider that was really used.
+        software: cellgate's version.
+        started: UTC, ISO 8601.
+        finished: UTC, ISO 8601; None while reading, and for ever if it was cut off.
+    """
+
+    slide: str
+    source: str
+    bundle: str
+    bundle_digest: str
+    tests: tuple[AppliedTest, ...]
+    usual: float
+    correlation: float
+    provider: str
+    software: str
+    started: str
+    finished: str | None = None
+
+
+@dataclass(frozen=True)
+class CellReading:
+    """What was found at one place of a field.
+
+    Attributes:
+        box: (x, y, width, height) in pixels of the frame.
+        status: the answer; "not-judged" cells were seen but not classified.
+        reason: the gravest reason why a cell was rejected, or why it was not judged; else empty.
+        label: the classifier's class even where it was rejected; empty if not judged.
+        probability: of `label`, 0 to 1; nan if not judged.
+        values: what each test looked at, by name; empty if not judged.
+        confidences: M_l per layer; empty if not judged.
+        crop: PNG of the masked crop; empty if not judged.
+    """
+
+    box: Box
+    status: Status
+    reason: str
+    label: str
+    probability: float
+    values: Mapping[str, float]
+    confidences: tuple[float, ...]
+    crop: bytes
+
+
+@dataclass(frozen=True)
+class FieldReading:
+    """One field of view.
+
+    Attributes:
+        number: from 1, in the order of reading.
+        name: of the frame in its source.
+        width: of the frame in pixels.
+        height: of the frame in pixels.
+        overview: JPEG of the frame, possibly reduced.
+        read_at: UTC, ISO 8601.
+        cells: what was found.
+    """
+
+    number: int
+    name: str
+    width: int
+    height: int
+    overview: bytes
+    read_at: str
+    cells: tuple[CellReading, ...]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Cells of a slide by answer.
+
+    Attributes:
+        uninfected: accepted and uninfected.
+        parasitized: accepted and parasitized.
+        rejected: classified, but not to be relied on.
+        not_judged: clumped or cut by the edge.
+        fields: fields read.
+        skipped: frames that could not be read.
+        reasons: of the rejected, how many for which reason (the gravest one of each).
+        broken: of the rejected, those that are no whole cell: segmentation errors.
+    """
+
+    uninfected: int
+    parasitized: int
+    rejected: int
+    not_judged: int
+    fields: int
+    skipped: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    broken: int = 0
+
+    @property
+    def judged(self) -> int:
+        """Cells that were classified, accepted or not."""
+        return self.uninfected + self.parasitized + self.rejected
+
+    @property
+    def whole(self) -> int:
+        """Whole cells that were classified: crowded fields have more of the others, and are not unusual."""
+        return self.judged - self.broken
+
+    @property
+    def whole_rejected(self) -> int:
+        """Whole cells that were rejected."""
+        return self.rejected - self.broken
