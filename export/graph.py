@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from export.differentiation.backward import append_gradient, clone_subgraph
 from export.forward import export_forward, feature_name
 from training.gaussians import SILENCE, LayerGaussian
-from training.networks import VGG, ResNet
+from training.networks import Network
 from training.reference import SMOOTHING
 
 Perturbation = Literal["per-layer", "none"]
@@ -25,7 +25,7 @@ SMOOTHED = "logits.smoothed"
 
 
 def build_graph(
-    network: ResNet | VGG,
+    network: Network,
     gaussians: Mapping[str, LayerGaussian],
     *,
     size: int,
@@ -72,7 +72,7 @@ def build_graph(
     return model
 
 
-def output_names(network: ResNet | VGG, perturbation: Perturbation) -> tuple[str, ...]:
+def output_names(network: Network, perturbation: Perturbation) -> tuple[str, ...]:
     """Names of the graph's outputs, in order."""
     gradients = [f"gradient.{layer}" for layer in network.layers] if perturbation == "per-layer" else []
     features = [feature_name(layer) for layer in network.layers]
@@ -192,7 +192,7 @@ def _stack(graph: onnx.GraphProto, per_layer: list[str], output: str) -> None:
 
 def _declare(
     graph: onnx.GraphProto,
-    network: ResNet | VGG,
+    network: Network,
     gaussians: Mapping[str, LayerGaussian],
     size: int,
     perturbation: Perturbation,

@@ -41,7 +41,7 @@ from export.graph import SMOOTHED, Perturbation, build_graph, output_names
 from training.calibration_file import Calibration, load_calibration
 from training.cells.simulated import is_simulated
 from training.gaussians import LayerGaussian
-from training.networks import VGG, ResNet
+from training.networks import Network
 from training.reference import Reference, score_at, score_images
 from training.run import RunInfo, load_network, load_run, load_split, load_statistics
 from training.statistics import to_tensor
@@ -66,7 +66,7 @@ class Trained:
     """
 
     info: RunInfo
-    network: ResNet | VGG
+    network: Network
     gaussians: Mapping[str, LayerGaussian]
     calibration: Calibration
 

@@ -29,7 +29,7 @@ from training.cells.source import CellSet
 from training.cells.splits import calibration_halves
 from training.gaussians import LayerGaussian
 from training.intervals import patient_correlation
-from training.networks import VGG, ResNet
+from training.networks import Network
 from training.reference import deciding_outputs
 from training.run import load_network, load_run, load_split, load_statistics
 from training.statistics import as_images, to_tensor
@@ -94,7 +94,7 @@ def logistic(confidences: Array, anomalous: Array) -> Fusion:
 
 
 def outputs_of(
-    network: ResNet | VGG,
+    network: Network,
     gaussians: Mapping[str, LayerGaussian],
     images: torch.Tensor,
     epsilon: float,
@@ -105,7 +105,7 @@ def outputs_of(
 
 
 def calibrate(
-    network: ResNet | VGG,
+    network: Network,
     gaussians: Mapping[str, LayerGaussian],
     cells: CellSet,
     halves: tuple[NDArray[np.int64], NDArray[np.int64]],
@@ -194,7 +194,7 @@ def _correlation(
 
 
 def _against(
-    network: ResNet | VGG,
+    network: Network,
     gaussians: Mapping[str, LayerGaussian],
     images: torch.Tensor,
     anomalous: torch.Tensor,

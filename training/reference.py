@@ -16,7 +16,7 @@ from edge_runtime.cells.preprocessing import to_input
 from edge_runtime.decision.appearance import describe
 from edge_runtime.decision.decide import Decisions, Detector, Outputs, decide
 from training.gaussians import SILENCE, LayerGaussian
-from training.networks import VGG, ResNet
+from training.networks import Network
 
 # The blur of `smooth` along each axis: binomial.
 SMOOTHING = (0.25, 0.5, 0.25)
@@ -84,7 +84,7 @@ def _blurred(images: Tensor) -> Tensor:
 
 
 def score_images(
-    network: ResNet | VGG,
+    network: Network,
     gaussians: Mapping[str, LayerGaussian],
     images: Tensor,
     epsilon: float,
@@ -129,7 +129,7 @@ def score_images(
 
 
 @torch.inference_mode()
-def score_plain(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], images: Tensor) -> Reference:
+def score_plain(network: Network, gaussians: Mapping[str, LayerGaussian], images: Tensor) -> Reference:
     """The same without perturbation (epsilon 0), in one forward pass; gradients and perturbed are empty."""
     parameter = next(network.parameters())
     images = images.to(parameter)
@@ -147,7 +147,7 @@ def score_plain(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], i
 
 
 def reference_decisions(
-    network: ResNet | VGG,
+    network: Network,
     gaussians: Mapping[str, LayerGaussian],
     detector: Detector,
     images: NDArray[np.uint8],
@@ -165,7 +165,7 @@ def reference_decisions(
 
 
 def deciding_outputs(
-    network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], images: Tensor, epsilon: float
+    network: Network, gaussians: Mapping[str, LayerGaussian], images: Tensor, epsilon: float
 ) -> Outputs:
     """What decides of images [N, 3, H, W], scored in blocks."""
     blocks = [score_at(network, gaussians, block, epsilon) for block in torch.split(images, BLOCK)]
@@ -177,7 +177,7 @@ def deciding_outputs(
 
 
 def score_at(
-    network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], images: Tensor, epsilon: float
+    network: Network, gaussians: Mapping[str, LayerGaussian], images: Tensor, epsilon: float
 ) -> Reference:
     """`score_images`, or the much cheaper `score_plain` where there is no perturbation."""
     if epsilon == 0:

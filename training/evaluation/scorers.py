@@ -18,7 +18,7 @@ from training.evaluation.detectors import baselines, fusion, lid, mahalanobis, n
 from training.evaluation.detectors.observed import Array, Observed, Score
 from training.evaluation.rows import heading
 from training.gaussians import LayerGaussian
-from training.networks import VGG, ResNet
+from training.networks import Network
 from training.thresholds import OutlineRange, Strictness, conformal_threshold
 
 ODIN_TEMPERATURE, ODIN_EPSILON = 1000.0, 0.002  # half a grey level, as Lee et al. choose most often
@@ -88,7 +88,7 @@ class Fitted:
     alpha: float
 
 
-def families(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], on: Fitted) -> tuple[Family, ...]:
+def families(network: Network, gaussians: Mapping[str, LayerGaussian], on: Fitted) -> tuple[Family, ...]:
     """All scores that come per layer."""
     rivals = (
         ("Mahalanobis", mahalanobis.fit_class_conditional),
@@ -111,7 +111,7 @@ def families(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], on: 
 
 
 def scorers(
-    network: ResNet | VGG, calibration: Calibration, layered: Sequence[Family], on: Fitted
+    network: Network, calibration: Calibration, layered: Sequence[Family], on: Fitted
 ) -> list[Scorer]:
     """Every scorer that does not depend on the set it is tested on.
 

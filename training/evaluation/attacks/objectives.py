@@ -9,7 +9,7 @@ from edge_runtime.decision.decide import Detector
 from edge_runtime.errors import SourceError
 from training.evaluation.attacks.problem import Objective, once
 from training.gaussians import LayerGaussian
-from training.networks import VGG, Output, ResNet
+from training.networks import Network, Output
 from training.reference import Layer, smooth
 
 
@@ -19,7 +19,7 @@ class Shared:
     In place of the network in `misclassified`, `undetected`, `sure` and `stable`, under one `all_of`.
     """
 
-    def __init__(self, network: ResNet | VGG) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = network
         self.layers = network.layers
         self._answer: Callable[[Tensor], Output] = once(network)
@@ -38,7 +38,7 @@ class Shared:
         return self._answer(images)
 
 
-Asked = ResNet | VGG | Shared
+Asked = Network | Shared
 
 
 def misclassified(network: Asked, labels: Tensor) -> Objective:

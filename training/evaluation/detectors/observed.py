@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.networks import VGG, ResNet
+from training.networks import Network
 from training.reference import BLOCK, smooth
 from training.statistics import to_tensor
 
@@ -59,7 +59,7 @@ Fit = Callable[[Observed, Labels], Score]
 
 
 @torch.inference_mode()
-def observe(network: ResNet | VGG, images: Images, *, progress: str | None = None) -> Observed:
+def observe(network: Network, images: Images, *, progress: str | None = None) -> Observed:
     """Run a network over images, in the blocks that the reference uses.
 
     Args:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from edge_runtime.decision.decide import margins, stability
 from training.evaluation.detectors.observed import Array, Images, Observed, as_input
-from training.networks import VGG, ResNet
+from training.networks import Network
 from training.reference import BLOCK
 
 
@@ -42,7 +42,7 @@ def energy(observed: Observed, temperature: float = 1.0) -> Array:
     return np.asarray(temperature * logsumexp(scaled, axis=1))
 
 
-def odin(network: ResNet | VGG, images: Images, temperature: float = 1.0, epsilon: float = 0.0) -> Array:
+def odin(network: Network, images: Images, temperature: float = 1.0, epsilon: float = 0.0) -> Array:
     """ODIN (Liang et al. 2018, eq. 1 and 2), as the log-odds of the predicted class at a temperature.
 
     Log-odds and largest probability rank alike, and the log-odds do not saturate; so the perturbation
@@ -69,7 +69,7 @@ def odin(network: ResNet | VGG, images: Images, temperature: float = 1.0, epsilo
     return torch.cat(scores).cpu().numpy().astype(np.float64)
 
 
-def _towards_prediction(network: ResNet | VGG, inputs: Tensor, temperature: float, epsilon: float) -> Tensor:
+def _towards_prediction(network: Network, inputs: Tensor, temperature: float, epsilon: float) -> Tensor:
     leaf = inputs.requires_grad_()
     (gradient,) = torch.autograd.grad(_scaled_log_odds(network(leaf)[0], temperature).sum(), leaf)
     return (leaf.detach() + epsilon * gradient.sign()).clamp(0, 1)
