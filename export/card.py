@@ -1,7 +1,9 @@
 """The model card: what a person should know before trusting a bundle, from the manifest alone."""
 
 from edge_runtime.bundle.manifest import Manifest, Performance
+from edge_runtime.decision import table
 from edge_runtime.decision.appearance import OUTLINE
+from edge_runtime.decision.detector import Detector
 
 
 def model_card(manifest: Manifest) -> str:
@@ -23,16 +25,20 @@ Says of a cell from a Giemsa-stained thin blood film: {", ".join(manifest.classe
 ## What it is
 - Network: {made.network}, trained on {made.trained_on}.
 - Input: {manifest.input.size}x{manifest.input.size} RGB, black outside the cell.
-- Rejection: Mahalanobis confidence ({weights}), bias {detector.bias:.4g},
-  epsilon {detector.epsilon:g}, accepted at {detector.threshold:.4g} or above, if the two largest logits
-  are at least {detector.least_margin:.4g} apart, and smoothing the cell changes that by no less than
-  {detector.least_stability:.4g}.
-- Not one whole cell, and rejected, outside any of these ranges (`edge_runtime/decision/appearance.py`):
-  {outline}.
-- Faint, and rejected: colour below {detector.least_colour:.3g} or texture below {detector.least_texture:.3g}.
+- Confidence: Mahalanobis distances of the layers ({weights}), bias {detector.bias:.4g}, epsilon
+  {detector.epsilon:g}.
+- Outline of ordinary cells: {outline}.
 - Calibrated with {"no anomaly known" if manifest.calibrated.mode == "none" else manifest.calibrated.anomaly}
-  on {manifest.calibrated.fusion_cells} cells; thresholds on {manifest.calibrated.threshold_cells} others,
+  on {manifest.calibrated.fusion_cells} cells; limits on {manifest.calibrated.threshold_cells} others,
   together set to reject {manifest.calibrated.alpha:.0%} of cells like them. {manifest.calibrated.how}.
+
+## When it rejects a cell
+A cell is rejected if it fails any of these tests. The share is the part of the rejected that calibration
+gave to a test.
+
+| test | accepted | rejected as | share |
+|---|---|---|---|
+{_tests(detector)}
 
 ## What was measured on test cells, split by {tested.split}
 | figure | value | 95 % interval | cells |
@@ -47,7 +53,7 @@ Says of a cell from a Giemsa-stained thin blood film: {", ".join(manifest.classe
 
 Classes are judged on every cell, rejected or not. The cells are of {tested.patients} patients, who took no
 part in training or calibration if the split is by patient; the intervals draw patients, not cells.
-{_ood(tested)}{_changes(tested)}
+{_ood(tested)}{_corruptions(tested)}
 ## Largest differences from PyTorch on the reference inputs
 | output | difference |
 |---|---|
@@ -61,6 +67,15 @@ split {made.split_digest[:16]}.
 Other stains, microscopes, species and stages than those of its training cells. A rejection says "unlike the
 training cells", no more; an acceptance is no diagnosis.
 """
+
+
+def _tests(detector: Detector) -> str:
+    """The table of tests with the detector's limits, gravest first."""
+    return "\n".join(
+        f"| {test.name} | {test.side} {detector.limits[test.name]:.4g} | {test.reason.code}: "
+        f"{test.reason.sentence} | {f'{test.share:.1%}' if test.share else 'fixed'} |"
+        for test in table.TESTS
+    )
 
 
 def _bounds(interval: tuple[float, float]) -> str:
@@ -82,16 +97,16 @@ def _ood(tested: Performance) -> str:
 """
 
 
-def _changes(tested: Performance) -> str:
-    if not tested.changes_accepted:
+def _corruptions(tested: Performance) -> str:
+    if not tested.corruptions_accepted:
         return ""
     rows = "\n".join(
-        f"| {name} | {share:.1%} | {tested.changes_accuracy[name]:.1%} |"
-        for name, share in tested.changes_accepted.items()
+        f"| {name} | {share:.1%} | {tested.corruptions_accuracy[name]:.1%} |"
+        for name, share in tested.corruptions_accepted.items()
     )
     return f"""
-## Test cells under a change of light or focus
-| change | accepted | accuracy of the accepted |
+## Test cells under a corruption of light or focus
+| corruption | accepted | accuracy of the accepted |
 |---|---|---|
 {rows}
 """

@@ -33,11 +33,12 @@ from edge_runtime.bundle.parity import (
     relative_error,
     relative_error_each,
     sign_disagreement,
+    value_checks,
 )
 from edge_runtime.bundle.verification import replay
 from edge_runtime.cells.preprocessing import resize_crop, to_input
-from edge_runtime.decision.appearance import describe
-from edge_runtime.decision.decide import Outputs, decide
+from edge_runtime.decision.decide import decide
+from edge_runtime.decision.evidence import Evidence
 from edge_runtime.sources.images import decode_image
 from export.contents import check_graph, check_manifest, comparable
 from export.sealing import Trained, load_trained, named_outputs
@@ -115,9 +116,10 @@ def verify_bundle(
     with click.progressbar(blocks, label="comparing", file=sys.stderr) as bar:
         for block in bar:
             images = _read(block, trained.info.input.size)
-            expected, appearance = _expected(trained, classifier, images), describe(images)
+            expected = _expected(trained, classifier, images)
+            theirs = Evidence.of(expected, images)
             for batch, tally in tallies.items():
-                tally.add(trained, classifier, _run(classifier, images, batch), expected, appearance)
+                tally.add(trained, classifier, _run(classifier, images, batch), expected, theirs)
     for batch, tally in tallies.items():
         checks += tally.checks(batch)
     if _perturbs(classifier):
@@ -168,6 +170,7 @@ class _Tally:
     """The worst differences so far at one batch size."""
 
     worst: dict[str, float] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
     signs: dict[str, float] = field(default_factory=dict)
     cells: int = 0
     beyond: int = 0
@@ -178,35 +181,36 @@ class _Tally:
         trained: Trained,
         classifier: Classifier,
         ours: NamedOutputs,
-        theirs: NamedOutputs,
-        appearance: NDArray[np.float64],
+        expected: NamedOutputs,
+        theirs: Evidence,
     ) -> None:
         for name, value in ours.items():
             if name.startswith("gradient."):
-                differing = sign_disagreement(value, theirs[name]) * len(value)
+                differing = sign_disagreement(value, expected[name]) * len(value)
                 self.signs[name] = self.signs.get(name, 0.0) + differing
             else:
                 measure = relative_error_each if name in ("distances", "confidences") else relative_error
-                self._note(name, measure(value, theirs[name]))
-        detector = trained.calibration.detector
-        decided = decide(classifier.bundle.manifest.detector, Outputs.of(ours), appearance)
-        reference = decide(detector, Outputs.of(theirs), appearance)
-        self._note("scores", relative_error_each(decided.score, reference.score))
-        self._note("margins", relative_error_each(decided.margin, reference.margin))
-        self._note("stability", relative_error_each(decided.stability, reference.stability))
-        beyond, borderline = decision_flips(decided, reference, detector, SCORE_LIMIT)
+                limit = SCORE_LIMIT if name == "confidences" else EXACT_LIMIT
+                self._note(name, measure(value, expected[name]), limit)
+        decided = decide(
+            classifier.bundle.manifest.detector, Evidence.of(ours, theirs.crops, theirs.appearance)
+        )
+        reference = decide(trained.calibration.detector, theirs)
+        for check in value_checks(decided, reference):
+            self._note(check.name, check.value, check.limit)
+        beyond, borderline = decision_flips(decided, reference, SCORE_LIMIT)
         self.beyond, self.borderline = self.beyond + beyond, self.borderline + borderline
         self.cells += len(reference.label)
 
     def checks(self, batch: int) -> Iterator[Check]:
         for name, value in self.worst.items():
-            limit = SCORE_LIMIT if name in ("confidences", "scores") else EXACT_LIMIT
-            yield Check(f"batch {batch}: {name}", value, limit)
+            yield Check(f"batch {batch}: {name}", value, self.limits[name])
         for name, value in self.signs.items():
             yield Check(f"batch {batch}: {name}, signs", value / self.cells, SIGN_LIMIT)
         yield Check(f"batch {batch}: decisions that differ", self.beyond, 0)
 
-    def _note(self, name: str, value: float) -> None:
+    def _note(self, name: str, value: float, limit: float) -> None:
+        self.limits[name] = limit
         # Not "max": it would drop a value that is no number.
         self.worst[name] = float(np.maximum(self.worst.get(name, 0.0), value))
 

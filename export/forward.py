@@ -9,7 +9,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from training.networks import VGG, ResNet
+from training.networks import Network
 
 OPSET = 18
 IR_VERSION = 9  # read by every onnxruntime this project supports
@@ -18,7 +18,7 @@ IR_VERSION = 9  # read by every onnxruntime this project supports
 class _Flat(nn.Module):
     """The network with its outputs in one flat tuple, which the exporter names in order."""
 
-    def __init__(self, network: ResNet | VGG) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
@@ -32,7 +32,7 @@ def feature_name(layer: str) -> str:
     return f"features.{layer}"
 
 
-def export_forward(network: ResNet | VGG, size: int) -> onnx.ModelProto:
+def export_forward(network: Network, size: int) -> onnx.ModelProto:
     """Export the forward pass.
 
     Args:

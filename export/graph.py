@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from export.differentiation.backward import append_gradient, clone_subgraph
 from export.forward import export_forward, feature_name
 from training.gaussians import SILENCE, LayerGaussian
-from training.networks import VGG, ResNet
+from training.networks import Network
 from training.reference import SMOOTHING
 
 Perturbation = Literal["per-layer", "none"]
@@ -25,7 +25,7 @@ SMOOTHED = "logits.smoothed"
 
 
 def build_graph(
-    network: ResNet | VGG,
+    network: Network,
     gaussians: Mapping[str, LayerGaussian],
     *,
     size: int,
@@ -72,7 +72,7 @@ def build_graph(
     return model
 
 
-def output_names(network: ResNet | VGG, perturbation: Perturbation) -> tuple[str, ...]:
+def output_names(network: Network, perturbation: Perturbation) -> tuple[str, ...]:
     """Names of the graph's outputs, in order."""
     gradients = [f"gradient.{layer}" for layer in network.layers] if perturbation == "per-layer" else []
     features = [feature_name(layer) for layer in network.layers]
@@ -85,18 +85,24 @@ def _smoothed_logits(graph: onnx.GraphProto) -> None:
         _const(graph, "axis.1", np.array([1])),
         _const(graph, "zero", np.array(0, np.float32)),
     )
-    _node(graph, "ReduceMax", ["image", first_axis], "soft.brightest", keepdims=1)
-    _node(graph, "Greater", ["soft.brightest", nothing], "soft.seen")
-    _node(graph, "Cast", ["soft.seen"], "soft.cell", to=TensorProto.FLOAT)
+    _node(graph, "ReduceMax", ["image", first_axis], "smooth.brightest", keepdims=1)
+    _node(graph, "Greater", ["smooth.brightest", nothing], "smooth.seen")
+    _node(graph, "Cast", ["smooth.seen"], "smooth.cell", to=TensorProto.FLOAT)
     kernel = np.outer(SMOOTHING, SMOOTHING).astype(np.float32)[None, None]
-    colours = _const(graph, "soft.kernels", np.repeat(kernel, 3, axis=0))
-    _node(graph, "Conv", ["image", colours], "soft.total", group=3, pads=[1, 1, 1, 1])
-    _node(graph, "Conv", ["soft.cell", _const(graph, "soft.kernel", kernel)], "soft.share", pads=[1, 1, 1, 1])
-    least = _const(graph, "soft.least", kernel.min())
-    _node(graph, "Max", ["soft.share", least], "soft.divisor")
-    _node(graph, "Div", ["soft.total", "soft.divisor"], "soft.mean")
-    _node(graph, "Mul", ["soft.mean", "soft.cell"], "soft.image")
-    again = clone_subgraph(graph, inputs={"image": "soft.image"}, outputs=["logits"], prefix="smoothed")
+    colours = _const(graph, "smooth.kernels", np.repeat(kernel, 3, axis=0))
+    _node(graph, "Conv", ["image", colours], "smooth.total", group=3, pads=[1, 1, 1, 1])
+    _node(
+        graph,
+        "Conv",
+        ["smooth.cell", _const(graph, "smooth.kernel", kernel)],
+        "smooth.share",
+        pads=[1, 1, 1, 1],
+    )
+    least = _const(graph, "smooth.least", kernel.min())
+    _node(graph, "Max", ["smooth.share", least], "smooth.divisor")
+    _node(graph, "Div", ["smooth.total", "smooth.divisor"], "smooth.mean")
+    _node(graph, "Mul", ["smooth.mean", "smooth.cell"], "smooth.image")
+    again = clone_subgraph(graph, inputs={"image": "smooth.image"}, outputs=["logits"], prefix="smoothed")
     _node(graph, "Identity", [again["logits"]], SMOOTHED)
 
 
@@ -192,7 +198,7 @@ def _stack(graph: onnx.GraphProto, per_layer: list[str], output: str) -> None:
 
 def _declare(
     graph: onnx.GraphProto,
-    network: ResNet | VGG,
+    network: Network,
     gaussians: Mapping[str, LayerGaussian],
     size: int,
     perturbation: Perturbation,

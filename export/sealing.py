@@ -37,11 +37,11 @@ from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.simulator import simulate_field
 from export.card import model_card
 from export.forward import IR_VERSION, OPSET, feature_name
-from export.graph import SMOOTHED, Perturbation, build_graph, output_names
+from export.graph import Perturbation, build_graph, output_names
 from training.calibration_file import Calibration, load_calibration
 from training.cells.simulated import is_simulated
 from training.gaussians import LayerGaussian
-from training.networks import VGG, ResNet
+from training.networks import Network
 from training.reference import Reference, score_at, score_images
 from training.run import RunInfo, load_network, load_run, load_split, load_statistics
 from training.statistics import to_tensor
@@ -66,7 +66,7 @@ class Trained:
     """
 
     info: RunInfo
-    network: ResNet | VGG
+    network: Network
     gaussians: Mapping[str, LayerGaussian]
     calibration: Calibration
 
@@ -187,10 +187,7 @@ def _reference_frame(trained: Trained) -> dict[str, NDArray[np.generic]]:
 def named_outputs(reference: Reference, layers: tuple[str, ...]) -> dict[str, Tensor]:
     """The reference's values under the names of the graph's outputs; without gradients if it has none."""
     return {
-        "logits": reference.logits,
-        SMOOTHED: reference.smoothed,
-        "distances": reference.distances,
-        "confidences": reference.confidences,
+        **reference.by_name(),
         **dict(zip(map(feature_name, layers), reference.features, strict=True)),
         **{f"gradient.{layer}": g for layer, g in zip(layers, reference.gradients.unbind(1), strict=False)},
     }
@@ -255,7 +252,7 @@ def _trained_on(info: RunInfo) -> str:
 
 def _performance(info: RunInfo, tested: CellFigures) -> Performance:
     low, high = tested.intervals["specificity"]
-    changes, ood = info.metrics.get("changes", {}), info.metrics.get("ood", {})
+    corruptions, ood = info.metrics.get("corruptions", {}), info.metrics.get("ood", {})
     return Performance(
         split=info.config.split,
         patients=len(tested.patients),
@@ -271,6 +268,6 @@ def _performance(info: RunInfo, tested: CellFigures) -> Performance:
         rejected_interval=tested.intervals["rejected"],
         accuracy_of_accepted=tested.accuracy_of_accepted,
         ood_rejected={f"{kind} ({of['images']})": of["rejected"] for kind, of in ood.items()},
-        changes_accepted={name: change["accepted"] for name, change in changes.items()},
-        changes_accuracy={name: change["accuracy_of_accepted"] for name, change in changes.items()},
+        corruptions_accepted={name: of["accepted"] for name, of in corruptions.items()},
+        corruptions_accuracy={name: of["accuracy_of_accepted"] for name, of in corruptions.items()},
     )

@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.console import Commands
-from edge_runtime.decision.appearance import describe
+from edge_runtime.decision import table
+from edge_runtime.decision.conformal import conformal_limit
+from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import SourceError
 from training.calibration import Fusion, z_sum
 from training.evaluation.counting import change_row
 from training.evaluation.detectors.mahalanobis import fit_class_conditional, unit
 from training.evaluation.detectors.observed import Array, Observed, observe
-from training.evaluation.detectors.softmax import answer
 from training.evaluation.evaluate import CACHE, STATE
 from training.evaluation.kept import Kept, load_file
 from training.evaluation.metrics import separation
@@ -32,14 +33,13 @@ from training.evaluation.scorers import Fitted
 from training.evaluation.standings import ATTACKS
 from training.evaluation.subject import Subject, fitted_on, load_subject
 from training.gaussians import relative_activations
-from training.thresholds import OutlineRange, Strictness, conformal_threshold
+from training.thresholds import Strictness, with_pictures
 
 FEATURES: dict[str, Callable[[NDArray[np.float32]], Array]] = {
     "as they are": lambda f: f.astype(np.float64),
     "length 1": unit,
     "relative": relative_activations,
 }
-_UNSTABLE = [0, 1, 3, 4, 5]  # the tests without stability
 NEAR, FAR = "nih_native_ood/masked", ("bccd_wbc", "wbc_tecom")
 
 
@@ -77,37 +77,40 @@ def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Cho
     seen = {name: observe(subject.network, made.set.images) for name, made in kept.items() if len(made.set)}
     names, count = subject.network.layers, len(subject.network.layers)
     subsets = [range(count - deepest, count) for deepest in range(count, 0, -1)] + [range(count - 2)]
-    limited = OutlineRange.of_detector(subject.calibration.detector)
+    detector = subject.calibration.detector
+    usual = Evidence.of_pictures(subject.cells.images[subject.split.train])
+    column = [test.name for test in table.TESTS].index(table.CONFIDENCE)
 
     def others(images: Observed) -> Array:
-        said = answer(images.logits, images.smoothed)
-        return np.column_stack([said, limited.looks(describe(images.pixels))])
+        """The values of all tests; those of the confidence are replaced below."""
+        nothing = np.zeros((len(images), len(detector.layers)))
+        return table.measure(images.evidence(nothing), detector)
 
     halves = [(half, others(half)) for half in (on.fuse, on.limit)]
-    training = limited.looks(describe(subject.cells.images[subject.split.train]))
-    usual = np.concatenate([halves[0][1][:, 2:], training])
     rest = {name: others(images) for name, images in seen.items()}
     for features, transform in FEATURES.items():
         fitted = fit_class_conditional(_with(on.train, transform), on.labels)
-        known = [(fitted(_with(half, transform)), tests) for half, tests in halves]
+        known = [(fitted(_with(half, transform)), values) for half, values in halves]
         outputs = {name: (fitted(_with(images, transform)), rest[name]) for name, images in seen.items()}
         for layers in map(list, subsets):
             told = names[layers[0]] if len(layers) == 1 else f"{names[layers[0]]} to {names[layers[-1]]}"
             fusion = z_sum(known[0][0][:, layers])
 
-            def tests(
+            def values(
                 confidences: Array, others: Array, fusion: Fusion = fusion, layers: list[int] = layers
             ) -> Array:
-                return np.column_stack([fusion.score(confidences[:, layers]), others])
+                made = others.copy()
+                made[:, column] = fusion.score(confidences[:, layers])
+                return made
 
-            cells = [tests(*half) for half in known]
-            strictness = Strictness.of((*cells[0].T[:3], *usual.T), on.alpha)
-            made = {name: tests(*values) for name, values in outputs.items()}
-            for stable, used in ((False, _UNSTABLE), (True, slice(None))):
-                part = Strictness(strictness.middle[used], strictness.unit[used])
-                threshold = conformal_threshold(part.joint(cells[1][:, used]), on.alpha)
-                scores = {name: part.joint(values[:, used]) for name, values in made.items()}
-                yield _choice(kept, (features, told), scores, threshold, stable=stable)
+            cells = [values(*half) for half in known]
+            strictness = Strictness.of(with_pictures(cells[0], usual, detector), on.alpha)
+            made = {name: values(*given) for name, given in outputs.items()}
+            for stable in (False, True):
+                part = strictness if stable else strictness.without("stability")
+                limit = conformal_limit(part.joint(cells[1]), on.alpha)
+                scores = {name: part.joint(of_set) for name, of_set in made.items()}
+                yield _choice(kept, (features, told), scores, limit, stable=stable)
 
 
 def _with(images: Observed, transform: Callable[[NDArray[np.float32]], Array]) -> Observed:
@@ -157,7 +160,7 @@ def _mean(values: list[float] | NDArray[np.generic]) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
 
 
-def table(found: list[Choice]) -> str:
+def as_table(found: list[Choice]) -> str:
     """The choices in Markdown."""
     head = [
         "features",
@@ -208,7 +211,7 @@ def main(run: Path, evaluated: Path, source: str | None, cache: Path | None) -> 
     if "clean" not in by_name:
         raise SourceError(f"{evaluated}: an evaluation without its cells; make it again")
     on = fitted_on(subject, json.loads((evaluated / STATE).read_text())["limit"])
-    click.echo(table(list(choices(subject, by_name, on))))
+    click.echo(as_table(list(choices(subject, by_name, on))))
 
 
 if __name__ == "__main__":

@@ -9,15 +9,23 @@ reject a cell differently (but for borderline cells, which are counted), or if t
 
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path, PurePosixPath
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
-from edge_runtime.bundle.parity import SCORE_LIMIT, Check, all_passed, decision_flips, relative_error_each
+from edge_runtime.bundle.parity import (
+    SCORE_LIMIT,
+    Check,
+    all_passed,
+    decision_flips,
+    relative_error_each,
+    value_checks,
+)
 from edge_runtime.cells.preprocessing import resize_crop
 from edge_runtime.console import Commands
+from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.sources.images import decode_image
@@ -40,13 +48,11 @@ def main(run: Path, cells: Path, scores: Path) -> None:
     files = [file for file in archive if _key(file.name) in told]
     theirs = _decide(trained, files)
     ours = _as_decisions([told[_key(file.name)] for file in files], trained.info.classes)
-    beyond, borderline = decision_flips(ours, theirs, trained.calibration.detector, SCORE_LIMIT)
+    beyond, borderline = decision_flips(ours, theirs, SCORE_LIMIT)
     checks = [
         Check("cells that only one side has", len({_key(file.name) for file in archive} ^ set(told)), 0),
-        Check("scores", relative_error_each(ours.score, theirs.score), SCORE_LIMIT),
-        Check("margins", relative_error_each(ours.margin, theirs.margin), SCORE_LIMIT),
-        Check("stability", relative_error_each(ours.stability, theirs.stability), SCORE_LIMIT),
         Check("probabilities", relative_error_each(ours.probabilities, theirs.probabilities), SCORE_LIMIT),
+        *value_checks(ours, theirs),
         Check("decisions that differ", beyond, 0),
     ]
     for check in checks:
@@ -74,7 +80,7 @@ def _read_scores(path: Path) -> dict[str, dict[str, object]]:
 
 def _decide(trained: Trained, files: list[CellFile]) -> Decisions:
     size, detector = trained.info.input.size, trained.calibration.detector
-    parts = []
+    parts: list[Decisions] = []
     starts = range(0, len(files), BLOCK)
     with click.progressbar(starts, label="PyTorch", file=sys.stderr) as bar:
         for start in bar:
@@ -84,7 +90,12 @@ def _decide(trained: Trained, files: list[CellFile]) -> Decisions:
             ]
             parts.append(reference_decisions(trained.network, trained.gaussians, detector, np.stack(crops)))
     return Decisions(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in Decisions.__dataclass_fields__)
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(Decisions)
+            if field.name != "limits"
+        },
+        limits=parts[0].limits,
     )
 
 
@@ -92,26 +103,14 @@ def _as_decisions(rows: list[dict[str, object]], classes: tuple[str, ...]) -> De
     def column(name: str) -> list[dict[str, float]]:
         return [row[name] for row in rows]  # type: ignore[misc]
 
-    def numbers(name: str) -> NDArray[np.float64]:
-        return np.array([row[name] for row in rows], np.float64)
-
-    score, margin, stable, whole = map(numbers, ("score", "margin", "stability", "wholeness"))
-    looks = column("appearance")
-    colour, texture = (np.array([look[name] for look in looks]) for name in ("colour", "texture"))
+    names = [test.name for test in table.TESTS]
     told = Decisions(
         label=np.array([classes.index(str(row["label"])) for row in rows], np.int64),
         probabilities=np.array([[row[name] for name in classes] for row in column("probabilities")]),
         confidences=np.array([list(row.values()) for row in column("confidences")]),
-        score=score,
-        margin=margin,
-        stability=stable,
-        appearance=np.array([list(row.values()) for row in looks]),
-        wholeness=whole,
-        far=~(score >= numbers("threshold")),
-        ambiguous=~(margin >= numbers("least_margin")),
-        unstable=~(stable >= numbers("least_stability")),
-        not_one_cell=~(whole >= 0),
-        faint=~((colour >= numbers("least_colour")) & (texture >= numbers("least_texture"))),
+        appearance=np.array([list(row.values()) for row in column("appearance")]),
+        values=np.array([[row[name] for name in names] for row in column("values")]),
+        limits=np.array([column("limits")[0][name] for name in names]),
     )
     for number, row in enumerate(rows):
         if told.reason(number) != row["reason"]:

@@ -15,14 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.console import Commands
-from edge_runtime.decision.decide import Decisions, Detector, decide_again
+from edge_runtime.decision.decide import decide
+from edge_runtime.decision.detector import Detector
+from edge_runtime.decision.evidence import Evidence
 from edge_runtime.device.recalibration import FEWEST_CELLS, recalibrate
 from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.slide.group import judge_group
 from training.evaluation.changes import CHANGES, SEVERITIES, change_all
 from training.evaluation.imagesets import ood_jobs
 from training.evaluation.subject import Subject, load_subject
-from training.reference import reference_decisions
+from training.reference import reference_decisions, reference_evidence
 
 Crops = NDArray[np.uint8]
 
@@ -63,9 +65,10 @@ def measure_site(subject: Subject, cells: NDArray[np.int64], ood: Crops, change:
     """
     severity, calibration = max(SEVERITIES), subject.calibration
 
-    def seen(crops: Crops) -> Decisions:
+    def seen(crops: Crops) -> Evidence:
         changed = change_all(crops, change, severity, seed=0)
-        return reference_decisions(subject.network, subject.gaussians, calibration.detector, changed)
+        epsilon = calibration.detector.epsilon
+        return reference_evidence(subject.network, subject.gaussians, changed, epsilon)
 
     fitting, judged, strange = (
         seen(images)
@@ -75,7 +78,7 @@ def measure_site(subject: Subject, cells: NDArray[np.int64], ood: Crops, change:
             ood,
         )
     )
-    right = judged.label == subject.cells.labels[cells[FEWEST_CELLS:]]
+    right = judged.logits.argmax(axis=1) == subject.cells.labels[cells[FEWEST_CELLS:]]
     try:
         fitted = recalibrate(calibration.detector, fitting, alpha=calibration.alpha).detector
     except CheckFailedError:
@@ -85,16 +88,17 @@ def measure_site(subject: Subject, cells: NDArray[np.int64], ood: Crops, change:
         after = _figures(fitted, judged, strange, right)
     pairs = [(value, None if after is None else after[place]) for place, value in enumerate(before)]
     rng = np.random.default_rng(0)
-    drawn = [judged.rejected[rng.choice(len(right), GROUP)].sum() for _ in range(DRAWS)]
+    rejected_here = decide(calibration.detector, judged).rejected
+    drawn = [rejected_here[rng.choice(len(right), GROUP)].sum() for _ in range(DRAWS)]
     alarms = [_alarm(subject, int(rejected), GROUP) for rejected in drawn]
     return Site(f"{change} {severity}", float(right.mean()), float(np.mean(alarms)), *pairs)
 
 
 def _figures(
-    detector: Detector, judged: Decisions, strange: Decisions, right: NDArray[np.bool_]
+    detector: Detector, judged: Evidence, strange: Evidence, right: NDArray[np.bool_]
 ) -> tuple[float, float, float]:
     """Cells accepted, accuracy of these, OOD images rejected."""
-    accepted, let_in = (~decide_again(detector, seen).rejected for seen in (judged, strange))
+    accepted, let_in = (~decide(detector, seen).rejected for seen in (judged, strange))
     accuracy = float(right[accepted].mean()) if accepted.any() else float("nan")
     return float(accepted.mean()), accuracy, float(1 - let_in.mean())
 

@@ -30,10 +30,10 @@ from training.cells.source import CellSet
 from training.cells.splits import calibration_halves
 from training.gaussians import LayerGaussian
 from training.intervals import patient_correlation
-from training.networks import VGG, ResNet
+from training.networks import Network
 from training.reference import reference_evidence
 from training.run import load_network, load_run, load_split, load_statistics
-from training.thresholds import Strictness, outline_range
+from training.thresholds import Strictness, outline_range, with_pictures
 
 Array = NDArray[np.float64]
 
@@ -94,7 +94,7 @@ def logistic(confidences: Array, anomalous: Array) -> Fusion:
 
 
 def calibrate(
-    network: ResNet | VGG,
+    network: Network,
     gaussians: Mapping[str, LayerGaussian],
     cells: CellSet,
     halves: tuple[NDArray[np.int64], NDArray[np.int64]],
@@ -132,7 +132,7 @@ def calibrate(
     weights = tuple(fusion.weights.tolist())
     unlimited = Detector(network.layers, chosen, weights, fusion.bias, low, high, limits={})
     values = [table.measure(of_half, unlimited) for of_half in evidence]
-    strictness = Strictness.of(_with_pictures(values[0], pictures, unlimited), alpha)
+    strictness = Strictness.of(with_pictures(values[0], pictures, unlimited), alpha)
     joint = conformal_limit(strictness.joint(values[1]), alpha)
     return Calibration(
         detector=replace(unlimited, limits=strictness.limits(joint)),
@@ -148,14 +148,6 @@ def calibrate(
     )
 
 
-def _with_pictures(values: Array, pictures: Evidence, detector: Detector) -> list[Array]:
-    """The values of each test [N, T] as columns; tests of the picture see the pictures, too."""
-    return [
-        np.concatenate([column, test.value(pictures, detector)]) if test.seen_by == "picture" else column
-        for test, column in zip(table.TESTS, values.T, strict=True)
-    ]
-
-
 def _correlation(
     strictness: Strictness, values: list[Array], joint: float, patients: NDArray[np.str_]
 ) -> float:
@@ -165,7 +157,7 @@ def _correlation(
 
 
 def _against(
-    network: ResNet | VGG,
+    network: Network,
     gaussians: Mapping[str, LayerGaussian],
     images: NDArray[np.uint8],
     anomalous: NDArray[np.uint8],

@@ -25,7 +25,7 @@ from training.augmentation import STRENGTHS, augment, draw
 from training.cells.archive import CLASSES
 from training.cells.source import CellSet, load_cells
 from training.cells.splits import Split
-from training.networks import VGG, ResNet, build_network, load_pretrained
+from training.networks import Network, build_network, channels_last, load_pretrained
 from training.reference import BLOCK
 from training.run import (
     CHECKPOINT,
@@ -44,8 +44,6 @@ from training.run import (
     save_weights,
 )
 from training.statistics import as_images, fit_statistics, predict
-
-Network = ResNet | VGG
 
 WEIGHT_DECAY = 5e-4
 MOMENTUM = 0.9
@@ -182,8 +180,7 @@ def _go_on(folder: Path, cells: CellSet, split: Split) -> RunInfo:
 
 
 def _start(config: RunConfig, classes: int, steps: int) -> _State:
-    network = _build(config, classes)
-    network = network.to(distributed.device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = channels_last(_build(config, classes).to(distributed.device()))
     optimiser = torch.optim.SGD(
         network.parameters(),
         config.learning_rate,
@@ -199,7 +196,7 @@ def _start(config: RunConfig, classes: int, steps: int) -> _State:
         pct_start=max(WARM_UP, min(1.0, 2 / (steps + 1))),
         cycle_momentum=False,
     )
-    return _State(network, copy.deepcopy(network).requires_grad_(requires_grad=False), optimiser, schedule)
+    return _State(network, copy.deepcopy(network), optimiser, schedule)
 
 
 def _train(folder: Path, info: RunInfo, cells: CellSet, split: Split) -> None:
@@ -217,9 +214,10 @@ def _train(folder: Path, info: RunInfo, cells: CellSet, split: Split) -> None:
     state = _start(replace(config, pretrained=None) if cut_off else config, len(info.classes), steps)
     if cut_off:
         state.load(folder)
+    assert isinstance(state.network, nn.Module)
     model: nn.Module = state.network
     if distributed.world_size() > 1:
-        model = DistributedDataParallel(state.network)
+        model = DistributedDataParallel(model)
     while state.step < steps:
         epoch = state.step // per_epoch
         loss = _train_epoch(model, state, info, cells, split, folder, epoch, per_epoch)

@@ -5,8 +5,9 @@ image in [0, 1] (normalisation is inside) and returns its logits together with t
 feature layers, which is what the Gaussian statistics are made of (Lee et al. 2018, section 2.1).
 """
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, Protocol, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,40 @@ _EDGE_WIDTHS = (16, 32, 64, 128)  # 0.70 M parameters
 _VGG19_BLOCKS = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
 
 
-def build_network(name: str, classes: int) -> "ResNet | VGG":
+class Network(Protocol):
+    """What every network is to those who train, measure, attack or export it."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the feature layers, the shallowest first."""
+
+    @property
+    def training(self) -> bool:
+        """Whether batch norm follows the batch, as only training may have it."""
+
+    def __call__(self, images: Tensor, /) -> Output:
+        """Map images [N, 3, H, W] in [0, 1] to logits [N, K] and the features [N, C_l] of every layer."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The trained tensors; the first one tells the device and type of them all."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Every tensor by name, those that no gradient reaches, too."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], /) -> object:
+        """Take over tensors, which must have just these names and shapes."""
+
+    def eval(self) -> Self:
+        """Leave training mode."""
+
+    def to(self, device: torch.device | str, /) -> Self:
+        """Move to a device."""
+
+    def double(self) -> Self:
+        """Go over to float64."""
+
+
+def build_network(name: str, classes: int) -> Network:
     """Build a network with random weights.
 
     Args:
@@ -39,7 +73,12 @@ def build_network(name: str, classes: int) -> "ResNet | VGG":
     raise SourceError(f"{name}: no such network; choose one of {', '.join(NETWORKS)}")
 
 
-def load_pretrained(network: nn.Module, path: Path) -> list[str]:
+def channels_last(network: Network) -> Network:
+    """The network with its convolutions' weights in the order in which a CPU computes fastest."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-arg] # unknown to torch's types
+
+
+def load_pretrained(network: Network, path: Path) -> list[str]:
     """Load weights from a file, leaving out what has another shape (the head for ImageNet's 1000 classes).
 
     Args:
@@ -64,7 +103,7 @@ def load_pretrained(network: nn.Module, path: Path) -> list[str]:
     missing = sorted(k for k in set(own) - set(fitting) if not k.endswith(".num_batches_tracked"))
     if any(not name.startswith(("fc.", "classifier.")) for name in missing):
         raise SourceError(f"{path}: weights of another network; {len(missing)} parameters are missing")
-    network.load_state_dict(fitting, strict=False)
+    network.load_state_dict({**own, **fitting})
     return missing
 
 
@@ -107,7 +146,7 @@ class _BasicBlock(nn.Module):
 class ResNet(nn.Module):
     """ResNet with two basic blocks per stage: widths (64, 128, 256, 512) make it ResNet-18."""
 
-    layers = ("stem", "layer1", "layer2", "layer3", "layer4")
+    layers: tuple[str, ...] = ("stem", "layer1", "layer2", "layer3", "layer4")
 
     def __init__(self, widths: tuple[int, int, int, int], classes: int) -> None:
         super().__init__()
@@ -141,7 +180,7 @@ class VGG(nn.Module):
     spatial mean: at 125x125 they would see a 3x3 map stretched to 7x7.
     """
 
-    layers = ("pool1", "pool2", "pool3", "pool4", "pool5")
+    layers: tuple[str, ...] = ("pool1", "pool2", "pool3", "pool4", "pool5")
 
     def __init__(self, classes: int) -> None:
         super().__init__()

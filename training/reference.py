@@ -17,7 +17,7 @@ from edge_runtime.decision.decide import Decisions, decide
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import OUTPUTS, Evidence
 from training.gaussians import SILENCE, LayerGaussian
-from training.networks import VGG, ResNet
+from training.networks import Network
 
 # The blur of `smooth` along each axis: binomial.
 SMOOTHING = (0.25, 0.5, 0.25)
@@ -31,8 +31,7 @@ class Reference:
     """What the reference says of N cells with L layers and K classes.
 
     Attributes:
-        logits: [N, K].
-        smoothed: [N, K], the logits of the smoothed image.
+        answers: what the classifier answers, by the names of the graph's outputs, [N, K] each.
         features: per layer [N, C_l], of the unperturbed image.
         distances: [N, L, K], squared Mahalanobis distances of the unperturbed image.
         gradients: [N, L, 3, H, W], per layer that of the distance to the nearest class.
@@ -40,8 +39,7 @@ class Reference:
         confidences: [N, L], M_l (eq. 4), from the perturbed images.
     """
 
-    logits: Tensor
-    smoothed: Tensor
+    answers: Mapping[str, Tensor]
     features: tuple[Tensor, ...]
     distances: Tensor
     gradients: Tensor
@@ -50,12 +48,7 @@ class Reference:
 
     def by_name(self) -> dict[str, Tensor]:
         """What is one tensor, under the names of the graph's outputs."""
-        return {
-            "logits": self.logits,
-            "logits.smoothed": self.smoothed,
-            "distances": self.distances,
-            "confidences": self.confidences,
-        }
+        return {**self.answers, "distances": self.distances, "confidences": self.confidences}
 
 
 class Layer:
@@ -93,8 +86,19 @@ def _blurred(images: Tensor) -> Tensor:
     return first * columns[..., :-2] + middle * columns[..., 1:-1] + last * columns[..., 2:]
 
 
+def answers(network: Network, images: Tensor) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
+    """What the classifier answers that decides, by the graph's names, and the features of every layer.
+
+    Args:
+        network: in evaluation mode.
+        images: [N, 3, H, W] RGB in [0, 1], of its type and on its device.
+    """
+    (logits, features), (smoothed, _) = network(images), network(smooth(images))
+    return {"logits": logits, "logits.smoothed": smoothed}, features
+
+
 def score_images(
-    network: ResNet | VGG,
+    network: Network,
     gaussians: Mapping[str, LayerGaussian],
     images: Tensor,
     epsilon: float,
@@ -111,7 +115,7 @@ def score_images(
     layers = [Layer(gaussians[name], parameter) for name in network.layers]
     # Two copies of the input would share no graph, so one forward pass serves all layers' gradients.
     inputs = images.to(parameter).detach().requires_grad_()
-    logits, features = network(inputs)
+    answered, features = answers(network, inputs)
     distances, gradients, perturbed, confidences = [], [], [], []
     for number, layer in enumerate(layers):
         distance = layer.distances(features[number])
@@ -125,11 +129,8 @@ def score_images(
         gradients.append(gradient)
         perturbed.append(shifted)
         confidences.append(confidence)
-    with torch.no_grad():
-        smoothed, _ = network(smooth(inputs))
     return Reference(
-        logits=logits.detach(),
-        smoothed=smoothed,
+        answers={name: answer.detach() for name, answer in answered.items()},
         features=tuple(f.detach() for f in features),
         distances=torch.stack(distances, dim=1),
         gradients=torch.stack(gradients, dim=1),
@@ -139,11 +140,11 @@ def score_images(
 
 
 @torch.inference_mode()
-def score_plain(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], images: Tensor) -> Reference:
+def score_plain(network: Network, gaussians: Mapping[str, LayerGaussian], images: Tensor) -> Reference:
     """The same without perturbation (epsilon 0), in one forward pass; gradients and perturbed are empty."""
     parameter = next(network.parameters())
     images = images.to(parameter)
-    (logits, features), (smoothed, _) = network(images), network(smooth(images))
+    answered, features = answers(network, images)
     distances = torch.stack(
         [
             Layer(gaussians[name], parameter).distances(f)
@@ -153,11 +154,11 @@ def score_plain(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], i
     )
     nothing = images.new_zeros((len(images), 0, *images.shape[1:]))
     confidences = -distances.min(dim=2).values
-    return Reference(logits, smoothed, features, distances, nothing, nothing, confidences)
+    return Reference(answered, features, distances, nothing, nothing, confidences)
 
 
 def reference_decisions(
-    network: ResNet | VGG,
+    network: Network,
     gaussians: Mapping[str, LayerGaussian],
     detector: Detector,
     images: NDArray[np.uint8],
@@ -174,7 +175,7 @@ def reference_decisions(
 
 
 def reference_evidence(
-    network: ResNet | VGG,
+    network: Network,
     gaussians: Mapping[str, LayerGaussian],
     images: NDArray[np.uint8],
     epsilon: float,
@@ -194,7 +195,7 @@ def reference_evidence(
 
 
 def score_at(
-    network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], images: Tensor, epsilon: float
+    network: Network, gaussians: Mapping[str, LayerGaussian], images: Tensor, epsilon: float
 ) -> Reference:
     """`score_images`, or the much cheaper `score_plain` where there is no perturbation."""
     if epsilon == 0:

@@ -22,7 +22,7 @@ from training.cells.archive import CLASSES
 from training.cells.source import CellSet, load_cells
 from training.cells.splits import Split, SplitBy, split_cells
 from training.gaussians import LayerGaussian, load_gaussians
-from training.networks import VGG, ResNet, build_network
+from training.networks import Network, build_network
 
 RUN_FILE, WEIGHTS, GAUSSIANS, CALIBRATION, CHECKPOINT = (
     "run.json",
@@ -160,7 +160,7 @@ def add_metrics(folder: Path, **metrics: object) -> None:
     save_run(folder, replace(info, metrics={**info.metrics, **metrics}))
 
 
-def load_network(folder: Path, info: RunInfo, device: torch.device | None = None) -> ResNet | VGG:
+def load_network(folder: Path, info: RunInfo, device: torch.device | None = None) -> Network:
     """The trained network of a run, in evaluation mode.
 
     Args:

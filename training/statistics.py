@@ -15,7 +15,7 @@ from training import distributed
 from training.augmentation import STRENGTHS, augment, draw
 from training.cells.source import CellSet
 from training.gaussians import Moments, fit_gaussian, relative_activations, save_gaussians
-from training.networks import VGG, ResNet
+from training.networks import Network
 from training.reference import BLOCK
 from training.run import GAUSSIANS, RunInfo, add_metrics
 
@@ -36,7 +36,7 @@ def to_tensor(images: NDArray[np.uint8]) -> Tensor:
 
 @torch.inference_mode()
 def predict(
-    network: ResNet | VGG, cells: CellSet, chosen: NDArray[np.int64]
+    network: Network, cells: CellSet, chosen: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
     """Logits [N, K] and the features [N, C_l] of every layer, for the chosen cells as they are."""
     device = next(network.parameters()).device
@@ -51,7 +51,7 @@ def predict(
 
 @torch.inference_mode()
 def fit_statistics(
-    folder: Path, info: RunInfo, network: ResNet | VGG, cells: CellSet, chosen: NDArray[np.int64]
+    folder: Path, info: RunInfo, network: Network, cells: CellSet, chosen: NDArray[np.int64]
 ) -> None:
     """Estimate the Gaussians of relative activations on augmented training cells, and write gaussians.npz.
 
@@ -75,9 +75,7 @@ def fit_statistics(
         )
 
 
-def _moments(
-    network: ResNet | VGG, info: RunInfo, cells: CellSet, chosen: NDArray[np.int64]
-) -> list[Moments]:
+def _moments(network: Network, info: RunInfo, cells: CellSet, chosen: NDArray[np.int64]) -> list[Moments]:
     device, strength = next(network.parameters()).device, STRENGTHS[info.config.augmentation]
     total: list[Moments] = []
     for epoch in _STATISTICS_EPOCHS:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from edge_runtime.decision import table
 from edge_runtime.decision.appearance import OUTLINE
+from edge_runtime.decision.detector import Detector
+from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import CheckFailedError
 
 Array = NDArray[np.float64]
@@ -60,7 +62,8 @@ class Strictness:
     @classmethod
     def of_limits(cls, middle: Array, limits: Array) -> "Strictness":
         """The scale on which given limits [T] lie at -1: the deployed decision as one score."""
-        return cls(middle, np.abs(middle - limits))
+        signs = np.array([test.sign for test in table.TESTS])
+        return cls(middle, signs * (middle - limits))
 
     def joint(self, values: Array) -> Array:
         """The worst of the calibrated tests of each cell, high = accept: [N, T] -> [N]."""
@@ -69,11 +72,24 @@ class Strictness:
         high = signs[scaled] * (values - self.middle)[:, scaled]
         return np.asarray((high / self.unit[scaled]).min(axis=1))
 
+    def without(self, name: str) -> "Strictness":
+        """The same scale, on which one test has no say."""
+        others = np.array([test.name != name for test in table.TESTS])
+        return Strictness(self.middle, np.where(others, self.unit, 0.0))
+
     def limits(self, joint: float) -> dict[str, float]:
         """The limits by test that accept together what `joint` scores at this or above."""
         signs = np.array([test.sign for test in table.TESTS])
         drawn = self.middle + signs * joint * self.unit
         return {test.name: limit for test, limit in zip(table.TESTS, drawn.tolist(), strict=True)}
+
+
+def with_pictures(values: Array, pictures: Evidence, detector: Detector) -> list[Array]:
+    """The values of each test [N, T] as columns; tests of the picture see the pictures, too."""
+    return [
+        np.concatenate([column, test.value(pictures, detector)]) if test.seen_by == "picture" else column
+        for test, column in zip(table.TESTS, values.T, strict=True)
+    ]
 
 
 def outline_range(appearance: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -97,7 +97,7 @@ def value_checks(ours: Decisions, theirs: Decisions, prefix: str = "") -> list[C
         Check(
             f"{prefix}value of {test.name}",
             relative_error_each(ours.value(test.name), theirs.value(test.name)),
-            EXACT_LIMIT if test.seen_by == "picture" else SCORE_LIMIT,
+            SCORE_LIMIT if test.name == table.CONFIDENCE else EXACT_LIMIT,
         )
         for test in table.TESTS
     ]

@@ -6,8 +6,6 @@ in it and what the reference said of them: segmentation, preprocessing and decis
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +28,6 @@ from edge_runtime.cells.preprocessing import to_input
 from edge_runtime.decision.decide import Decisions, decide
 from edge_runtime.decision.evidence import OUTPUTS, Evidence
 from edge_runtime.errors import BundleError
-
-Crops = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
 IMAGES, IMAGES_APPEARANCE, SIGNS = "images", "appearance", "signs."
 FRAME, FRAME_BOXES, FRAME_APPEARANCE = "frame", "frame.boxes", "frame.appearance"
@@ -79,7 +75,7 @@ def replay(classifier: Classifier) -> list[Check]:
     outputs = classifier.run(to_input(images), manifest.outputs)
     checks = [_check(name, outputs[name], vectors[stored_name(name)]) for name in manifest.outputs]
     ours = Evidence.of(outputs, images)
-    theirs = _stored_evidence({name: vectors[name] for name in OUTPUTS}, images, vectors[IMAGES_APPEARANCE])
+    theirs = Evidence.of(vectors, images, np.asarray(vectors[IMAGES_APPEARANCE], np.float64))
     appearance = relative_error_each(ours.appearance, theirs.appearance)
     return [
         *checks,
@@ -99,7 +95,7 @@ def _replay_frame(classifier: Classifier, vectors: dict[str, NDArray[np.generic]
     elsewhere = len(cut) + len(numbers) - 2 * len(same)
     crops = [cell.resized for cell in same]
     outputs = {name: vectors[stored_as][stored] for name, stored_as in FRAME_OUTPUTS.items()}
-    theirs = _stored_evidence(outputs, crops, vectors[FRAME_APPEARANCE][stored])
+    theirs = Evidence.of(outputs, crops, np.asarray(vectors[FRAME_APPEARANCE], np.float64)[stored])
     ours = classifier.evidence(crops)
     return [
         Check("frame: cells found elsewhere", elsewhere, 0),
@@ -107,13 +103,6 @@ def _replay_frame(classifier: Classifier, vectors: dict[str, NDArray[np.generic]
         Check("frame: appearance", relative_error_each(ours.appearance, theirs.appearance), EXACT_LIMIT),
         *_decision_checks(decide(manifest.detector, ours), decide(manifest.detector, theirs), "frame: "),
     ]
-
-
-def _stored_evidence(
-    outputs: Mapping[str, NDArray[np.generic]], crops: Crops, appearance: NDArray[np.generic]
-) -> Evidence:
-    """What the reference saw, the numbers of the picture included."""
-    return replace(Evidence.of(outputs, crops), appearance=np.asarray(appearance, np.float64))
 
 
 def _decision_checks(ours: Decisions, theirs: Decisions, prefix: str = "") -> list[Check]:

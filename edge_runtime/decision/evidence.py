@@ -36,10 +36,13 @@ class Evidence:
         cls,
         outputs: Mapping[str, NDArray[np.generic]],
         crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+        appearance: NDArray[np.float64] | None = None,
     ) -> "Evidence":
-        """Pick what decides from outputs by the names of `OUTPUTS`, and measure the crops."""
+        """Pick what decides from outputs by the names of `OUTPUTS`; measure the crops unless that is done."""
         logits, smoothed, confidences = (np.asarray(outputs[name], np.float32) for name in OUTPUTS)
-        return cls(logits, smoothed, confidences, crops, describe(crops))
+        return cls(
+            logits, smoothed, confidences, crops, describe(crops) if appearance is None else appearance
+        )
 
     @classmethod
     def of_pictures(cls, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> "Evidence":

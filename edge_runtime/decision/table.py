@@ -74,12 +74,14 @@ FAR = Reason("far-from-training", "unlike the training cells")
 UNSTABLE = Reason("unstable", "of a class by the finest detail alone")
 AMBIGUOUS = Reason("ambiguous", "between the classes")
 
+CONFIDENCE = "confidence"  # the test of M*: the one that a site's recalibration fits
+
 # Gravest first. What the tests of the picture are for lies far off: they need little of the share.
 TESTS: tuple[CellTest, ...] = (
     CellTest("wholeness", NOT_ONE_CELL, values.wholeness, share=0.1, seen_by="picture"),
     CellTest("colour", FAINT, values.colour, share=0.025, seen_by="picture"),
     CellTest("texture", FAINT, values.texture, share=0.025, seen_by="picture"),
-    CellTest("confidence", FAR, values.confidence, share=0.25),
+    CellTest(CONFIDENCE, FAR, values.confidence, share=0.25),
     CellTest("stability", UNSTABLE, values.stability, share=0.35),
     CellTest("margin", AMBIGUOUS, values.margin, share=0.25),
 )

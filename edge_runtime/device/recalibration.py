@@ -26,7 +26,6 @@ from edge_runtime.sources.images import decode_image, list_images
 
 Array = NDArray[np.float64]
 
-FITTED = "confidence"  # the test that is fitted
 FEWEST_CELLS = 200
 MOST_FAR = 0.5  # share of a site's cells; beyond it the cells may be as spoilt as they are strange
 # Times alpha: the share of a site's cells beyond which the classifier, or the cutting of cells, fails there.
@@ -82,9 +81,9 @@ def recalibrate(detector: Detector, evidence: Evidence, *, alpha: float) -> Reca
     weights = np.where(used, 1 / (spread * used.sum()), 0.0)
     bias = -float((weights * np.median(confidences, axis=0)).sum())
     here = replace(detector, weights=tuple(weights.tolist()), bias=bias)
-    share = next(test.share for test in table.TESTS if test.name == FITTED)
+    share = next(test.share for test in table.TESTS if test.name == table.CONFIDENCE)
     limit = conformal_limit(here.overall(confidences), alpha * share)
-    fitted = replace(here, limits={**here.limits, FITTED: limit})
+    fitted = replace(here, limits={**here.limits, table.CONFIDENCE: limit})
     return Recalibration(
         detector=fitted,
         cells=len(evidence),
@@ -95,13 +94,13 @@ def recalibrate(detector: Detector, evidence: Evidence, *, alpha: float) -> Reca
 
 def _check_trust(before: Decisions, alpha: float) -> None:
     """Refuse a site whose cells no new limit of one test would mend."""
-    far = float(before.failed_by(FITTED).mean())
+    far = float(before.failed_by(table.CONFIDENCE).mean())
     if far > MOST_FAR:
         raise CheckFailedError(
             f"{far:.0%} of these cells are unlike the training cells, too many to trust the answers; "
             "check focus, light and colours, or train with cells of this site"
         )
-    others = [test for test in table.TESTS if test.name != FITTED]
+    others = [test for test in table.TESTS if test.name != table.CONFIDENCE]
     lost = np.column_stack([before.failed_by(test.name) for test in others])
     if lost.any(axis=1).mean() > MOST_LOST * alpha:
         reasons = dict.fromkeys(test.reason for test in others)
@@ -186,7 +185,7 @@ def _card(bundle: Bundle, made: Recalibration, site: str) -> bytes:
 
 Recalibrated from {bundle.title} on {made.cells} unlabelled cells of {site}: of these
 {made.rejected_before:.1%} were rejected before and {made.rejected_after:.1%} are now. The limit of
-the confidence is {made.detector.limits[FITTED]:.4g}; all others are unchanged. No label was used, so
-nothing is known of the accuracy at this site. All that follows was written of the bundle before.
+the confidence is {made.detector.limits[table.CONFIDENCE]:.4g}; all others are unchanged. No label was used,
+so nothing is known of the accuracy at this site. All that follows was written of the bundle before.
 
 {card}""".encode()

@@ -14,17 +14,18 @@ from edge_runtime.bundle.files import MODEL, open_bundle, save_bundle
 from export import contents, sealing
 from export.forward import export_forward
 from export.sealing import Trained, load_trained
-from training.networks import VGG, ResNet, build_network
+from training.networks import Network, build_network
 
 FORWARD_SIZE = 41  # pixels, odd, so that no stride divides it; VGG-19 needs 32
 
 Edit = Callable[[onnx.ModelProto], None]
-Forward = tuple[ResNet | VGG, onnx.ModelProto]
+Forward = tuple[Network, onnx.ModelProto]
 
 
-def randomised(network: ResNet | VGG) -> ResNet | VGG:
+def randomised(network: Network) -> Network:
     """Batch norms as training could leave them; fresh ones are the identity, or zero."""
     generator = torch.Generator().manual_seed(7)
+    assert isinstance(network, torch.nn.Module)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             for tensor, low, high in (
@@ -39,7 +40,7 @@ def randomised(network: ResNet | VGG) -> ResNet | VGG:
 
 
 @pytest.fixture(scope="session")
-def random_network() -> Callable[[ResNet | VGG], ResNet | VGG]:
+def random_network() -> Callable[[Network], Network]:
     return randomised
 
 

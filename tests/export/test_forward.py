@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from export.differentiation.rules import RULES
-from training.networks import VGG, ResNet
+from training.networks import Network
 
 pytestmark = pytest.mark.slow
 
-Forward = tuple[ResNet | VGG, onnx.ModelProto]
+Forward = tuple[Network, onnx.ModelProto]
 
 RESNET_FEATURES = [
     "features.stem",

@@ -15,7 +15,7 @@ from export import graph
 from export.forward import export_forward
 from export.graph import Perturbation, build_graph, output_names
 from training.gaussians import LayerGaussian, relative_activations
-from training.networks import VGG, ResNet
+from training.networks import Network, ResNet
 from training.reference import Reference, score_images, smooth
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ def images_of(batch: int, size: int = SIZE) -> np.ndarray:
     return np.random.default_rng(batch).random((batch, 3, size, size), np.float32)
 
 
-def gaussians_of(network: ResNet | VGG, size: int, *, relative: bool = True) -> Gaussians:
+def gaussians_of(network: Network, size: int, *, relative: bool = True) -> Gaussians:
     """Class means well off the features, and a whitening far from singular: what differs is no rounding."""
     rng = np.random.default_rng(0)
     with torch.no_grad():

@@ -21,7 +21,7 @@ from training.evaluation.attacks.objectives import misclassified
 from training.evaluation.attacks.problem import Attacked, Objective, foreground
 from training.evaluation.detectors.observed import Images, in_eight_bit
 from training.evaluation.imagesets import ImageSet
-from training.networks import VGG, ResNet
+from training.networks import Network
 from training.reference import BLOCK
 from training.statistics import to_tensor
 
@@ -106,7 +106,7 @@ ATTACKS = (
 KNOWN = Attack("FGSM 4/255", _fgsm(4), cell_only=True, eight_bit=True)
 
 
-def attacked_set(network: ResNet | VGG, cells: ImageSet, attack: Attack) -> ImageSet:
+def attacked_set(network: Network, cells: ImageSet, attack: Attack) -> ImageSet:
     """Attack cells that the classifier has right; keeps those whose class the attack has turned.
 
     Returns:
@@ -142,7 +142,7 @@ def attacked_set(network: ResNet | VGG, cells: ImageSet, attack: Attack) -> Imag
     )
 
 
-def as_tensors(network: ResNet | VGG, cells: ImageSet, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+def as_tensors(network: Network, cells: ImageSet, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     """The chosen cells as network input, and their labels, where the network is."""
     device = next(network.parameters()).device
     return to_tensor(cells.pixels[chosen]).to(device), torch.from_numpy(cells.labels[chosen]).to(device)

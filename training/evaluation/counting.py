@@ -6,17 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.decision.conformal import conformal_limit
 from training.evaluation.attacked import Curve
 from training.evaluation.detectors.fusion import fit_against
-from training.evaluation.detectors.observed import Array, Observed
-from training.evaluation.detectors.softmax import answer
+from training.evaluation.detectors.observed import Array
 from training.evaluation.kept import Kept
 from training.evaluation.rows import Row, measure
-from training.evaluation.scorers import FUSED, OWN, Family, Fitted, Scorer
-from training.thresholds import conformal_threshold
+from training.evaluation.scorers import FUSED, OWN, Family, Fitted, Scorer, answer_values
 
 SHIPPED = "shipped [0]"
-BOTH = f"{OWN}, margin, stability"  # what the shipped detector tests, fused on a known anomaly
+BOTH = f"{OWN} and answer"  # all that the network says to the shipped detector, fused on a known anomaly
 FEWEST_KNOWN = 10  # anomalies that a fusion is fitted against: five folds need some in each
 FEWEST = 2  # images that a row can be counted from
 HARMLESS, HARMFUL = 0.01, 0.05  # accuracy that a change costs: at most, and more than
@@ -93,7 +92,10 @@ def count(
     rows: list[Row] = []
     validation = {f.name: (f.layers(on.fuse), f.layers(on.limit)) for f in layered if f.name in FUSED}
     fuse, limit = validation[OWN]
-    validation[BOTH] = _with_answer(fuse, on.fuse), _with_answer(limit, on.limit)
+    validation[BOTH] = (
+        _with_answers(fuse, answer_values(on.fuse, on.detector)),
+        _with_answers(limit, answer_values(on.limit, on.detector)),
+    )
     for kept in sets:
         if kept.set.group != "changes" and len(kept.set) >= FEWEST:
             rows += [_row(clean, kept, column) for column in columns]
@@ -162,7 +164,7 @@ def _known_rows(
             measure(
                 (fused(_layers(clean, name)), fused(layers[1::2])),
                 (clean.set.patients, kept.set.patients[1::2]),
-                conformal_threshold(fused(limit), alpha),
+                conformal_limit(fused(limit), alpha),
                 images=kept.set.name,
                 group=kept.set.group,
                 detector=name,
@@ -173,9 +175,9 @@ def _known_rows(
 
 
 def _layers(kept: Kept, name: str) -> Array:
-    """What a fusion sees of a set: [N, L], or [N, L + 2] with margin and stability."""
-    return _with_answer(kept.layers[OWN], kept) if name == BOTH else kept.layers[name]
+    """What a fusion sees of a set: [N, L], or [N, L + A] with what A tests of the answer look at."""
+    return _with_answers(kept.layers[OWN], kept.answers) if name == BOTH else kept.layers[name]
 
 
-def _with_answer(layers: Array, of: Observed | Kept) -> Array:
-    return np.column_stack([layers, answer(of.logits, of.smoothed)])
+def _with_answers(layers: Array, answers: Mapping[str, Array]) -> Array:
+    return np.column_stack([layers, *answers.values()])

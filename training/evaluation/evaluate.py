@@ -18,9 +18,8 @@ import torch
 
 from edge_runtime.errors import SourceError
 from training.evaluation.attacked import ATTACKS, Curve, Wanted, adaptive_curve, as_tensors, attacked_set
-from training.evaluation.attacks.appearance import look, vivid, whole
-from training.evaluation.attacks.objectives import Shared, all_of, misclassified, stable, sure, undetected
-from training.evaluation.attacks.problem import once
+from training.evaluation.attacks.objectives import Shared, all_of, misclassified
+from training.evaluation.attacks.twins import Attackable, twins
 from training.evaluation.counting import Evaluation, count
 from training.evaluation.detectors.observed import observe
 from training.evaluation.imagesets import (
@@ -33,7 +32,7 @@ from training.evaluation.imagesets import (
     paper_jobs,
 )
 from training.evaluation.kept import Kept, load_kept, save_kept
-from training.evaluation.scorers import FUSED, Family, Scorer, families, scorers
+from training.evaluation.scorers import FUSED, Family, Fitted, Scorer, answer_values, families, scorers
 from training.evaluation.subject import Subject, drawn_test_cells, fitted_on
 from training.run import write_text
 
@@ -44,7 +43,7 @@ ADAPTIVE_STEPS = 40
 _SOFTNESS = 0.3  # of the attacker's minimum, in units of score and margin
 _ADAPTIVE_SHARE = 0.1  # of the cells: an attack on the whole decision costs a dozen on the class
 STATE, CACHE, _CURVE = "state.json", "cache", "adaptive.json"
-_SCHEMA = 2
+_SCHEMA = 3
 
 
 def evaluate(
@@ -79,7 +78,7 @@ def evaluate(
     clean = Job("clean", "cells", lambda: cells)
     jobs = [clean, *_jobs(subject, cells, rows, limit, ood, published)]
     with click.progressbar(jobs, label="sets", show_pos=True, file=sys.stderr, item_show_func=_name) as bar:
-        kept = [_done(job, out / CACHE, subject, layered, columns) for job in bar]
+        kept = [_done(job, out / CACHE, subject, on, layered, columns) for job in bar]
     curve = _curve(subject, cells, out) if "attacks" in rows else None
     config = subject.info.config
     told = f"{config.network}, split by {config.split}"
@@ -135,7 +134,12 @@ def _jobs(
 
 
 def _done(
-    job: Job, folder: Path, subject: Subject, layered: Sequence[Family], columns: Sequence[Scorer]
+    job: Job,
+    folder: Path,
+    subject: Subject,
+    on: Fitted,
+    layered: Sequence[Family],
+    columns: Sequence[Scorer],
 ) -> Kept:
     """A scored set, made now or by an earlier try."""
     stored = load_kept(folder, job.name)
@@ -144,7 +148,7 @@ def _done(
     images = job.make()
     if not len(images):
         nothing = np.zeros((0, len(subject.info.classes)), np.float32)
-        kept = Kept(images, nothing, nothing, {}, {})
+        kept = Kept(images, nothing, {}, {}, {})
         save_kept(folder, kept)
         return kept
     seen = observe(subject.network, images.images)
@@ -153,7 +157,7 @@ def _done(
     kept = Kept(
         set=images,
         logits=seen.logits,
-        smoothed=seen.smoothed,
+        answers=answer_values(seen, on.detector),
         scores={column.title: column.score(seen) for column in wanted},
         layers={f.name: f.layers(seen) for f in layered if f.name in FUSED},
     )
@@ -170,16 +174,9 @@ def _curve(subject: Subject, cells: ImageSet, out: Path) -> Curve | None:
         return Curve(cells=cells_attacked, **{name: tuple(values) for name, values in stored.items()})
     some = np.arange(max(1, round(len(cells) * _ADAPTIVE_SHARE)))
     images, labels = as_tensors(subject.network, cells, some)
-    detector = subject.calibration.detector
     network = Shared(subject.network)
-    seen = once(look)
-    tests = (
-        undetected(network, subject.gaussians, detector),
-        sure(network, detector),
-        stable(network, detector),  # the smoothed image last: `Shared` remembers one
-        whole(detector, seen),
-        vivid(detector, seen),
-    )
+    deployed = Attackable(subject.network, subject.gaussians, subject.calibration.detector)
+    tests = twins(deployed, network)
     with torch.no_grad():
         right = subject.network(images)[0].argmax(dim=1) == labels
         usable = right & (all_of(*tests)(images) > 0)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from training.evaluation.imagesets import Group, ImageSet
 
-_SCORE, _LAYERS = "score ", "layers "
+_ANSWER, _SCORE, _LAYERS, _VERSION = "answer ", "score ", "layers ", "version"
+_SCHEMA = 2  # of a file
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,15 @@ class Kept:
     Attributes:
         set: the images.
         logits: float32 [N, K].
-        smoothed: float32 [N, K], of the smoothed images.
+        answers: by name of the test, float64 [N]: what tests of the classifier's answer looked at (see
+            `scorers.answer_values`).
         scores: by title of the scorer, float64 [N]; empty for an empty set.
         layers: by name of the family, float64 [N, L].
     """
 
     set: ImageSet
     logits: NDArray[np.float32]
-    smoothed: NDArray[np.float32]
+    answers: Mapping[str, NDArray[np.float64]]
     scores: Mapping[str, NDArray[np.float64]]
     layers: Mapping[str, NDArray[np.float64]]
 
@@ -53,6 +55,7 @@ def save_kept(folder: Path, kept: Kept) -> None:
         np.savez_compressed(
             file,
             allow_pickle=False,
+            **{_VERSION: np.array(_SCHEMA)},
             name=np.array(images.name),
             group=np.array(images.group),
             images=images.images,
@@ -60,7 +63,7 @@ def save_kept(folder: Path, kept: Kept) -> None:
             labels=images.labels,
             attempts=np.array(images.attempts),
             logits=kept.logits,
-            smoothed=kept.smoothed,
+            **{_ANSWER + name: value for name, value in kept.answers.items()},
             **{_SCORE + title: value for title, value in kept.scores.items()},
             **{_LAYERS + name: value for name, value in kept.layers.items()},
         )
@@ -82,7 +85,7 @@ def load_file(path: Path) -> Kept | None:
             stored = {key: arrays[key] for key in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
-    if "smoothed" not in stored:
+    if stored.get(_VERSION) != _SCHEMA:
         return None
     images = ImageSet(
         name=str(stored["name"]),
@@ -95,7 +98,7 @@ def load_file(path: Path) -> Kept | None:
     return Kept(
         set=images,
         logits=stored["logits"],
-        smoothed=stored["smoothed"],
+        answers={k.removeprefix(_ANSWER): v for k, v in stored.items() if k.startswith(_ANSWER)},
         scores={k.removeprefix(_SCORE): v for k, v in stored.items() if k.startswith(_SCORE)},
         layers={k.removeprefix(_LAYERS): v for k, v in stored.items() if k.startswith(_LAYERS)},
     )

@@ -11,15 +11,17 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.decision.appearance import describe
+from edge_runtime.decision import table
+from edge_runtime.decision.conformal import conformal_limit
+from edge_runtime.decision.detector import Detector
 from training.calibration import DEEPEST
 from training.calibration_file import Calibration
 from training.evaluation.detectors import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
 from training.evaluation.detectors.observed import Array, Observed, Score
 from training.evaluation.rows import heading
 from training.gaussians import LayerGaussian
-from training.networks import VGG, ResNet
-from training.thresholds import OutlineRange, Strictness, conformal_threshold
+from training.networks import Network
+from training.thresholds import Strictness
 
 ODIN_TEMPERATURE, ODIN_EPSILON = 1000.0, 0.002  # half a grey level, as Lee et al. choose most often
 EPSILON = 0.002  # at which the perturbation of eq. 3 is measured beside none
@@ -78,6 +80,7 @@ class Fitted:
         limit: the other half, which sets thresholds.
         known: an anomaly made of the first half, for mode "U"; None if too few could be made.
         alpha: share of the in-distribution cells that a threshold may reject.
+        detector: of the run.
     """
 
     train: Observed
@@ -86,9 +89,10 @@ class Fitted:
     limit: Observed
     known: Observed | None
     alpha: float
+    detector: Detector
 
 
-def families(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], on: Fitted) -> tuple[Family, ...]:
+def families(network: Network, gaussians: Mapping[str, LayerGaussian], on: Fitted) -> tuple[Family, ...]:
     """All scores that come per layer."""
     rivals = (
         ("Mahalanobis", mahalanobis.fit_class_conditional),
@@ -111,7 +115,7 @@ def families(network: ResNet | VGG, gaussians: Mapping[str, LayerGaussian], on: 
 
 
 def scorers(
-    network: ResNet | VGG, calibration: Calibration, layered: Sequence[Family], on: Fitted
+    network: Network, calibration: Calibration, layered: Sequence[Family], on: Fitted
 ) -> list[Scorer]:
     """Every scorer that does not depend on the set it is tested on.
 
@@ -123,7 +127,7 @@ def scorers(
     """
 
     def limited(name: str, mode: str, score: Score, *, slow: bool = False) -> Scorer:
-        return Scorer(name, mode, score, conformal_threshold(score(on.limit), on.alpha), slow)
+        return Scorer(name, mode, score, conformal_limit(score(on.limit), on.alpha), slow)
 
     own, by_name = layered[0], {family.name: family for family in layered}
     made = [limited("shipped", "0", shipped(own.layers, calibration, on))]
@@ -158,18 +162,23 @@ def shipped(confidences: Score, calibration: Calibration, on: Fitted) -> Score:
     Without the perturbation of eq. 3, which the shipped detector does not have.
     """
     detector = calibration.detector
-    limited = OutlineRange.of_detector(detector)
+    limits = np.array([detector.limits[test.name] for test in table.TESTS])
 
-    def tests(seen: Observed) -> Array:
-        score = detector.overall(confidences(seen))
-        answer = softmax.answer(seen.logits, seen.smoothed)
-        return np.column_stack([score, answer, limited.looks(describe(seen.pixels))])
+    def values(seen: Observed) -> Array:
+        return table.measure(seen.evidence(confidences(seen)), detector)
 
-    middle = np.median(tests(on.fuse), axis=0)
-    limits = [detector.threshold, detector.least_margin, detector.least_stability]
-    limits += [0.0, detector.least_colour, detector.least_texture]
-    strictness = Strictness(middle, middle - np.array(limits))
-    return lambda seen: strictness.joint(tests(seen))
+    strictness = Strictness.of_limits(np.median(values(on.fuse), axis=0), limits)
+    return lambda seen: strictness.joint(values(seen))
+
+
+def answer_values(seen: Observed, detector: Detector) -> dict[str, Array]:
+    """What the tests of the classifier's answer look at, by name: float64 [N] each."""
+    evidence = seen.evidence(np.zeros((len(seen), len(detector.layers))))
+    return {
+        test.name: test.value(evidence, detector)
+        for test in table.TESTS
+        if test.seen_by == "network" and test.name != table.CONFIDENCE
+    }
 
 
 def _fused(family: Family, fused: fusion.Fused) -> Score:

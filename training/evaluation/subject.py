@@ -18,7 +18,7 @@ from training.evaluation.detectors.observed import observe
 from training.evaluation.imagesets import ImageSet, image_set
 from training.evaluation.scorers import Fitted
 from training.gaussians import LayerGaussian
-from training.networks import VGG, ResNet
+from training.networks import Network, channels_last
 from training.reference import BLOCK
 from training.run import RunInfo, load_network, load_run, load_split, load_statistics
 from training.statistics import as_images
@@ -31,7 +31,7 @@ class Subject:
     """What is evaluated: a fitted and calibrated run."""
 
     info: RunInfo
-    network: ResNet | VGG
+    network: Network
     gaussians: dict[str, LayerGaussian]
     calibration: Calibration
     cells: CellSet
@@ -47,11 +47,9 @@ def load_subject(folder: Path, *, source: str | None = None, cache: Path | None 
     info = load_run(folder)
     cells, split = load_split(info, source=source, cache=cache)
     network = load_network(folder, info, distributed.device())
-    # Attacks then take a sixth less time on a CPU.
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Subject(
         info,
-        network,
+        channels_last(network),  # attacks then take a sixth less time on a CPU
         load_statistics(folder),
         load_calibration(folder),
         cells,
@@ -87,6 +85,7 @@ def fitted_on(subject: Subject, limit: int) -> Fitted:
         limit=observe(subject.network, threshold),
         known=observe(subject.network, known.images) if len(known) >= FEWEST_KNOWN else None,
         alpha=subject.calibration.alpha,
+        detector=subject.calibration.detector,
     )
 
 

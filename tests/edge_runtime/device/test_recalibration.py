@@ -111,9 +111,7 @@ def test_ambiguous_and_unstable_cells_count_together(ambiguous: int, unstable: i
         return found
 
     near = site(0, cells=200, shift=-1.2)
-    with pytest.raises(
-        CheckFailedError, match="42% of these cells, 0% are no whole cells and 0%"
-    ):
+    with pytest.raises(CheckFailedError, match="42% of these cells, 0% are no whole cells and 0%"):
         recalibrate(DETECTOR, of(ambiguous, unstable), alpha=ALPHA)
     few = of(ambiguous * 10 // 11, unstable * 10 // 11)
     assert recalibrate(DETECTOR, few, alpha=ALPHA).detector.least_stability == DETECTOR.least_stability

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from edge_runtime.decision.decide import Detector
+from edge_runtime.decision.detector import Detector
 from edge_runtime.errors import SourceError
 from training.evaluation.attacks.problem import Objective, once
 from training.gaussians import LayerGaussian
-from training.networks import VGG, Output, ResNet
+from training.networks import Network, Output
 from training.reference import Layer, smooth
 
 
@@ -19,7 +19,7 @@ class Shared:
     In place of the network in `misclassified`, `undetected`, `sure` and `stable`, under one `all_of`.
     """
 
-    def __init__(self, network: ResNet | VGG) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = network
         self.layers = network.layers
         self._answer: Callable[[Tensor], Output] = once(network)
@@ -38,7 +38,7 @@ class Shared:
         return self._answer(images)
 
 
-Asked = ResNet | VGG | Shared
+Asked = Network | Shared
 
 
 def misclassified(network: Asked, labels: Tensor) -> Objective:
@@ -99,41 +99,42 @@ def undetected(network: Asked, gaussians: Mapping[str, LayerGaussian], detector:
         confidences = -torch.stack(distances, dim=1)
         # As the device: the sum over layers in float64. The difference is small enough for float32.
         score = confidences.double() @ weights + detector.bias
-        return (score - detector.threshold).to(images.dtype)
+        return (score - detector.limits["confidence"]).to(images.dtype)
 
     return excess
 
 
 def sure(network: Asked, detector: Detector) -> Objective:
-    """The margin less the least one: an image passes the second test where it is greater than 0.
+    """The margin less its limit: an image passes the test where it is greater than 0.
 
     Args:
         network: in evaluation mode.
-        detector: the least margin.
+        detector: the limits.
     """
     _check_network(network)
 
     def excess(images: Tensor) -> Tensor:
         logits, _ = network(images)
-        return _lead(logits, logits.argmax(dim=1)) - detector.least_margin
+        return _lead(logits, logits.argmax(dim=1)) - detector.limits["margin"]
 
     return excess
 
 
-def stable(network: Asked, detector: Detector) -> Objective:
-    """The stability less the least one: an image passes the third test where it is greater than 0.
+def stable(network: Asked, detector: Detector, again: Asked | None = None) -> Objective:
+    """The stability less its limit: an image passes the test where it is greater than 0.
 
     Args:
         network: in evaluation mode.
-        detector: the least stability.
+        detector: the limits.
+        again: what is asked about the smoothed images, if not `network`: `Shared` remembers one batch.
     """
     _check_network(network)
 
     def excess(images: Tensor) -> Tensor:
         logits, _ = network(images)
-        smoothed, _ = network(smooth(images))
+        smoothed, _ = (again or network)(smooth(images))
         label = logits.argmax(dim=1)
-        return _lead(smoothed, label) - _lead(logits, label) - detector.least_stability
+        return _lead(smoothed, label) - _lead(logits, label) - detector.limits["stability"]
 
     return excess
 

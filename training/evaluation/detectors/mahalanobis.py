@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from training.evaluation.detectors.observed import Array, Images, Labels, Observed, Score, as_input, by_layer
 from training.gaussians import LayerGaussian, Moments, fit_gaussian
-from training.networks import VGG, ResNet
+from training.networks import Network
 from training.reference import BLOCK, score_at
 
 _Features = NDArray[np.float32] | Array
 
 
 def confidences(
-    network: ResNet | VGG,
+    network: Network,
     gaussians: Mapping[str, LayerGaussian],
     images: Images,
     epsilon: float,

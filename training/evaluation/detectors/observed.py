@@ -1,7 +1,7 @@
 """What the scores are made of: images, and what a trained network puts out for them."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import click
@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.networks import VGG, ResNet
-from training.reference import BLOCK, smooth
+from edge_runtime.decision.evidence import Evidence
+from training.networks import Network
+from training.reference import BLOCK, answers
 from training.statistics import to_tensor
 
 Array = NDArray[np.float64]
@@ -28,18 +29,26 @@ class Observed:
     Attributes:
         images: uint8 [N, S, S, 3] RGB, the network's input before its division by 255; or float32 in [0, 1],
             what an attack that no camera could show has made.
-        logits: float32 [N, K].
-        smoothed: float32 [N, K], of the smoothed images (`reference.smooth`).
+        answers: what the classifier answers, by the names of the graph's outputs, float32 [N, K] each (see
+            `reference.answers`).
         features: per layer float32 [N, C_l].
     """
 
     images: Images
-    logits: NDArray[np.float32]
-    smoothed: NDArray[np.float32]
+    answers: Mapping[str, NDArray[np.float32]]
     features: tuple[NDArray[np.float32], ...]
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def logits(self) -> NDArray[np.float32]:
+        """The answer to the images as they are: float32 [N, K]."""
+        return self.answers["logits"]
+
+    def evidence(self, confidences: Array) -> Evidence:
+        """What speaks for and against the images, with confidences [N, L] of some detector."""
+        return Evidence.of({**self.answers, "confidences": confidences}, self.pixels)
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -49,7 +58,8 @@ class Observed:
     def take(self, chosen: NDArray[np.int64] | NDArray[np.bool_] | slice) -> "Observed":
         """The chosen images, by number, mask or slice, with their outputs."""
         features = tuple(layer[chosen] for layer in self.features)
-        return Observed(self.images[chosen], self.logits[chosen], self.smoothed[chosen], features)
+        answers = {name: answer[chosen] for name, answer in self.answers.items()}
+        return Observed(self.images[chosen], answers, features)
 
 
 # Of one number per image [N] (`softmax`, `baselines`), or one per layer [N, L] (`mahalanobis`, `subspace`,
@@ -59,7 +69,7 @@ Fit = Callable[[Observed, Labels], Score]
 
 
 @torch.inference_mode()
-def observe(network: ResNet | VGG, images: Images, *, progress: str | None = None) -> Observed:
+def observe(network: Network, images: Images, *, progress: str | None = None) -> Observed:
     """Run a network over images, in the blocks that the reference uses.
 
     Args:
@@ -68,17 +78,17 @@ def observe(network: ResNet | VGG, images: Images, *, progress: str | None = Non
         progress: what to call the work on a progress bar; None for no bar.
     """
     parameter = next(network.parameters())
-    logits, smoothed, features = [], [], []
+    said, features = [], []
     starts = range(0, len(images), BLOCK)
     with click.progressbar(starts, label=progress, hidden=progress is None, file=sys.stderr) as bar:
         for start in bar:
             block = as_input(images[start : start + BLOCK]).to(parameter)
-            (out, layers), (soft, _) = network(block), network(smooth(block))
-            logits.append(out.float().cpu().numpy())
-            smoothed.append(soft.float().cpu().numpy())
+            answered, layers = answers(network, block)
+            said.append({name: answer.float().cpu().numpy() for name, answer in answered.items()})
             features.append([layer.float().cpu().numpy() for layer in layers])
     stacked = tuple(np.concatenate(layer) for layer in zip(*features, strict=True))
-    return Observed(images, np.concatenate(logits), np.concatenate(smoothed), stacked)
+    joined = {name: np.concatenate([block[name] for block in said]) for name in said[0]}
+    return Observed(images, joined, stacked)
 
 
 def in_eight_bit(images: Images) -> NDArray[np.uint8]:

@@ -2,13 +2,12 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.special import logsumexp  # type: ignore[import-untyped]
 from torch import Tensor
 
-from edge_runtime.decision.decide import margins, stability
+from edge_runtime.decision.values import margins
 from training.evaluation.detectors.observed import Array, Images, Observed, as_input
-from training.networks import VGG, ResNet
+from training.networks import Network
 from training.reference import BLOCK
 
 
@@ -19,11 +18,6 @@ def margin(observed: Observed) -> Array:
     Gimpel (2017), without the ties that float32 makes where that probability rounds to 1.
     """
     return margins(observed.logits)
-
-
-def answer(logits: NDArray[np.float32], smoothed: NDArray[np.float32]) -> Array:
-    """Margin and stability side by side: logits [N, K] of the images and of the smoothed ones, to [N, 2]."""
-    return np.column_stack([margins(logits), stability(logits, smoothed)])
 
 
 def max_probability(observed: Observed) -> Array:
@@ -42,7 +36,7 @@ def energy(observed: Observed, temperature: float = 1.0) -> Array:
     return np.asarray(temperature * logsumexp(scaled, axis=1))
 
 
-def odin(network: ResNet | VGG, images: Images, temperature: float = 1.0, epsilon: float = 0.0) -> Array:
+def odin(network: Network, images: Images, temperature: float = 1.0, epsilon: float = 0.0) -> Array:
     """ODIN (Liang et al. 2018, eq. 1 and 2), as the log-odds of the predicted class at a temperature.
 
     Log-odds and largest probability rank alike, and the log-odds do not saturate; so the perturbation
@@ -69,7 +63,7 @@ def odin(network: ResNet | VGG, images: Images, temperature: float = 1.0, epsilo
     return torch.cat(scores).cpu().numpy().astype(np.float64)
 
 
-def _towards_prediction(network: ResNet | VGG, inputs: Tensor, temperature: float, epsilon: float) -> Tensor:
+def _towards_prediction(network: Network, inputs: Tensor, temperature: float, epsilon: float) -> Tensor:
     leaf = inputs.requires_grad_()
     (gradient,) = torch.autograd.grad(_scaled_log_odds(network(leaf)[0], temperature).sum(), leaf)
     return (leaf.detach() + epsilon * gradient.sign()).clamp(0, 1)
