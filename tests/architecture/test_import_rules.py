@@ -41,11 +41,19 @@ def test_contracts_hold(capsys: pytest.CaptureFixture[str]) -> None:
 def test_contracts_speak_of_all_wings() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     wings = {"edge_runtime", "training", "export"}
-    contracts = {contract["type"]: contract for contract in settings["contracts"]}
+    contracts = settings["contracts"]
+    by_type = {contract["type"]: contract for contract in contracts if "containers" not in contract}
     assert set(settings["root_packages"]) == wings
-    assert contracts["layers"]["layers"] == ["export", "training", "edge_runtime"]
-    assert set(contracts["acyclic_siblings"]["ancestors"]) == wings
-    assert set(contracts["forbidden"]["forbidden_modules"]) == set(HEAVY) - wings
+    assert by_type["layers"]["layers"] == ["export", "training", "edge_runtime"]
+    assert set(by_type["acyclic_siblings"]["ancestors"]) == wings
+    assert set(by_type["forbidden"]["forbidden_modules"]) == set(HEAVY) - wings
+
+
+def test_the_rooms_of_every_wing_have_an_order_and_none_is_left_out() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    rooms = [contract for contract in settings["contracts"] if "containers" in contract]
+    assert {"edge_runtime", "training", "export"} <= {name for room in rooms for name in room["containers"]}
+    assert all(room["type"] == "layers" and room["exhaustive"] for room in rooms)
 
 
 def test_runtime_imports_where_nothing_heavy_is_installed() -> None:

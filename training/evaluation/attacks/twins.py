@@ -103,7 +103,7 @@ def _exactly(test: table.CellTest, detector: Detector) -> Objective:
     def excess(images: Tensor) -> Tensor:
         values = test.value(Evidence.of_pictures(_pixels(images)), detector)
         beyond = np.asarray(test.sign * (values - detector.limits[test.name]))
-        return torch.as_tensor(beyond).to(images)
+        return torch.from_numpy(beyond).to(images)
 
     return excess
 
@@ -118,7 +118,7 @@ def whole(detector: Detector, seen: Callable[[Tensor], Look] = look) -> Objectiv
         seen: how images are measured; one `once(look)` for all objectives under one `all_of`.
     """
     low, high = np.array(detector.outline_low), np.array(detector.outline_high)
-    middle, half = (low[-1] + high[-1]) / 2, (high[-1] - low[-1]) / 2
+    middle, half = float(low[-1] + high[-1]) / 2, float(high[-1] - low[-1]) / 2
 
     def excess(images: Tensor) -> Tensor:
         found = seen(images)
