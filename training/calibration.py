@@ -26,7 +26,7 @@ from edge_runtime.sources.images import decode_image, list_images
 from training import distributed
 from training.calibration_file import Calibration, save_calibration
 from training.cells import simulated
-from training.cells.source import CellSet
+from training.cells.source import CellSet, CellSource
 from training.cells.splits import calibration_halves
 from training.gaussians import LayerGaussian
 from training.intervals import patient_correlation
@@ -182,25 +182,23 @@ def _against(
 
 def calibrate_run(
     folder: Path,
+    source: CellSource,
     *,
     anomalies: str | None = None,
     epsilon: float | None = None,
     alpha: float = REJECTED,
-    source: str | None = None,
-    cache: Path | None = None,
 ) -> Calibration:
     """Calibrate a fitted run and write calibration.json.
 
     Args:
         folder: the run folder.
+        source: where the run's cells are now, if they were moved.
         anomalies: images of the known anomaly (file, folder or zip), or "simulated"; None for none known.
         epsilon: see `calibrate`.
         alpha: share of in-distribution cells that may be rejected.
-        source: where the run's cells are now, if they were moved.
-        cache: folder of the cache of cells.
     """
     info = load_run(folder)
-    cells, split = load_split(info, source=source, cache=cache)
+    cells, split = load_split(info, source)
     known = None if anomalies is None else (anomalies, _anomaly_images(anomalies, info.input.size))
     made = calibrate(
         load_network(folder, info, distributed.device()),

@@ -16,6 +16,7 @@ from edge_runtime.errors import ImageError
 from edge_runtime.sources.images import ImageFile, decode_image, list_images
 from training import distributed
 from training.calibration_file import load_calibration
+from training.cells.source import CellSource
 from training.reference import reference_decisions
 from training.run import RunInfo, add_metrics, load_network, load_run, load_split, load_statistics
 
@@ -83,16 +84,14 @@ def changed(crops: Crops) -> Mapping[str, Crops]:
     return {**lit, _DEFOCUS: np.stack(blurred)}
 
 
-def measure_changes(
-    folder: Path, *, source: str | None = None, cache: Path | None = None
-) -> dict[str, Change]:
+def measure_changes(folder: Path, source: CellSource) -> dict[str, Change]:
     """Judge test cells under every change, and note the figures in run.json.
 
     Raises:
         SourceError: the run is not fitted or calibrated, or its cells have changed.
     """
     info = load_run(folder)
-    cells, split = load_split(info, source=source, cache=cache)
+    cells, split = load_split(info, source)
     chosen = np.random.default_rng(info.config.seed).permutation(split.test)[:MOST_CELLS]
     labels = cells.labels[chosen]
     decide = _decider(folder, info)

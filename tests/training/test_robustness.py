@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.cells.source import CellSet
+from training.cells.source import CellSet, CellSource
 from training.robustness import changed, measure_changes, measure_ood
 from training.run import load_run
 
@@ -33,7 +33,7 @@ def test_changes_do_what_they_say_and_keep_the_background_black(cells: CellSet) 
 def test_changes_are_measured_and_noted(calibrated: Path, tmp_path: Path, cache: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(calibrated, run)
-    found = measure_changes(run, cache=cache)
+    found = measure_changes(run, CellSource(cache=cache))
     noted = load_run(run).metrics["changes"]
     assert noted.keys() == found.keys()
     for name, change in found.items():
