@@ -187,11 +187,15 @@ def test_given_epsilon_is_used(fitted: Path, tmp_path: Path, cells: CellSet, cac
     assert abs(int(rejected.sum()) - (rank - 1)) <= 1
 
 
-def test_too_few_anomalies_are_refused(fitted: Path, noise: Path, cache: Path) -> None:
-    for number in range(3, 12):
+def test_too_few_anomalies_are_refused(
+    fitted: Path, noise: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4, 12):
         (noise / f"{number}.png").unlink()
+    (noise / "3.png").write_text("no image")
     with pytest.raises(SourceError, match="noise: 3 images; at least 10 are needed"):
         calibrate_run(fitted, CellSource(cache=cache), anomalies=str(noise))
+    assert f"skipped: {noise / '3.png'}: not an image" in capsys.readouterr().err
 
 
 EXAMPLE = Calibration(

@@ -15,9 +15,9 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.cells.preprocessing import InputSpec, resize_crop
+from edge_runtime.cells.crops import decode_crop
+from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.errors import SourceError, StorageError
-from edge_runtime.sources.images import decode_image
 from training.cells import archive, simulated
 from training.cells.archive import CellFile
 
@@ -136,7 +136,7 @@ def _fill(folder: Path, files: Iterable[CellFile], spec: InputSpec) -> None:
             with click.progressbar(files, label="reading cells", file=sys.stderr) as bar:
                 for file in bar:
                     data = file.read()
-                    images.write(resize_crop(decode_image(data, file.name), spec.size, file.name).tobytes())
+                    images.write(decode_crop(data, file.name, spec.size).tobytes())
                     rows.append([file.name, file.label, file.patient, hashlib.sha256(data).hexdigest()])
         (unfinished / "cells.json").write_text(json.dumps(rows))
         shutil.rmtree(folder, ignore_errors=True)

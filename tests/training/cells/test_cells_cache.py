@@ -45,7 +45,7 @@ def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     def decode(*_: object) -> NoReturn:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(source, "decode_image", decode)
+    monkeypatch.setattr(source, "decode_crop", decode)
 
 
 def test_cells_are_what_their_files_say(folder: Path, png: Png) -> None:
@@ -117,15 +117,15 @@ from pathlib import Path
 from edge_runtime.cells.preprocessing import InputSpec
 from training.cells import source
 
-decode, seen = source.decode_image, []
+decode, seen = source.decode_crop, []
 
-def decode_two(data, name):
+def decode_two(data, name, size):
     seen.append(name)
     if len(seen) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    return decode(data, name)
+    return decode(data, name, size)
 
-source.decode_image = decode_two
+source.decode_crop = decode_two
 source.CellSource(sys.argv[1], Path(sys.argv[2])).load(InputSpec(size=24))
 """
 
