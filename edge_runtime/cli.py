@@ -16,7 +16,7 @@ import edge_runtime
 from edge_runtime.bundle.classifier import Classifier, Provider
 from edge_runtime.bundle.files import MODEL_CARD, default_bundle, open_bundle
 from edge_runtime.bundle.scoring import CellScore, score_images
-from edge_runtime.console import Commands
+from edge_runtime.console import Commands, tell_skipped
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.frames import EVERY_SECONDS
 from edge_runtime.sources.images import SkippedFrame
@@ -64,7 +64,7 @@ def score(images: Path, bundle: Path | None, provider: Provider, threads: int | 
             click.echo(json.dumps(asdict(item)) if as_json else _line(item))
         else:
             skipped += 1
-            click.echo(f"skipped: {item.name}: {item.reason}", err=True)
+            tell_skipped([item])
     seconds = time.perf_counter() - started
     click.echo(
         f"{cells} cells, {cells / seconds:.1f} cells per second on {classifier.provider}, "
@@ -189,7 +189,8 @@ def recalibrate(
     from edge_runtime.device.recalibration import recalibrate_bundle, site_cells
 
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
-    found = site_cells(cells, classifier.bundle.manifest.input.size)
+    found, skipped = site_cells(cells, classifier.bundle.manifest.input.size)
+    tell_skipped(skipped)
     made = recalibrate_bundle(classifier, found, site, out)
     before, after = made.rejected_before, made.rejected_after
     click.echo(f"{made.cells} cells: {before:.1%} were rejected before, {after:.1%} are now")

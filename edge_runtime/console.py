@@ -2,12 +2,14 @@
 
 import errno
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
 import cv2
 
 from edge_runtime.errors import CellgateError
+from edge_runtime.sources.images import SkippedFrame
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -45,6 +47,12 @@ def explain(error: OSError) -> str:
     if error.errno in {errno.EEXIST, errno.ENOTDIR}:
         return f"{where}a file stands where a folder is needed; choose another path"
     return f"{where}{error.strerror or error}"
+
+
+def tell_skipped(skipped: Iterable[SkippedFrame]) -> None:
+    """Name on standard error what was left out, a line each."""
+    for item in skipped:
+        click.echo(f"skipped: {item.name}: {item.reason}", err=True)
 
 
 def _fail(message: str) -> None:

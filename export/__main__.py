@@ -13,6 +13,7 @@ from edge_runtime.console import Commands
 from export.comparison import verify_bundle
 from export.graph import Perturbation
 from export.sealing import seal_bundle
+from training.cells.source import CellSource, cell_source_options
 
 run_option = click.option("--run", type=click.Path(path_type=Path), required=True, help="The run folder.")
 
@@ -32,21 +33,17 @@ def main() -> None:
 )
 @click.option("--name", default="cellgate", show_default=True, help="Name of the bundle.")
 @click.option("--version", default="1", show_default=True, help="Version of the bundle.")
-@click.option("--cells", "source", help="Where the run's cells are now, if they were moved.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded cells.")
+@cell_source_options
 def bundle(
     run: Path,
     out: Path,
     perturbation: Perturbation | None,
     name: str,
     version: str,
-    source: str | None,
-    cache: Path | None,
+    source: CellSource,
 ) -> None:
     """Export the graph, compare it with PyTorch on its reference inputs, and seal it."""
-    made = seal_bundle(
-        run, out, perturbation=perturbation, name=name, version=version, source=source, cache=cache
-    )
+    made = seal_bundle(run, out, source, perturbation=perturbation, name=name, version=version)
     size = sum(map(len, made.contents.values())) / 1e6
     click.echo(f"{made.path}: {made.title}, perturbation {made.manifest.perturbation}, {size:.1f} MB")
 

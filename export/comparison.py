@@ -36,10 +36,10 @@ from edge_runtime.bundle.parity import (
     value_checks,
 )
 from edge_runtime.bundle.verification import replay
-from edge_runtime.cells.preprocessing import resize_crop, to_input
+from edge_runtime.cells.crops import decode_crop
+from edge_runtime.cells.preprocessing import to_input
 from edge_runtime.decision.decide import decide
 from edge_runtime.decision.evidence import Evidence
-from edge_runtime.sources.images import decode_image
 from export.contents import check_graph, check_manifest, comparable
 from export.sealing import Trained, load_trained, named_outputs
 from training.cells.archive import CellFile
@@ -136,7 +136,7 @@ def _spread(files: list[CellFile], limit: int | None) -> list[CellFile]:
 
 
 def _read(files: Sequence[CellFile], size: int) -> Images:
-    return np.stack([resize_crop(decode_image(file.read(), file.name), size, file.name) for file in files])
+    return np.stack([decode_crop(file.read(), file.name, size) for file in files])
 
 
 def _perturbs(classifier: Classifier) -> bool:

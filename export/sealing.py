@@ -40,6 +40,7 @@ from export.forward import IR_VERSION, OPSET, feature_name
 from export.graph import Perturbation, build_graph, output_names
 from training.calibration_file import Calibration, load_calibration
 from training.cells.simulated import is_simulated
+from training.cells.source import CellSource
 from training.gaussians import LayerGaussian
 from training.networks import Network
 from training.reference import Reference, score_at, score_images
@@ -84,23 +85,21 @@ def load_trained(run: Path) -> Trained:
 def seal_bundle(
     run: Path,
     out: Path,
+    source: CellSource,
     *,
     perturbation: Perturbation | None = None,
     name: str = "cellgate",
     version: str = "1",
-    source: str | None = None,
-    cache: Path | None = None,
 ) -> Bundle:
     """Export a run, compare it with PyTorch on its reference inputs and seal it.
 
     Args:
         run: a run folder that was fitted, calibrated and tested.
         out: folder to make; it must not exist, or be empty.
+        source: where the run's cells are now, if they were moved.
         perturbation: whether the graph holds eq. 3; None: if calibration chose an epsilon above 0.
         name: of the bundle.
         version: of the bundle.
-        source: where the run's cells are now, if they were moved.
-        cache: folder of the cache of cells.
 
     Raises:
         SourceError: the run is not finished, or `out` holds something.
@@ -119,9 +118,9 @@ def seal_bundle(
     model = build_graph(trained.network, trained.gaussians, size=size, perturbation=chosen)
     files = {
         MODEL: model.SerializeToString(),
-        REFERENCE: _reference_vectors(trained, _reference_images(trained.info, source, cache), chosen),
+        REFERENCE: _reference_vectors(trained, _reference_images(trained.info, source), chosen),
     }
-    manifest = _manifest(trained, chosen, name, version, measure_run(run, source=source, cache=cache))
+    manifest = _manifest(trained, chosen, name, version, measure_run(run, source))
     checks = replay(Classifier.open(Bundle(out, manifest, "", files)))
     if not all_passed(checks):
         raise CheckFailedError("the graph does not say what PyTorch says:\n" + "\n".join(map(str, checks)))
@@ -133,9 +132,9 @@ def _write(out: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
     save_bundle(out, manifest, {**files, MODEL_CARD: model_card(manifest).encode()})
 
 
-def _reference_images(info: RunInfo, source: str | None, cache: Path | None) -> NDArray[np.uint8]:
+def _reference_images(info: RunInfo, source: CellSource) -> NDArray[np.uint8]:
     """Test cells, as many of one class as of the other: uint8 [N, size, size, 3]."""
-    cells, split = load_split(info, source=source, cache=cache)
+    cells, split = load_split(info, source)
     rng = np.random.default_rng(info.config.seed)
     per_class = REFERENCE_CELLS // len(info.classes)
     chosen = [

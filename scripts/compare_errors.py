@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
+from training.cells.source import CellSource, cell_source_options
 from training.run import load_network, load_run, load_split
 from training.statistics import predict
 
@@ -100,14 +101,13 @@ def _accuracy(wrong: NDArray[np.bool_]) -> float:
 @click.group(cls=Commands, invoke_without_command=True)
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="A fitted run.")
 @click.option("--other", type=click.Path(path_type=Path), required=True, help="One of the same split.")
-@click.option("--cells", "source", help="The runs' cells, if they were moved.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded cells.")
-def main(run: Path, other: Path, source: str | None, cache: Path | None) -> None:
+@cell_source_options
+def main(run: Path, other: Path, source: CellSource) -> None:
     """Compare the errors of two networks on the same test cells."""
     infos = [load_run(folder) for folder in (run, other)]
     if infos[0].split_digest != infos[1].split_digest:
         raise SourceError(f"{run} and {other}: not the same test cells; give two runs of one split and seed")
-    cells, split = load_split(infos[0], source=source, cache=cache)
+    cells, split = load_split(infos[0], source)
     says = [
         predict(load_network(folder, info), cells, split.test)[0].argmax(axis=1)
         for folder, info in zip((run, other), infos, strict=True)

@@ -23,6 +23,7 @@ from edge_runtime.decision.conformal import conformal_limit
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import SourceError
 from training.calibration import Fusion, z_sum
+from training.cells.source import CellSource, cell_source_options
 from training.evaluation.counting import change_row
 from training.evaluation.detectors.mahalanobis import fit_class_conditional, unit
 from training.evaluation.detectors.observed import Array, Observed, observe
@@ -199,13 +200,12 @@ def _percent(share: float) -> str:
     required=True,
     help="What evaluate --out wrote for that run.",
 )
-@click.option("--cells", "source", help="The run's cells, if they were moved.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded cells.")
-def main(run: Path, evaluated: Path, source: str | None, cache: Path | None) -> None:
+@cell_source_options
+def main(run: Path, evaluated: Path, source: CellSource) -> None:
     """Measure every choice of features and layers on the sets of an evaluation."""
     if not (evaluated / STATE).exists():
         raise SourceError(f"{evaluated}: no evaluation; make one with 'python -m training evaluate'")
-    subject = load_subject(run, source=source, cache=cache)
+    subject = load_subject(run, source)
     kept = [load_file(path) for path in sorted((evaluated / CACHE).glob("*.npz"))]
     by_name = {made.set.name: made for made in kept if made is not None}
     if "clean" not in by_name:

@@ -23,12 +23,11 @@ from edge_runtime.bundle.parity import (
     relative_error_each,
     value_checks,
 )
-from edge_runtime.cells.preprocessing import resize_crop
+from edge_runtime.cells.crops import decode_crop
 from edge_runtime.console import Commands
 from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.errors import CheckFailedError, SourceError
-from edge_runtime.sources.images import decode_image
 from export.sealing import Trained, load_trained
 from training.cells.archive import CellFile, list_cells
 from training.reference import BLOCK, reference_decisions
@@ -84,10 +83,8 @@ def _decide(trained: Trained, files: list[CellFile]) -> Decisions:
     starts = range(0, len(files), BLOCK)
     with click.progressbar(starts, label="PyTorch", file=sys.stderr) as bar:
         for start in bar:
-            crops = [
-                resize_crop(decode_image(file.read(), file.name), size, file.name)
-                for file in files[start : start + BLOCK]
-            ]
+            some = files[start : start + BLOCK]
+            crops = [decode_crop(file.read(), file.name, size) for file in some]
             parts.append(reference_decisions(trained.network, trained.gaussians, detector, np.stack(crops)))
     return Decisions(
         **{

@@ -19,7 +19,7 @@ from edge_runtime.console import Commands
 from edge_runtime.errors import BundleError, CheckFailedError, SourceError
 from edge_runtime.sources.images import SUFFIXES, open_zip
 from training.cells.simulated import is_simulated
-from training.cells.source import cell_files
+from training.cells.source import CellSource, cell_files
 from training.run import CALIBRATION, GAUSSIANS, RUN_FILE, WEIGHTS, load_run, load_split, write_text
 
 NAME = "cellgate-default"
@@ -88,7 +88,7 @@ def _check_cells(run: Path, cells: str) -> None:
     info = load_run(run)
     if cell_files(cells)[0] != info.config.cells:
         try:
-            load_split(info, source=cells)
+            load_split(info, CellSource(cells))
         except SourceError as error:
             raise SourceError(f"{error}, or remove {run} to begin anew") from error
 

@@ -21,6 +21,7 @@ from edge_runtime.decision.evidence import Evidence
 from edge_runtime.device.recalibration import FEWEST_CELLS, recalibrate
 from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.slide.group import judge_group
+from training.cells.source import CellSource, cell_source_options
 from training.evaluation.changes import CHANGES, SEVERITIES, change_all
 from training.evaluation.imagesets import ood_jobs
 from training.evaluation.subject import Subject, load_subject
@@ -144,13 +145,12 @@ def _percent(share: float | None) -> str:
 
 @click.group(cls=Commands, invoke_without_command=True)
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="The run folder.")
-@click.option("--cells", "source", help="The run's cells, if they were moved.")
+@cell_source_options
 @click.option("--ood", help="Images that are no red cells; the simulator's if left out.")
 @click.option("--limit", type=click.IntRange(FEWEST_CELLS + 40), default=700, show_default=True)
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded cells.")
-def main(run: Path, source: str | None, ood: str | None, limit: int, cache: Path | None) -> None:
+def main(run: Path, source: CellSource, ood: str | None, limit: int) -> None:
     """Measure recalibration and the alarm of a slide under every change of a microscope."""
-    subject = load_subject(run, source=source, cache=cache)
+    subject = load_subject(run, source)
     cells = np.random.default_rng(subject.info.config.seed).permutation(subject.split.test)
     if len(cells) < FEWEST_CELLS + 40:
         raise SourceError(f"{run}: {len(cells)} test cells; at least {FEWEST_CELLS + 40} are needed")

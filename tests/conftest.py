@@ -37,13 +37,14 @@ def cell_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_folder(tmp_path_factory: pytest.TempPathFactory, cell_folder: Path, cell_cache: Path) -> Path:
     """A run of the edge network, fitted for an epoch and calibrated. Not to be changed: copy it."""
     from training.calibration import calibrate_run
+    from training.cells.source import CellSource
     from training.fitting import fit
     from training.run import RunConfig
 
     folder = tmp_path_factory.mktemp("runs") / "run"
     config = RunConfig(str(cell_folder), "edge", "image", seed=0, epochs=1, batch_size=32, learning_rate=0.02)
     fit(config, folder, cache=cell_cache)
-    calibrate_run(folder, epsilon=EPSILON, alpha=0.2, cache=cell_cache)
+    calibrate_run(folder, CellSource(cache=cell_cache), epsilon=EPSILON, alpha=0.2)
     return folder
 
 
@@ -51,7 +52,9 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, cell_folder: Path, cell
 def bundle_folder(run_folder: Path, cell_cache: Path) -> Path:
     """The bundle of that run, with four reference inputs. Not to be changed: copy it."""
     from export import sealing
+    from training.cells.source import CellSource
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sealing, "REFERENCE_CELLS", 4)
-        return sealing.seal_bundle(run_folder, run_folder.with_name("bundle"), cache=cell_cache).path
+        source = CellSource(cache=cell_cache)
+        return sealing.seal_bundle(run_folder, run_folder.with_name("bundle"), source).path

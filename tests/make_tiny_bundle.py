@@ -26,7 +26,7 @@ from export.graph import build_graph
 from training.augmentation import Strength, augment, draw
 from training.calibration import calibrate
 from training.cells.simulated import Simulation
-from training.cells.source import CellSet, load_cells
+from training.cells.source import CellSet, CellSource
 from training.cells.splits import Split, calibration_halves
 from training.gaussians import Moments, fit_gaussian, relative_activations
 from training.networks import ResNet
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def _train(cache: Path) -> tuple[sealing.Trained, CellSet, Split]:
-    cells = load_cells(CONFIG.cells, InputSpec(size=SIZE), cache)
+    cells = CellSource(CONFIG.cells, cache).load(InputSpec(size=SIZE))
     split = make_split(CONFIG, cells)
     network = ResNet(WIDTHS, 2)
     _fit(network, cells, split)

@@ -13,6 +13,7 @@ from training import distributed, fitting
 from training.augmentation import Augmentation
 from training.calibration import REJECTED, calibrate_run
 from training.cells.download import NIH, download_archive
+from training.cells.source import CellSource, cell_source_options
 from training.cells.splits import SplitBy
 from training.evaluation.evaluate import CELLS, ROWS
 from training.evaluation.evaluate import evaluate as run_evaluation
@@ -40,8 +41,6 @@ _RECIPES = {
 run_option = click.option(
     "--run", "folder", type=click.Path(path_type=Path), required=True, help="The run folder."
 )
-cache_option = click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded cells.")
-cells_option = click.option("--cells", "source", help="NIH archive as zip or folder, or 'simulated'.")
 
 
 @click.group(cls=Commands)
@@ -64,7 +63,7 @@ def download(out: Path, url: str) -> None:
 
 
 @main.command()
-@cells_option
+@cell_source_options
 @click.option("--network", type=click.Choice(NETWORKS), default="edge", show_default=True)
 @click.option("--split", type=click.Choice(get_args(SplitBy)), default="patient", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
@@ -90,9 +89,8 @@ def download(out: Path, url: str) -> None:
     help="'harsh' is a worse microscope, 'paper' leaves out light, stain, focus and other segmentations.",
 )
 @click.option("--weights", type=click.Path(path_type=Path), help="torchvision weights to start from.")
-@cache_option
 def fit(
-    source: str | None,
+    source: CellSource,
     network: str,
     split: SplitBy,
     seed: int,
@@ -104,7 +102,6 @@ def fit(
     precision: Precision,
     augmentation: Augmentation,
     weights: Path | None,
-    cache: Path | None,
 ) -> None:
     """Train a network and estimate its Gaussian statistics.
 
@@ -112,13 +109,13 @@ def fit(
     """
     with distributed.processes():
         if resume:
-            info = fitting.resume(folder, source=source, cache=cache)
+            info = fitting.resume(folder, source)
         else:
-            if source is None:
+            if source.where is None:
                 raise click.UsageError("Missing option '--cells'.")
             recipe = _RECIPES[network]
             config = RunConfig(
-                source,
+                source.where,
                 network,
                 split,
                 seed,
@@ -129,7 +126,7 @@ def fit(
                 precision,
                 augmentation,
             )
-            info = fitting.fit(config, folder, cache=cache)
+            info = fitting.fit(config, folder, cache=source.cache)
         if distributed.rank() == 0:
             click.echo(json.dumps(dict(info.metrics), indent=2))
 
@@ -148,41 +145,35 @@ def fit(
     show_default=True,
     help="Share of good cells that may be rejected.",
 )
-@cells_option
-@cache_option
+@cell_source_options
 def calibrate(
     folder: Path,
     anomalies: str | None,
     epsilon: float | None,
     alpha: float,
-    source: str | None,
-    cache: Path | None,
+    source: CellSource,
 ) -> None:
     """Fit the layer weights and the threshold on validation cells."""
-    made = calibrate_run(
-        folder, anomalies=anomalies, epsilon=epsilon, alpha=alpha, source=source, cache=cache
-    )
+    made = calibrate_run(folder, source, anomalies=anomalies, epsilon=epsilon, alpha=alpha)
     click.echo(json.dumps(asdict(made), indent=2))
 
 
 @main.command()
 @run_option
-@cells_option
-@cache_option
+@cell_source_options
 @click.option("--changes", is_flag=True, help="Also judge test cells under changed light and focus.")
 @click.option("--ood", help="Also judge what is no red cell: images, a kind per folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def test(
     folder: Path,
-    source: str | None,
-    cache: Path | None,
+    source: CellSource,
     changes: bool,
     ood: str | None,
     as_json: bool,
 ) -> None:
     """Accuracy, sensitivity and specificity on the test cells, per patient too."""
-    result = measure_run(folder, source=source, cache=cache)
-    changed = measure_changes(folder, source=source, cache=cache) if changes else {}
+    result = measure_run(folder, source)
+    changed = measure_changes(folder, source) if changes else {}
     strange = measure_ood(folder, ood) if ood else {}
     if as_json:
         told = asdict(result)
@@ -228,8 +219,7 @@ def test(
 @click.option("--ood", help="Images that are no red cells: a folder or zip, a kind per folder.")
 @click.option("--published", help="The paper's second set as it is published: a folder or zip of images.")
 @click.option("--resume", is_flag=True, help="Go on with an evaluation that was cut off.")
-@cells_option
-@cache_option
+@cell_source_options
 def evaluate(
     folder: Path,
     out: Path,
@@ -238,8 +228,7 @@ def evaluate(
     ood: str | None,
     published: str | None,
     resume: bool,
-    source: str | None,
-    cache: Path | None,
+    source: CellSource,
 ) -> None:
     """Measure every detector on every kind of image: JSON, tables and plots."""
     from training.evaluation.writing import write_evaluation  # noqa: PLC0415 - matplotlib takes a second
@@ -247,7 +236,7 @@ def evaluate(
     wanted = ROWS if rows is None else tuple(name for name in ROWS if name in rows.split(","))
     if rows is not None and set(rows.split(",")) != set(wanted):
         raise click.UsageError(f"--rows {rows}: choose among {','.join(ROWS)}")
-    subject = load_subject(folder, source=source, cache=cache)
+    subject = load_subject(folder, source)
     made = run_evaluation(subject, out, rows=wanted, limit=limit, ood=ood, published=published, resume=resume)
     for path in write_evaluation(made, out):
         click.echo(path)

@@ -16,17 +16,19 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 
+from edge_runtime.cells.crops import read_crops
 from edge_runtime.cells.preprocessing import resize_crop
+from edge_runtime.console import tell_skipped
 from edge_runtime.decision import table
 from edge_runtime.decision.conformal import conformal_limit
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import SourceError
-from edge_runtime.sources.images import decode_image, list_images
+from edge_runtime.sources.images import list_images
 from training import distributed
 from training.calibration_file import Calibration, save_calibration
 from training.cells import simulated
-from training.cells.source import CellSet
+from training.cells.source import CellSet, CellSource
 from training.cells.splits import calibration_halves
 from training.gaussians import LayerGaussian
 from training.intervals import patient_correlation
@@ -182,25 +184,23 @@ def _against(
 
 def calibrate_run(
     folder: Path,
+    source: CellSource,
     *,
     anomalies: str | None = None,
     epsilon: float | None = None,
     alpha: float = REJECTED,
-    source: str | None = None,
-    cache: Path | None = None,
 ) -> Calibration:
     """Calibrate a fitted run and write calibration.json.
 
     Args:
         folder: the run folder.
+        source: where the run's cells are now, if they were moved.
         anomalies: images of the known anomaly (file, folder or zip), or "simulated"; None for none known.
         epsilon: see `calibrate`.
         alpha: share of in-distribution cells that may be rejected.
-        source: where the run's cells are now, if they were moved.
-        cache: folder of the cache of cells.
     """
     info = load_run(folder)
-    cells, split = load_split(info, source=source, cache=cache)
+    cells, split = load_split(info, source)
     known = None if anomalies is None else (anomalies, _anomaly_images(anomalies, info.input.size))
     made = calibrate(
         load_network(folder, info, distributed.device()),
@@ -218,10 +218,12 @@ def calibrate_run(
 
 def _anomaly_images(source: str, size: int) -> NDArray[np.uint8]:
     if simulated.is_simulated(source):
-        crops = [resize_crop(crop, size, kind) for kind, crop in simulated.anomalies(simulated.parse(source))]
+        made = simulated.anomalies(simulated.parse(source))
+        crops = [resize_crop(crop, size, kind) for kind, crop in made]
     else:
-        files = list_images(source)
-        crops = [resize_crop(decode_image(file.read(), file.name), size, file.name) for file in files]
+        read, skipped = read_crops(list_images(source), size)
+        crops = list(read)
+        tell_skipped(skipped)
     if len(crops) < _FEWEST_ANOMALIES:
         raise SourceError(
             f"{source}: {len(crops)} images; at least {_FEWEST_ANOMALIES} are needed to fit against"

@@ -23,7 +23,7 @@ from edge_runtime.errors import SourceError
 from training import distributed
 from training.augmentation import STRENGTHS, augment, draw
 from training.cells.archive import CLASSES
-from training.cells.source import CellSet, load_cells
+from training.cells.source import CellSet, CellSource
 from training.cells.splits import Split
 from training.networks import Network, build_network, channels_last, load_pretrained
 from training.reference import BLOCK
@@ -103,7 +103,7 @@ def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInf
     """
     if (folder / RUN_FILE).exists():
         raise SourceError(f"{folder}: holds a run already; go on with --resume or choose another folder")
-    cells = _load_once(config.cells, cache)
+    cells = _load_once(CellSource(config.cells, cache))
     config = replace(config, cells=cells.source)  # in full: the run may be read from another folder
     split = make_split(config, cells)
     if not (len(split.train) >= config.batch_size and len(split.validation) and len(split.test)):
@@ -118,8 +118,12 @@ def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInf
     return _go_on(folder, cells, split)
 
 
-def resume(folder: Path, *, source: str | None = None, cache: Path | None = None) -> RunInfo:
+def resume(folder: Path, source: CellSource) -> RunInfo:
     """Go on with a run that was cut off; a run that has ended is left as it is.
+
+    Args:
+        folder: the run folder.
+        source: where the run's cells are now, if they were moved.
 
     Raises:
         SourceError: there is no run, or its cells have changed.
@@ -127,17 +131,17 @@ def resume(folder: Path, *, source: str | None = None, cache: Path | None = None
     info = load_run(folder)
     if distributed.rank() != 0:
         distributed.wait()  # the first process fills the cache for all
-    cells, split = load_split(info, source=source, cache=cache)
+    cells, split = load_split(info, source)
     if distributed.rank() == 0:
         distributed.wait()
     _check_shares(info.config, split)
     return _go_on(folder, cells, split)
 
 
-def _load_once(source: str, cache: Path | None) -> CellSet:
+def _load_once(source: CellSource) -> CellSet:
     if distributed.rank() != 0:
         distributed.wait()  # the first process fills the cache for all
-    cells = load_cells(source, InputSpec(), cache)
+    cells = source.load(InputSpec())
     if distributed.rank() == 0:
         distributed.wait()
     return cells

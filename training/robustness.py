@@ -1,7 +1,7 @@
 """What a finished run does outside its test cells: under a changed light, and with what is no red cell."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.cells.preprocessing import resize_crop
+from edge_runtime.cells.crops import read_crops
+from edge_runtime.console import tell_skipped
 from edge_runtime.decision.decide import Decisions
-from edge_runtime.errors import ImageError
-from edge_runtime.sources.images import ImageFile, decode_image, list_images
+from edge_runtime.sources.images import ImageFile, list_images
 from training import distributed
 from training.calibration_file import load_calibration
+from training.cells.source import CellSource
 from training.reference import reference_decisions
 from training.run import RunInfo, add_metrics, load_network, load_run, load_split, load_statistics
 
@@ -83,16 +84,14 @@ def changed(crops: Crops) -> Mapping[str, Crops]:
     return {**lit, _DEFOCUS: np.stack(blurred)}
 
 
-def measure_changes(
-    folder: Path, *, source: str | None = None, cache: Path | None = None
-) -> dict[str, Change]:
+def measure_changes(folder: Path, source: CellSource) -> dict[str, Change]:
     """Judge test cells under every change, and note the figures in run.json.
 
     Raises:
         SourceError: the run is not fitted or calibrated, or its cells have changed.
     """
     info = load_run(folder)
-    cells, split = load_split(info, source=source, cache=cache)
+    cells, split = load_split(info, source)
     chosen = np.random.default_rng(info.config.seed).permutation(split.test)[:MOST_CELLS]
     labels = cells.labels[chosen]
     decide = _decider(folder, info)
@@ -118,9 +117,10 @@ def measure_ood(folder: Path, ood: str) -> dict[str, OodFigures]:
     decide = _decider(folder, info)
     found = {}
     for kind, files in files_by_kind(ood).items():
-        crops = readable_crops(files, info.input.size)
+        crops, skipped = read_crops(files, info.input.size)
+        tell_skipped(skipped)
         if len(crops):
-            found[kind] = _ood(decide(crops), refused=len(files) - len(crops))
+            found[kind] = _ood(decide(crops), refused=len(skipped))
     add_metrics(folder, ood={kind: vars(figures) for kind, figures in found.items()})
     return found
 
@@ -137,17 +137,6 @@ def files_by_kind(source: str) -> dict[str, list[ImageFile]]:
         inside = path.relative_to(source) if path.is_relative_to(source) else path
         kinds["/".join(inside.parts[:-1]) or "images"].append(file)
     return dict(sorted(kinds.items()))
-
-
-def readable_crops(files: Sequence[ImageFile], size: int) -> Crops:
-    """The files that the runtime would judge, as network input: uint8 [N, size, size, 3] RGB, N from 0."""
-    crops = []
-    for file in files:
-        try:
-            crops.append(resize_crop(decode_image(file.read(), file.name), size, file.name))
-        except ImageError:
-            continue
-    return np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8)
 
 
 def _decider(folder: Path, info: RunInfo) -> Callable[[Crops], Decisions]:

@@ -19,7 +19,7 @@ from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.errors import SourceError
 from training.augmentation import Augmentation
 from training.cells.archive import CLASSES
-from training.cells.source import CellSet, load_cells
+from training.cells.source import CellSet, CellSource
 from training.cells.splits import Split, SplitBy, split_cells
 from training.gaussians import LayerGaussian, load_gaussians
 from training.networks import Network, build_network
@@ -41,7 +41,7 @@ class RunConfig:
     """Everything that decides what a run makes.
 
     Attributes:
-        cells: source of the cells (see `cells.load_cells`).
+        cells: source of the cells (see `CellSource.where`).
         network: one of `networks.NETWORKS`.
         split: "image" or "patient".
         seed: of the split, the weights, the order of cells and the augmentation.
@@ -189,20 +189,17 @@ def load_statistics(folder: Path) -> dict[str, LayerGaussian]:
     return load_gaussians(folder / GAUSSIANS)
 
 
-def load_split(
-    info: RunInfo, *, source: str | None = None, cache: Path | None = None
-) -> tuple[CellSet, Split]:
+def load_split(info: RunInfo, source: CellSource) -> tuple[CellSet, Split]:
     """The cells of a run and their split, checked against the hashes in run.json.
 
     Args:
         info: the run.
         source: where the same cells are now, if they were moved.
-        cache: folder of the cache.
 
     Raises:
         SourceError: the cells or the split are no longer the same.
     """
-    cells = load_cells(source or info.config.cells, info.input, cache)
+    cells = source.or_else(info.config.cells).load(info.input)
     split = make_split(info.config, cells)
     if cells.digest != info.cells_digest or split.digest != info.split_digest:
         raise SourceError(f"{cells.source}: not the cells this run was trained on; give the same archive")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edge_runtime.decision.decide import Decisions
 from training import distributed
 from training.calibration_file import load_calibration
+from training.cells.source import CellSource
 from training.intervals import over_patients
 from training.reference import reference_decisions
 from training.run import add_metrics, load_network, load_run, load_split, load_statistics
@@ -61,14 +62,14 @@ class CellFigures:
     patients: tuple[PatientFigures, ...]
 
 
-def measure_run(folder: Path, *, source: str | None = None, cache: Path | None = None) -> CellFigures:
+def measure_run(folder: Path, source: CellSource) -> CellFigures:
     """Test a fitted and calibrated run with the PyTorch reference, and note the figures in run.json.
 
     Raises:
         SourceError: the run is not fitted or calibrated, or its cells have changed.
     """
     info = load_run(folder)
-    cells, split = load_split(info, source=source, cache=cache)
+    cells, split = load_split(info, source)
     detector = load_calibration(folder).detector
     decisions = reference_decisions(
         load_network(folder, info, distributed.device()),

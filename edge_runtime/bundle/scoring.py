@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.classifier import BATCH, Classifier
-from edge_runtime.cells.preprocessing import resize_crop
+from edge_runtime.cells.crops import decode_crop
 from edge_runtime.decision import table
 from edge_runtime.decision.appearance import APPEARANCE
 from edge_runtime.errors import ImageError
-from edge_runtime.sources.images import SkippedFrame, decode_image, list_images
+from edge_runtime.sources.images import SkippedFrame, list_images
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ def score_images(path: Path, classifier: Classifier) -> Iterator[CellScore | Ski
         resized: list[NDArray[np.uint8]] = []
         for file in files[start : start + BATCH]:
             try:
-                resized.append(resize_crop(decode_image(file.read(), file.name), size, file.name))
+                resized.append(decode_crop(file.read(), file.name, size))
             except ImageError as error:
                 if len(files) == 1:
                     raise
-                yield SkippedFrame(file.name, str(error).removeprefix(f"{file.name}: "))
+                yield SkippedFrame.of(file.name, error)
             else:
                 names.append(file.name)
         yield from _scores(names, resized, classifier)

@@ -5,8 +5,8 @@ does not depend on the site, and cells without labels cannot tell where it is ri
 change an outline; and what is fainter was never measured.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.files import MODEL_CARD, Bundle, save_bundle
-from edge_runtime.cells.preprocessing import resize_crop
+from edge_runtime.cells.crops import read_crops
 from edge_runtime.decision import table
 from edge_runtime.decision.conformal import conformal_limit
 from edge_runtime.decision.decide import Decisions, decide
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
-from edge_runtime.errors import CheckFailedError, ImageError, SourceError
+from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.slide.record import RECORD, SlideRecord
-from edge_runtime.sources.images import decode_image, list_images
+from edge_runtime.sources.images import ImageFile, SkippedFrame, list_images
 
 Array = NDArray[np.float64]
 
@@ -115,7 +115,7 @@ def _check_trust(before: Decisions, alpha: float) -> None:
         )
 
 
-def site_cells(source: Path, size: int) -> NDArray[np.uint8]:
+def site_cells(source: Path, size: int) -> tuple[NDArray[np.uint8], list[SkippedFrame]]:
     """The cells of a site: crops (an image, folder or zip), or all judged cells of a slide that was read.
 
     Args:
@@ -123,25 +123,21 @@ def site_cells(source: Path, size: int) -> NDArray[np.uint8]:
         size: side of the network's input.
 
     Returns:
-        uint8 [N, size, size, 3] RGB; crops that cannot be judged are left out.
+        uint8 [N, size, size, 3] RGB, and the crops that cannot be judged, with the reason.
 
     Raises:
         SourceError: there is nothing to read.
     """
-    if (source / RECORD).exists():
-        with SlideRecord.open(source / RECORD) as record:
-            crops = [
-                resize_crop(decode_image(cell.crop, str(source)), size)
-                for field in record.fields()
-                for cell in field.cells
-                if cell.crop
-            ]
-    else:
-        crops = []
-        for file in list_images(source):
-            with suppress(ImageError):
-                crops.append(resize_crop(decode_image(file.read(), file.name), size, file.name))
-    return np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8)
+    if not (source / RECORD).exists():
+        return read_crops(list_images(source), size)
+    with SlideRecord.open(source / RECORD) as record:
+        of_slide = (
+            ImageFile(f"{source}, field {field.number}", partial(bytes, cell.crop))
+            for field in record.fields()
+            for cell in field.cells
+            if cell.crop
+        )
+        return read_crops(of_slide, size)
 
 
 def recalibrate_bundle(

@@ -140,7 +140,7 @@ def _images(source: str) -> Iterator[Frame | SkippedFrame]:
         except ImageError as error:
             if alone:
                 raise
-            yield SkippedFrame(file.name, str(error).removeprefix(f"{file.name}: "))
+            yield SkippedFrame.of(file.name, error)
 
 
 def _large_enough(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:

@@ -40,6 +40,11 @@ class SkippedFrame:
     name: str
     reason: str
 
+    @classmethod
+    def of(cls, name: str, error: ImageError) -> "SkippedFrame":
+        """What an error says of an image; the reason does not name it once more."""
+        return cls(name, str(error).removeprefix(f"{name}: "))
+
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     """Decode an encoded colour image.

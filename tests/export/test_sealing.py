@@ -22,6 +22,7 @@ from export import contents, sealing
 from export.__main__ import main
 from export.comparison import verify_bundle
 from export.sealing import Trained, seal_bundle
+from training.cells.source import CellSource
 from training.run import load_run, load_split
 
 pytestmark = pytest.mark.slow
@@ -132,7 +133,7 @@ def test_weights_are_stored_once(bundle_folder: Path, trained: Trained) -> None:
 def test_reference_inputs_are_test_cells_of_both_classes(
     bundle_folder: Path, run_folder: Path, cell_cache: Path
 ) -> None:
-    cells, split = load_split(load_run(run_folder), cache=cell_cache)
+    cells, split = load_split(load_run(run_folder), CellSource(cache=cell_cache))
     labels = {cells.images[i].tobytes(): int(cells.labels[i]) for i in split.test}
     with np.load(bundle_folder / "reference.npz", allow_pickle=False) as stored:
         images, signs = stored["images"], stored["signs.layer4"]
@@ -201,7 +202,7 @@ def test_without_epsilon_the_graph_does_not_perturb(
     calibration = json.loads((own_run / "calibration.json").read_text())
     calibration["detector"]["epsilon"] = 0.0
     (own_run / "calibration.json").write_text(json.dumps(calibration))
-    bundle = seal_bundle(own_run, tmp_path / "bundle", cache=cell_cache)
+    bundle = seal_bundle(own_run, tmp_path / "bundle", CellSource(cache=cell_cache))
     assert bundle.manifest.perturbation == "none"
     model = onnx.load_from_string(bundle.contents["model.onnx"])
     assert [given.name for given in model.graph.input] == ["image"]
@@ -225,7 +226,7 @@ def test_a_graph_that_disagrees_is_fatal(
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(0.01), bias.name))
     monkeypatch.setattr(sealing, "build_graph", lambda *_args, **_settings: wrong)
     with pytest.raises(CheckFailedError, match="FAIL logits"):
-        seal_bundle(run_folder, tmp_path / "bundle", cache=cell_cache)
+        seal_bundle(run_folder, tmp_path / "bundle", CellSource(cache=cell_cache))
     assert not (tmp_path / "bundle").exists()
 
 

@@ -17,7 +17,7 @@ from edge_runtime.decision.decide import Decisions
 from edge_runtime.sources.images import decode_image
 from export.sealing import load_trained
 from training.cells.archive import CellFile, list_cells
-from training.cells.source import load_cells
+from training.cells.source import CellSource
 from training.reference import reference_decisions
 
 pytestmark = pytest.mark.slow
@@ -96,7 +96,7 @@ def test_of_simulated_cells(cell_folder: Path, run_folder: Path, bundle_folder: 
 
 
 def test_training_sees_the_very_pixels_that_the_device_sees(cell_folder: Path, cell_cache: Path) -> None:
-    cells = load_cells(str(cell_folder), InputSpec(), cell_cache)
+    cells = CellSource(str(cell_folder), cell_cache).load(InputSpec())
     files = {file.name: file for file in list_cells(cell_folder)}
     np.testing.assert_array_equal(cells.images, resized([files[name] for name in cells.names]))
 

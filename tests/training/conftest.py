@@ -12,7 +12,7 @@ import torch
 
 from edge_runtime.cells.preprocessing import InputSpec
 from training.calibration import calibrate_run
-from training.cells.source import CellSet, load_cells
+from training.cells.source import CellSet, CellSource
 from training.fitting import fit
 from training.run import RunConfig
 
@@ -33,7 +33,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cells(cache: Path) -> CellSet:
     """About 400 simulated cells of six slides, a good third of them parasitized."""
-    return load_cells(SOURCE, InputSpec(), cache)
+    return CellSource(SOURCE, cache).load(InputSpec())
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +54,7 @@ def calibrated(fitted: Path, cache: Path) -> Path:
     """The same, calibrated with no anomaly known. Not to be changed: copy it."""
     folder = fitted.with_name("calibrated")
     shutil.copytree(fitted, folder)
-    calibrate_run(folder, cache=cache)
+    calibrate_run(folder, CellSource(cache=cache))
     return folder
 
 
@@ -63,7 +63,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, config: RunConfig, cache: Path
     """A calibrated run that has learned enough for an attack to have something to turn. Not to be changed."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     fit(replace(config, epochs=8, batch_size=32), folder, cache=cache)
-    calibrate_run(folder, cache=cache)
+    calibrate_run(folder, CellSource(cache=cache))
     return folder
 
 

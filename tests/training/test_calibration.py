@@ -19,7 +19,7 @@ from edge_runtime.errors import SourceError
 from training import calibration
 from training.calibration import DEEPEST, calibrate_run, logistic, outputs_of, z_sum
 from training.calibration_file import Calibration, load_calibration, save_calibration
-from training.cells.source import CellSet
+from training.cells.source import CellSet, CellSource
 from training.cells.splits import calibration_halves
 from training.reference import Reference, score_images, score_plain
 from training.run import load_network, load_run, load_split, load_statistics
@@ -93,7 +93,7 @@ def test_threshold_and_weights_come_from_different_halves(
     calibrated: Path, cells: CellSet, cache: Path
 ) -> None:
     info, found = load_run(calibrated), load_calibration(calibrated)
-    _, split = load_split(info, cache=cache)
+    _, split = load_split(info, CellSource(cache=cache))
     halves = calibration_halves(split.validation, cells.labels, seed=info.config.seed)
     network, gaussians = load_network(calibrated, info), load_statistics(calibrated)
     scored = [score_plain(network, gaussians, as_images(cells, half)) for half in halves]
@@ -154,7 +154,7 @@ def test_known_anomaly_chooses_epsilon_and_weights(
     monkeypatch.setattr(calibration, "EPSILONS", (0.0, 0.005))
     run = noise.with_name("run")
     shutil.copytree(fitted, run)
-    found = calibrate_run(run, anomalies=str(noise), alpha=0.2, cache=cache)
+    found = calibrate_run(run, CellSource(cache=cache), anomalies=str(noise), alpha=0.2)
     assert (found.mode, found.anomaly, found.anomaly_cells) == ("known", str(noise), 12)
     assert found.detector.epsilon in {0.0, 0.005}
     assert found.auroc is not None
@@ -165,10 +165,10 @@ def test_known_anomaly_chooses_epsilon_and_weights(
 def test_given_epsilon_is_used(fitted: Path, tmp_path: Path, cells: CellSet, cache: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(fitted, run)
-    found = calibrate_run(run, epsilon=0.004, alpha=0.3, cache=cache)
+    found = calibrate_run(run, CellSource(cache=cache), epsilon=0.004, alpha=0.3)
     assert found.detector.epsilon == 0.004
     info = load_run(run)
-    _, split = load_split(info, cache=cache)
+    _, split = load_split(info, CellSource(cache=cache))
     half = calibration_halves(split.validation, cells.labels, seed=info.config.seed)[1]
     scored = score_images(load_network(run, info), load_statistics(run), as_images(cells, half), 0.004)
     scores = scored.confidences.double().numpy() @ found.detector.weights + found.detector.bias
@@ -187,11 +187,15 @@ def test_given_epsilon_is_used(fitted: Path, tmp_path: Path, cells: CellSet, cac
     assert abs(int(rejected.sum()) - (rank - 1)) <= 1
 
 
-def test_too_few_anomalies_are_refused(fitted: Path, noise: Path, cache: Path) -> None:
-    for number in range(3, 12):
+def test_too_few_anomalies_are_refused(
+    fitted: Path, noise: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4, 12):
         (noise / f"{number}.png").unlink()
+    (noise / "3.png").write_text("no image")
     with pytest.raises(SourceError, match="noise: 3 images; at least 10 are needed"):
-        calibrate_run(fitted, anomalies=str(noise), cache=cache)
+        calibrate_run(fitted, CellSource(cache=cache), anomalies=str(noise))
+    assert f"skipped: {noise / '3.png'}: not an image" in capsys.readouterr().err
 
 
 EXAMPLE = Calibration(

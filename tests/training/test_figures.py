@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, recall_score
 from edge_runtime.decision.appearance import describe, wholeness
 from edge_runtime.decision.decide import Decisions, vividness
 from training.calibration_file import load_calibration
-from training.cells.source import CellSet
+from training.cells.source import CellSet, CellSource
 from training.reference import smooth
 from training.run import load_network, load_run, load_split, load_statistics
 from training.statistics import as_images, predict
@@ -71,9 +71,9 @@ def test_run_is_measured_on_its_test_cells(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(calibrated, run)
-    found = measure_run(run, cache=cache)
+    found = measure_run(run, CellSource(cache=cache))
     info = load_run(run)
-    _, split = load_split(info, cache=cache)
+    _, split = load_split(info, CellSource(cache=cache))
     network = load_network(run, info)
     logits, features = predict(network, cells, split.test)
     truth, called = cells.labels[split.test], logits.argmax(axis=1)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from edge_runtime.errors import SourceError
 from training import fitting
 from training.augmentation import STRENGTHS
+from training.cells.source import CellSource
 from training.fitting import fit, resume
 from training.networks import build_network
 from training.run import RunConfig, load_network, load_run, load_split, load_statistics, save_run
@@ -58,7 +59,7 @@ def test_statistics_count_every_training_cell_twice(fitted: Path) -> None:
 
 def test_resuming_an_ended_run_changes_nothing(fitted: Path, cache: Path) -> None:
     before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in fitted.iterdir()}
-    assert resume(fitted, cache=cache) == load_run(fitted)
+    assert resume(fitted, CellSource(cache=cache)) == load_run(fitted)
     assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in fitted.iterdir()} == before
 
 
@@ -101,7 +102,7 @@ def test_killed_run_goes_on_to_exactly_the_same_weights(
     assert per_epoch == 4
     assert stored["step"] == 5  # within the second epoch
     assert not (run / "weights.pt").exists()
-    resume(run, cache=cache)
+    resume(run, CellSource(cache=cache))
     expected = weights_of(fitted)
     for name, value in weights_of(run).items():
         assert torch.equal(value, expected[name]), name
@@ -129,7 +130,7 @@ def test_damaged_checkpoint_is_named(unfinished: Path, cache: Path) -> None:
     with pytest.raises(
         SourceError, match=r"checkpoint\.pt: damaged; remove it and --resume trains from the st"
     ):
-        resume(unfinished, cache=cache)
+        resume(unfinished, CellSource(cache=cache))
 
 
 def test_checkpoint_of_the_last_step_is_taken_without_the_weights_it_began_with(
@@ -143,7 +144,7 @@ def test_checkpoint_of_the_last_step_is_taken_without_the_weights_it_began_with(
     state.step = steps
     nn.init.normal_(state.average.fc.weight)
     state.save(unfinished)
-    resume(unfinished, cache=cache)
+    resume(unfinished, CellSource(cache=cache))
     found = weights_of(unfinished)
     assert torch.equal(found["fc.weight"], state.average.fc.weight)
     assert torch.equal(found["conv1.weight"], state.network.conv1.weight)
@@ -214,7 +215,7 @@ def test_weights_that_cannot_be_used_leave_no_run_behind(
 
 def test_nothing_to_resume(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(SourceError, match="no run folder"):
-        resume(tmp_path, cache=cache)
+        resume(tmp_path, CellSource(cache=cache))
 
 
 def test_half_precision_learns_the_same(discs: Path, tmp_path: Path) -> None:
@@ -238,7 +239,7 @@ def test_the_augmentation_is_for_weights_and_statistics(discs: Path, tmp_path: P
     shutil.copytree(tmp_path / "paper", copied)
     shutil.copy(tmp_path / "microscope" / "weights.pt", copied)
     info = load_run(copied)
-    cells, split = load_split(info, cache=tmp_path / "cache")
+    cells, split = load_split(info, CellSource(cache=tmp_path / "cache"))
     fit_statistics(copied, info, load_network(copied, info), cells, split.train)
     means = [load_statistics(tmp_path / name)["stem"].means for name in ("microscope", "copied")]
     assert not np.allclose(*means, rtol=1e-3)

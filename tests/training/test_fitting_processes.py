@@ -15,6 +15,7 @@ import torch
 
 from edge_runtime.errors import SourceError
 from training import distributed
+from training.cells.source import CellSource
 from training.fitting import fit, resume
 from training.run import RunConfig, load_run, load_statistics, save_run
 
@@ -108,7 +109,7 @@ def without_statistics(run: Path, copy: Path) -> Path:
 
 def test_one_process_estimates_the_same_statistics(shared: Path, tmp_path: Path, cache: Path) -> None:
     alone = without_statistics(shared, tmp_path / "alone")
-    resume(alone, cache=cache)
+    resume(alone, CellSource(cache=cache))
     expected = load_statistics(alone)
     for name, found in load_statistics(shared).items():
         assert np.array_equal(found.counts, expected[name].counts)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from training.calibration import outputs_of
-from training.cells.source import CellSet
+from training.cells.source import CellSet, CellSource
 from training.evaluation.attacked import ATTACKS, Attack, attacked_set
 from training.evaluation.subject import cells_of, load_subject
 from training.reference import reference_decisions
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on
 
 
 def test_scores_and_decisions_are_those_of_the_cpu(run: Path, cache: Path, cells: CellSet) -> None:
-    subject = load_subject(run, cache=cache)
+    subject = load_subject(run, CellSource(cache=cache))
     assert next(subject.network.parameters()).device.type == "cuda"
     on_cpu = load_network(run, load_run(run))
     test = subject.split.test
@@ -32,12 +32,12 @@ def test_scores_and_decisions_are_those_of_the_cpu(run: Path, cache: Path, cells
     decided = [reference_decisions(n, subject.gaussians, detector, crops) for n in (subject.network, on_cpu)]
     assert np.mean(decided[0].rejected == decided[1].rejected) > 0.99
     assert np.array_equal(decided[0].label, decided[1].label)
-    assert measure_run(run, cache=cache).accuracy > 0.5
+    assert measure_run(run, CellSource(cache=cache)).accuracy > 0.5
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.name)
 def test_attacks_that_succeed_there_succeed_here(run: Path, cache: Path, attack: Attack) -> None:
-    subject = load_subject(run, cache=cache)
+    subject = load_subject(run, CellSource(cache=cache))
     chosen = cells_of(subject, subject.split.test[:40])
     made = attacked_set(subject.network, chosen, attack)
     if len(made):

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.cells.source import CellSet
+from training.cells.source import CellSet, CellSource
 from training.robustness import changed, measure_changes, measure_ood
 from training.run import load_run
 
@@ -33,7 +33,7 @@ def test_changes_do_what_they_say_and_keep_the_background_black(cells: CellSet) 
 def test_changes_are_measured_and_noted(calibrated: Path, tmp_path: Path, cache: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(calibrated, run)
-    found = measure_changes(run, cache=cache)
+    found = measure_changes(run, CellSource(cache=cache))
     noted = load_run(run).metrics["changes"]
     assert noted.keys() == found.keys()
     for name, change in found.items():
@@ -43,7 +43,9 @@ def test_changes_are_measured_and_noted(calibrated: Path, tmp_path: Path, cache:
 
 
 @pytest.mark.slow
-def test_ood_images_are_counted_by_folder(calibrated: Path, tmp_path: Path) -> None:
+def test_ood_images_are_counted_by_folder(
+    calibrated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
     shutil.copytree(calibrated, run)
     noise = np.random.default_rng(0).integers(0, 256, (5, 60, 60, 3), np.uint8)
@@ -58,6 +60,7 @@ def test_ood_images_are_counted_by_folder(calibrated: Path, tmp_path: Path) -> N
         "set/more": (2, 1),
         "set/noise": (3, 0),
     }
+    assert "skipped: set/more/grey.png: a grey image; " in capsys.readouterr().err
     # Noise without any cell is as far from the training cells as can be.
     assert [of.rejected for of in found.values()] == [1.0, 1.0]
     assert json.loads((run / "run.json").read_text())["metrics"]["ood"]["set/noise"]["images"] == 3

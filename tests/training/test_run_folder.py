@@ -11,7 +11,7 @@ import torch
 
 from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.errors import SourceError
-from training.cells.source import CellSet
+from training.cells.source import CellSet, CellSource
 from training.networks import build_network
 from training.run import (
     RunConfig,
@@ -149,7 +149,7 @@ def test_weights_that_are_none(tmp_path: Path, info: RunInfo) -> None:
 
 
 def test_split_comes_back(fitted: Path, cells: CellSet, config: RunConfig, cache: Path) -> None:
-    found, split = load_split(load_run(fitted), cache=cache)
+    found, split = load_split(load_run(fitted), CellSource(cache=cache))
     assert found.digest == cells.digest
     assert np.array_equal(split.test, make_split(config, cells).test)
 
@@ -159,7 +159,7 @@ def test_changed_cells_are_refused(tmp_path: Path, fitted: Path, png: Callable[[
         (tmp_path / "cells" / name).parent.mkdir(parents=True)
         (tmp_path / "cells" / name).write_bytes(png(number))
     with pytest.raises(SourceError, match="cells: not the cells this run was trained on; give the same arch"):
-        load_split(load_run(fitted), source=str(tmp_path / "cells"), cache=tmp_path / "cache")
+        load_split(load_run(fitted), CellSource(str(tmp_path / "cells"), tmp_path / "cache"))
 
 
 def test_changed_split_is_refused(tmp_path: Path, fitted: Path, cache: Path) -> None:
@@ -169,4 +169,4 @@ def test_changed_split_is_refused(tmp_path: Path, fitted: Path, cache: Path) -> 
     raw["config"]["seed"] += 1
     path.write_text(json.dumps(raw))
     with pytest.raises(SourceError, match="not the cells this run was trained on"):
-        load_split(load_run(tmp_path), cache=cache)
+        load_split(load_run(tmp_path), CellSource(cache=cache))

@@ -5,17 +5,19 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.cells.preprocessing import InputSpec, resize_crop
-from edge_runtime.errors import StorageError
-from edge_runtime.sources.images import decode_image
+from edge_runtime.cells.crops import decode_crop
+from edge_runtime.cells.preprocessing import InputSpec
+from edge_runtime.errors import SourceError, StorageError
 from training.cells import archive, simulated
 from training.cells.archive import CellFile
 
@@ -54,33 +56,61 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cellgate"
 
 
-def load_cells(source: str, spec: InputSpec, cache: Path | None = None) -> CellSet:
-    """Load the cells of a source, decoding them only when the cache does not hold them yet.
+@dataclass(frozen=True)
+class CellSource:
+    """Where cells are read, and where they are kept once they are decoded.
 
-    Args:
-        source: a zip or folder in the official NIH layout, or "simulated" with its settings
-            (see `simulated.parse`).
-        spec: what the network is fed.
+    Attributes:
+        where: a zip or folder in the official NIH layout, or "simulated" with its settings
+            (see `simulated.parse`); None for where a run says that its cells are.
         cache: folder of the cache; `default_cache()` if None.
-
-    Raises:
-        SourceError: the source is absent, broken or in another layout.
-        ImageError: one of its images cannot be used; the message names it.
-        StorageError: the cache is damaged.
     """
-    source, files, stamp = cell_files(source)
-    key = hashlib.sha256(f"{_FORMAT} {asdict(spec)} {stamp}".encode()).hexdigest()[:20]
-    folder = (cache or default_cache()) / key
-    if not (folder / "cells.json").exists():
-        _fill(folder, files, spec)
-    return _open(folder, spec, source)
+
+    where: str | None = None
+    cache: Path | None = None
+
+    def or_else(self, where: str) -> "CellSource":
+        """The same, with this place for one that was left out."""
+        return self if self.where is not None else replace(self, where=where)
+
+    def load(self, spec: InputSpec) -> CellSet:
+        """Load the cells, decoding them only when the cache does not hold them yet.
+
+        Args:
+            spec: what the network is fed.
+
+        Raises:
+            SourceError: no source was named, or it is absent, broken or in another layout.
+            ImageError: one of its images cannot be used; the message names it.
+            StorageError: the cache is damaged.
+        """
+        if self.where is None:
+            raise SourceError("no cells were named; give an archive, a folder or 'simulated' with --cells")
+        source, files, stamp = cell_files(self.where)
+        key = hashlib.sha256(f"{_FORMAT} {asdict(spec)} {stamp}".encode()).hexdigest()[:20]
+        folder = (self.cache or default_cache()) / key
+        if not (folder / "cells.json").exists():
+            _fill(folder, files, spec)
+        return _open(folder, spec, source)
+
+
+def cell_source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options --cells and --cache, which it takes as one `source`."""
+
+    @click.option("--cells", "where", help="NIH archive as zip or folder, or 'simulated'.")
+    @click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded cells.")
+    @wraps(command)
+    def with_source(*, where: str | None, cache: Path | None, **others: Any) -> Any:  # noqa: ANN401 - as click calls it
+        return command(source=CellSource(where, cache), **others)
+
+    return with_source
 
 
 def cell_files(source: str) -> tuple[str, Iterable[CellFile], str]:
     """The labelled crops behind a source, not yet decoded.
 
     Args:
-        source: as for `load_cells`.
+        source: as `CellSource.where`.
 
     Returns:
         The source in full (absolute, or with all settings), its crops, and a stamp that changes with them.
@@ -106,7 +136,7 @@ def _fill(folder: Path, files: Iterable[CellFile], spec: InputSpec) -> None:
             with click.progressbar(files, label="reading cells", file=sys.stderr) as bar:
                 for file in bar:
                     data = file.read()
-                    images.write(resize_crop(decode_image(data, file.name), spec.size, file.name).tobytes())
+                    images.write(decode_crop(data, file.name, spec.size).tobytes())
                     rows.append([file.name, file.label, file.patient, hashlib.sha256(data).hexdigest()])
         (unfinished / "cells.json").write_text(json.dumps(rows))
         shutil.rmtree(folder, ignore_errors=True)

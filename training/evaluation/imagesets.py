@@ -15,14 +15,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.cells.crops import read_crops
 from edge_runtime.cells.preprocessing import resize_crop
+from edge_runtime.console import tell_skipped
 from edge_runtime.errors import ImageError
 from edge_runtime.sources.images import ImageFile
 from training.cells.simulated import Simulation, anomalies
 from training.evaluation.changes import CHANGES, SEVERITIES, change_all
 from training.evaluation.detectors.observed import Images, in_eight_bit
 from training.evaluation.failures import FAILURES, Failure
-from training.robustness import files_by_kind, readable_crops
+from training.robustness import files_by_kind
 
 Crops = NDArray[np.uint8]
 Group = Literal["cells", "paper", "ood", "failures", "changes", "attacks"]
@@ -176,8 +178,10 @@ def _folders(source: str) -> list[tuple[str, list[ImageFile]]]:
 
 
 def _read(files: list[ImageFile], limit: int, size: int) -> Crops:
-    """At most `limit` crops; those that the runtime refuses to judge are left out."""
-    return readable_crops(_spread(files, limit), size)
+    """At most `limit` crops; those that the runtime refuses to judge are named and left out."""
+    crops, skipped = read_crops(_spread(files, limit), size)
+    tell_skipped(skipped)
+    return crops
 
 
 def _spread(files: list[ImageFile], limit: int) -> list[ImageFile]:

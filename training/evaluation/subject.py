@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training import distributed
 from training.augmentation import STRENGTHS, augment, draw
 from training.calibration_file import Calibration, load_calibration
-from training.cells.source import CellSet
+from training.cells.source import CellSet, CellSource
 from training.cells.splits import Split, calibration_halves
 from training.evaluation.attacked import KNOWN, attacked_set
 from training.evaluation.counting import FEWEST_KNOWN
@@ -38,14 +38,14 @@ class Subject:
     split: Split
 
 
-def load_subject(folder: Path, *, source: str | None = None, cache: Path | None = None) -> Subject:
+def load_subject(folder: Path, source: CellSource) -> Subject:
     """Open a run.
 
     Raises:
         SourceError: it is not fitted or calibrated, or its cells have changed.
     """
     info = load_run(folder)
-    cells, split = load_split(info, source=source, cache=cache)
+    cells, split = load_split(info, source)
     network = load_network(folder, info, distributed.device())
     return Subject(
         info,

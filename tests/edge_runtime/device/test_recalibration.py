@@ -163,8 +163,9 @@ def test_a_sites_bundle_verifies_and_accepts_its_cells(
     classifier: Classifier, crops: Path, tmp_path: Path
 ) -> None:
     size = classifier.bundle.manifest.input.size
-    cells = site_cells(crops, size)
+    cells, skipped = site_cells(crops, size)
     assert len(cells) > 200
+    assert not skipped
     made = recalibrate_bundle(classifier, cells, "kisumu", tmp_path / "site")
     bundle = open_bundle(tmp_path / "site")
     assert bundle.manifest.name == f"{classifier.bundle.manifest.name}-kisumu"
@@ -215,7 +216,6 @@ def test_the_command_refuses_too_few_cells_and_leaves_nothing(
 
 def test_a_bundle_is_never_written_over(classifier: Classifier, crops: Path, tmp_path: Path) -> None:
     (tmp_path / "kept.txt").write_text("kept")
+    cells, _ = site_cells(crops, classifier.bundle.manifest.input.size)
     with pytest.raises(SourceError, match="not empty"):
-        recalibrate_bundle(
-            classifier, site_cells(crops, classifier.bundle.manifest.input.size), "a", tmp_path
-        )
+        recalibrate_bundle(classifier, cells, "a", tmp_path)

@@ -16,7 +16,7 @@ import pytest
 from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.errors import ImageError, SourceError, StorageError
 from training.cells import simulated, source
-from training.cells.source import CellSet, default_cache, load_cells
+from training.cells.source import CellSet, CellSource, default_cache
 
 Png = Callable[[int], bytes]
 
@@ -38,14 +38,14 @@ def folder(tmp_path: Path, png: Png) -> Path:
 
 
 def load(source: Path) -> CellSet:
-    return load_cells(str(source), SPEC, source.parent / "cache")
+    return CellSource(str(source), source.parent / "cache").load(SPEC)
 
 
 def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     def decode(*_: object) -> NoReturn:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(source, "decode_image", decode)
+    monkeypatch.setattr(source, "decode_crop", decode)
 
 
 def test_cells_are_what_their_files_say(folder: Path, png: Png) -> None:
@@ -76,7 +76,7 @@ def test_second_load_decodes_nothing(folder: Path, monkeypatch: pytest.MonkeyPat
 
 def test_another_size_is_another_cache(folder: Path) -> None:
     load(folder)
-    other = load_cells(str(folder), InputSpec(size=30), folder.parent / "cache")
+    other = CellSource(str(folder), folder.parent / "cache").load(InputSpec(size=30))
     assert other.images.shape == (3, 30, 30, 3)
 
 
@@ -117,16 +117,16 @@ from pathlib import Path
 from edge_runtime.cells.preprocessing import InputSpec
 from training.cells import source
 
-decode, seen = cells.decode_image, []
+decode, seen = source.decode_crop, []
 
-def decode_two(data, name):
+def decode_two(data, name, size):
     seen.append(name)
     if len(seen) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    return decode(data, name)
+    return decode(data, name, size)
 
-cells.decode_image = decode_two
-cells.load_cells(sys.argv[1], InputSpec(size=24), Path(sys.argv[2]))
+source.decode_crop = decode_two
+source.CellSource(sys.argv[1], Path(sys.argv[2])).load(InputSpec(size=24))
 """
 
 
@@ -163,7 +163,7 @@ def test_simulated_cells_are_cached_under_all_their_settings(
     cells: CellSet, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forbid_decoding(monkeypatch)
-    again = load_cells("simulated:fields=1,slides=6", InputSpec(), cache)
+    again = CellSource("simulated:fields=1,slides=6", cache).load(InputSpec())
     assert again.source == "simulated:slides=6,fields=1,seed=1000,parasitized=0.45"
     assert again.digest == cells.digest
 

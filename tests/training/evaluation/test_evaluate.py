@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from edge_runtime.errors import SourceError
 from scripts import compare_layers
 from training.__main__ import main
+from training.cells.source import CellSource
 from training.evaluation import evaluate as room
 from training.evaluation.attacked import ATTACKS
 from training.evaluation.changes import CHANGES, SEVERITIES
@@ -130,7 +131,7 @@ def test_a_set_holds_what_was_made(out: Path, run: Path, cache: Path, results: d
     assert kept is not None
     assert kept.set.attempts == results["attacks"][kept.set.name]["attacked"]
     assert not kept.right.any()  # every one of them is turned
-    network = load_subject(run, cache=cache).network
+    network = load_subject(run, CellSource(cache=cache)).network
     with torch.no_grad():
         smoothed = network(smooth(to_tensor(kept.set.images)))[0].numpy()
     assert kept.smoothed == pytest.approx(smoothed, rel=1e-3, abs=1e-3)
@@ -143,7 +144,7 @@ def test_a_set_holds_what_was_made(out: Path, run: Path, cache: Path, results: d
 
 @pytest.mark.parametrize("name", ["clean", "BIM 8/255, cell only, 8 bit"])
 def test_the_shipped_score_is_the_decision(out: Path, run: Path, cache: Path, name: str) -> None:
-    subject, kept = load_subject(run, cache=cache), load_kept(out / "cache", name)
+    subject, kept = load_subject(run, CellSource(cache=cache)), load_kept(out / "cache", name)
     assert kept is not None
     detector = subject.calibration.detector
     decided = reference_decisions(subject.network, subject.gaussians, detector, kept.set.images)
@@ -177,7 +178,7 @@ def test_what_was_cut_off_goes_on(
 
 
 def test_another_evaluation_is_not_overwritten(out: Path, run: Path, cache: Path) -> None:
-    subject = load_subject(run, cache=cache)
+    subject = load_subject(run, CellSource(cache=cache))
     with pytest.raises(SourceError, match="holds an evaluation already; go on with --resume"):
         room.evaluate(subject, out, limit=LIMIT)
     with pytest.raises(SourceError, match="with other settings; choose another --out"):

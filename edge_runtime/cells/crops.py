@@ -1,0 +1,46 @@
+"""Cell crops from encoded images: one at a time, or all of a list that can be judged."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.cells.preprocessing import resize_crop
+from edge_runtime.errors import ImageError
+from edge_runtime.sources.images import ImageFile, SkippedFrame, decode_image
+
+
+def decode_crop(data: bytes, name: str, size: int) -> NDArray[np.uint8]:
+    """One cell crop as the network sees it.
+
+    Args:
+        data: the bytes of an image file that shows one cell, black outside it.
+        name: how to call it in an error.
+        size: side of the network's input in pixels.
+
+    Returns:
+        uint8 [size, size, 3] RGB.
+
+    Raises:
+        ImageError: not an image that can be judged (see `decode_image` and `resize_crop`).
+    """
+    return resize_crop(decode_image(data, name), size, name)
+
+
+def read_crops(files: Iterable[ImageFile], size: int) -> tuple[NDArray[np.uint8], list[SkippedFrame]]:
+    """All crops of a list that can be judged, and those that were skipped.
+
+    Args:
+        files: one cell each.
+        size: side of the network's input in pixels.
+
+    Returns:
+        uint8 [N, size, size, 3] RGB, N from 0, in the order of the files; and what was left out, and why.
+    """
+    crops, skipped = [], []
+    for file in files:
+        try:
+            crops.append(decode_crop(file.read(), file.name, size))
+        except ImageError as error:
+            skipped.append(SkippedFrame.of(file.name, error))
+    return np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8), skipped
