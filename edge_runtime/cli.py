@@ -147,7 +147,7 @@ def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
 
 def _told(field: "FieldReading | SkippedFrame") -> str:
     if isinstance(field, SkippedFrame):
-        return f"skipped: {field.name}: {field.reason}"
+        return str(field)
     statuses = [cell.status for cell in field.cells]
     return (
         f"field {field.number} ({field.name}): {statuses.count('uninfected')} uninfected, "

@@ -9,7 +9,6 @@ import click
 import cv2
 
 from edge_runtime.errors import CellgateError
-from edge_runtime.sources.images import SkippedFrame
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -49,10 +48,10 @@ def explain(error: OSError) -> str:
     return f"{where}{error.strerror or error}"
 
 
-def tell_skipped(skipped: Iterable[SkippedFrame]) -> None:
-    """Name on standard error what was left out, a line each."""
+def tell_skipped(skipped: Iterable[object]) -> None:
+    """Name on standard error what was left out, a line each (see `images.SkippedFrame`)."""
     for item in skipped:
-        click.echo(f"skipped: {item.name}: {item.reason}", err=True)
+        click.echo(str(item), err=True)
 
 
 def _fail(message: str) -> None:

@@ -46,6 +46,10 @@ class SkippedFrame:
         """What an error says of an image; the reason does not name it once more."""
         return cls(name, str(error).removeprefix(f"{name}: "))
 
+    def __str__(self) -> str:
+        """One line, as commands tell it."""
+        return f"skipped: {self.name}: {self.reason}"
+
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     """Decode an encoded colour image.
