@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if page.parent != DOCS / "experiments"]
+TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 MOST_LINES, MOST_NUMBERS = 120, 4.0  # per page, and per 100 words
@@ -68,7 +69,7 @@ def test_a_page_is_short_and_holds_few_numbers(page: Path) -> None:
     assert density(text) <= MOST_NUMBERS
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+@pytest.mark.parametrize("page", [*PAGES, *TOP], ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_a_page_uses_the_words_of_the_glossary(page: Path) -> None:
     older = r"\b([Ss]trangers?|[Ss]often\w*|[Ss]teadiness|[Uu]nsteady|[Uu]nsure)\b"
     assert re.findall(older, page.read_text(encoding="utf-8")) == []
@@ -96,7 +97,7 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 110
 
 
-@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
-def test_links_lead_somewhere(file: str) -> None:
-    targets = re.findall(r"\]\(([^)#:]+)\)", (ROOT / file).read_text(encoding="utf-8"))
+@pytest.mark.parametrize("page", TOP, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (ROOT / target).exists()] == []

@@ -1,11 +1,16 @@
-"""The API's pages: one for every public name. That the names are there is what `make docs` checks."""
+"""Pages beside the code: one for every public name, and the table of tests as it is.
+
+That the names of the pages are there in the code is what `make docs` checks.
+"""
 
 import re
 from pathlib import Path
 
 import edge_runtime
+from edge_runtime.decision import table
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+DOCS = Path(__file__).parents[2] / "docs"
+REFERENCE = DOCS / "reference"
 
 
 def documented() -> dict[str, str]:
@@ -30,3 +35,9 @@ def test_names_are_documented_where_they_are_defined() -> None:
 def test_the_list_of_names_leads_to_every_page() -> None:
     linked = re.findall(r"\]\((\w+\.md)\)", (REFERENCE / "index.md").read_text(encoding="utf-8"))
     assert sorted(linked) == sorted(page.name for page in REFERENCE.glob("*.md") if page.name != "index.md")
+
+
+def test_the_decisions_page_has_the_table_of_tests() -> None:
+    row = r"(?m)^\| (\w+) \| [^|]+ \| `([\w-]+)` \| ([\d.]+) % \|$"
+    told = re.findall(row, (DOCS / "decision.md").read_text(encoding="utf-8"))
+    assert told == [(test.name, test.reason.code, f"{100 * test.share:g}") for test in table.TESTS]

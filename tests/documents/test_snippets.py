@@ -8,9 +8,12 @@ from typing import Any
 
 import autograd_oracle
 import cv2
+import numpy as np
 import pytest
 import torch
 
+from edge_runtime.decision import table, values
+from edge_runtime.decision.evidence import Evidence
 from edge_runtime.simulator import simulate_field
 from export.differentiation import backward, tape
 
@@ -71,3 +74,15 @@ def test_an_operator_is_added_as_it_is_shown(monkeypatch: pytest.MonkeyPatch) ->
         exec(test, names)
     monkeypatch.setattr(backward, "RULES", {**backward.RULES, "Softplus": names["softplus"]})
     exec(test, names)
+
+
+def test_a_test_is_added_as_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    value, entry = snippets("docs/how-to/add-a-test.md")
+    names: dict[str, Any] = dict(vars(values))
+    exec(value, names)
+    monkeypatch.setattr(values, "brightness", names["brightness"], raising=False)
+    (test,) = eval(entry, dict(vars(table)))
+    crops = np.zeros((2, 8, 8, 3), np.uint8)
+    crops[0, 2:6, 2:6], crops[1, 1:4, 1:4] = 200, (30, 60, 90)
+    np.testing.assert_allclose(test.value(Evidence.of_pictures(crops), None), [200, 60])
+    assert test.reason.code not in {other.reason.code for other in table.TESTS}
