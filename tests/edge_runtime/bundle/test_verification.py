@@ -111,7 +111,7 @@ def test_a_frame_seen_in_other_colours_is_seen(
 def test_a_decision_in_the_frame_that_differs_is_seen(
     vectors: Vectors, with_reference: Callable[[Vectors], Classifier], name: str
 ) -> None:
-    """Of two logits with their signs changed the margin stays; that of the smoothed ones goes the other way."""
+    """Two logits with their signs changed have the same margin, but smoothing seems to turn it round."""
     vectors[name] = -vectors[name]
     assert failed(with_reference(vectors)) == {"frame: value of stability", "frame: decisions that differ"}
 
