@@ -108,7 +108,7 @@ def _as_decisions(rows: list[dict[str, object]], classes: tuple[str, ...]) -> De
         return [row[name] for row in rows]  # type: ignore[misc]
 
     names = [test.name for test in table.TESTS]
-    limits = rows[0]["limits"]
+    limits = column("limits")[0]
     for row in rows:
         if row["limits"] != limits:
             raise CheckFailedError(
