@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from edge_runtime.bundle.strict import MisfitError, read_strictly
 from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.errors import SourceError
 from training.augmentation import Augmentation
@@ -122,18 +123,18 @@ def load_run(folder: Path) -> RunInfo:
     """Read run.json.
 
     Raises:
-        SourceError: absent, unreadable or of another schema.
+        SourceError: absent, unreadable, of another schema, a key missing or unknown, or a value of the wrong
+            type.
     """
     path = folder / RUN_FILE
     raw = read_json(path, f"{folder}: no run folder ({RUN_FILE} is missing); make one with fit")
+    other = "written by another version of cellgate; fit again"
     if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
-        raise SourceError(f"{path}: written by another version of cellgate; fit again")
+        raise SourceError(f"{path}: {other}")
     try:
-        raw["config"] = RunConfig(**raw["config"])
-        raw["input"] = InputSpec(**{**raw["input"], "range": tuple(raw["input"]["range"])})
-        return RunInfo(**{**raw, "classes": tuple(raw["classes"]), "layers": tuple(raw["layers"])})
-    except (KeyError, TypeError) as error:
-        raise SourceError(f"{path}: written by another version of cellgate ({error}); fit again") from error
+        return read_strictly(RunInfo, raw, str(path))
+    except MisfitError as error:
+        raise SourceError(f"{error}; {other}") from error
 
 
 def read_json(path: Path, missing: str) -> Any:  # noqa: ANN401 - whatever the file holds
