@@ -21,6 +21,7 @@ from edge_runtime.console import Commands
 from edge_runtime.decision import table
 from edge_runtime.decision.conformal import conformal_limit
 from edge_runtime.decision.evidence import Evidence
+from edge_runtime.decision.limits import Strictness, with_pictures
 from edge_runtime.errors import SourceError
 from training.calibration import Fusion, z_sum
 from training.cells.source import CellSource, cell_source_options
@@ -34,7 +35,6 @@ from training.evaluation.scorers import Fitted
 from training.evaluation.standings import ATTACKS
 from training.evaluation.subject import Subject, fitted_on, load_subject
 from training.gaussians import relative_activations
-from training.thresholds import Strictness, with_pictures
 
 FEATURES: dict[str, Callable[[NDArray[np.float32]], Array]] = {
     "as they are": lambda f: f.astype(np.float64),

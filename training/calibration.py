@@ -8,7 +8,7 @@ stains.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,9 @@ from sklearn.metrics import roc_auc_score
 from edge_runtime.cells.crops import read_crops
 from edge_runtime.cells.preprocessing import resize_crop
 from edge_runtime.console import tell_skipped
-from edge_runtime.decision import table
-from edge_runtime.decision.conformal import conformal_limit
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
+from edge_runtime.decision.limits import fit_limits
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.images import list_images
 from training import distributed
@@ -35,7 +34,6 @@ from training.intervals import patient_correlation
 from training.networks import Network
 from training.reference import reference_evidence
 from training.run import load_network, load_run, load_split, load_statistics
-from training.thresholds import Strictness, outline_range, with_pictures
 
 Array = NDArray[np.float64]
 
@@ -129,31 +127,25 @@ def calibrate(
         how = _HOW_AGAINST
     evidence = [reference_evidence(network, gaussians, crops, chosen) for crops in (fusing, limiting)]
     fusion = known or z_sum(evidence[0].confidences.astype(np.float64), DEEPEST)
-    pictures = Evidence.of_pictures(cells.images[training])
-    low, high = outline_range(np.concatenate([evidence[0].appearance, pictures.appearance]))
     weights = tuple(fusion.weights.tolist())
-    unlimited = Detector(network.layers, chosen, weights, fusion.bias, low, high, limits={})
-    values = [table.measure(of_half, unlimited) for of_half in evidence]
-    strictness = Strictness.of(with_pictures(values[0], pictures, unlimited), alpha)
-    joint = conformal_limit(strictness.joint(values[1]), alpha)
+    unlimited = Detector(network.layers, chosen, weights, fusion.bias, (), (), limits={})
+    pictures = Evidence.of_pictures(cells.images[training])
+    detector, rejected = fit_limits(unlimited, (evidence[0], evidence[1]), pictures, alpha)
     return Calibration(
-        detector=replace(unlimited, limits=strictness.limits(joint)),
+        detector=detector,
         mode="none" if anomaly is None else "known",
         anomaly="" if anomaly is None else anomaly[0],
         alpha=alpha,
         fusion_cells=len(halves[0]),
         anomaly_cells=0 if anomaly is None else len(anomaly[1]),
         threshold_cells=len(halves[1]),
-        correlation=_correlation(strictness, values, joint, np.array(cells.patients)[np.concatenate(halves)]),
+        correlation=_correlation(rejected, np.array(cells.patients)[np.concatenate(halves)]),
         how=how + _HOW_LIMITED,
         auroc=auroc,
     )
 
 
-def _correlation(
-    strictness: Strictness, values: list[Array], joint: float, patients: NDArray[np.str_]
-) -> float:
-    rejected = strictness.joint(np.concatenate(values)) < joint
+def _correlation(rejected: NDArray[np.bool_], patients: NDArray[np.str_]) -> float:
     # A few patients can look wholly alike, which no test of a slide could work with.
     return min(patient_correlation(rejected, patients), 0.99)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edge_runtime.decision import table
 from edge_runtime.decision.conformal import conformal_limit
 from edge_runtime.decision.detector import Detector
+from edge_runtime.decision.limits import Strictness
 from training.calibration import DEEPEST
 from training.calibration_file import Calibration
 from training.evaluation.detectors import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
@@ -21,7 +22,6 @@ from training.evaluation.detectors.observed import Array, Observed, Score
 from training.evaluation.rows import heading
 from training.gaussians import LayerGaussian
 from training.networks import Network
-from training.thresholds import Strictness
 
 ODIN_TEMPERATURE, ODIN_EPSILON = 1000.0, 0.002  # half a grey level, as Lee et al. choose most often
 EPSILON = 0.002  # at which the perturbation of eq. 3 is measured beside none

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.decision.appearance import APPEARANCE, describe, wholeness
+from edge_runtime.decision.appearance import APPEARANCE, describe
 
 SIDE = 125
 Y, X = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
@@ -109,14 +109,6 @@ def test_numbers_are_finite_whatever_the_crop(crop: np.ndarray) -> None:
 def test_no_crops() -> None:
     assert describe([]).shape == (0, 7)
     assert describe(np.zeros((0, SIDE, SIDE, 3), np.uint8)).dtype == np.float64
-
-
-def test_wholeness_is_that_of_the_worst_number() -> None:
-    low, high = (0.0, -1.0, 0.0, 0.0, 10.0), (1.0, 1.0, 4.0, 2.0, 20.0)
-    middle = [0.5, 0.0, 2.0, 1.0, 15.0]
-    at_limit, outside = [1.0, *middle[1:]], [*middle[:4], 22.5]
-    looks = np.array([[*outline, 99.0, -99.0] for outline in (middle, at_limit, outside)])
-    assert wholeness(looks, low, high).tolist() == [1.0, 0.0, -0.5]
 
 
 def test_colour_and_texture_of_stripes() -> None:

@@ -1,13 +1,18 @@
-"""Where each test of the decision draws its line: all together reject a given share of good cells."""
+"""Where each test of the decision draws its line: all together reject a given share of good cells.
+
+Half of the calibration set says how strict each test is against the others, the other half, which nothing
+else has used, where all of them together draw the line, by split conformal prediction.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.decision import table
 from edge_runtime.decision.appearance import OUTLINE
+from edge_runtime.decision.conformal import conformal_limit
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import CheckFailedError
@@ -84,14 +89,6 @@ class Strictness:
         return {test.name: limit for test, limit in zip(table.TESTS, drawn.tolist(), strict=True)}
 
 
-def with_pictures(values: Array, pictures: Evidence, detector: Detector) -> list[Array]:
-    """The values of each test [N, T] as columns; tests of the picture see the pictures, too."""
-    return [
-        np.concatenate([column, test.value(pictures, detector)]) if test.seen_by == "picture" else column
-        for test, column in zip(table.TESTS, values.T, strict=True)
-    ]
-
-
 def outline_range(appearance: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The range of each number of the outline that all but a few cells keep to: low [5] and high [5].
 
@@ -105,3 +102,37 @@ def outline_range(appearance: Array) -> tuple[tuple[float, ...], tuple[float, ..
     if not (low < high).all():
         raise CheckFailedError("the outlines of the validation cells do not differ; use more cells")
     return tuple(low.tolist()), tuple(high.tolist())
+
+
+def with_pictures(values: Array, pictures: Evidence, detector: Detector) -> list[Array]:
+    """The values of each test [N, T] as columns; tests of the picture see the pictures, too."""
+    return [
+        np.concatenate([column, test.value(pictures, detector)]) if test.seen_by == "picture" else column
+        for test, column in zip(table.TESTS, values.T, strict=True)
+    ]
+
+
+def fit_limits(
+    unlimited: Detector, halves: tuple[Evidence, Evidence], pictures: Evidence, alpha: float
+) -> tuple[Detector, NDArray[np.bool_]]:
+    """Fit the ranges of the outline and the limit of every test to in-distribution cells.
+
+    Args:
+        unlimited: the fusion of the layers; its outline and limits are replaced.
+        halves: of the calibration set.
+        pictures: further cells, which count for the tests of the picture alone (see `CellTest.seen_by`).
+        alpha: share of in-distribution cells that all calibrated tests together may reject.
+
+    Returns:
+        The detector, and which cells of both halves, one after the other, its calibrated tests reject.
+
+    Raises:
+        CheckFailedError: too few cells, or values that do not differ.
+    """
+    low, high = outline_range(np.concatenate([halves[0].appearance, pictures.appearance]))
+    ranged = replace(unlimited, outline_low=low, outline_high=high)
+    values = [table.measure(half, ranged) for half in halves]
+    strictness = Strictness.of(with_pictures(values[0], pictures, ranged), alpha)
+    joint = conformal_limit(strictness.joint(values[1]), alpha)
+    rejected = strictness.joint(np.concatenate(values)) < joint
+    return replace(ranged, limits=strictness.limits(joint)), rejected
