@@ -8,7 +8,8 @@ from typing import Literal
 from edge_runtime.bundle.strict import MisfitError, read_strictly
 from edge_runtime.decision.detector import Detector
 from edge_runtime.errors import SourceError
-from training.run import CALIBRATION, read_json, write_text
+from edge_runtime.storage import write_whole
+from training.run import CALIBRATION, read_json
 
 Mode = Literal["none", "known"]
 _SCHEMA = 8
@@ -47,7 +48,7 @@ class Calibration:
 
 def save_calibration(folder: Path, calibration: Calibration) -> None:
     """Write calibration.json."""
-    write_text(folder / CALIBRATION, json.dumps(asdict(calibration), indent=2) + "\n")
+    write_whole(folder / CALIBRATION, json.dumps(asdict(calibration), indent=2) + "\n")
 
 
 def load_calibration(folder: Path) -> Calibration:

@@ -24,7 +24,6 @@ from training.run import (
     new_run,
     save_run,
     save_weights,
-    write_text,
 )
 
 LAYERS = ("stem", "layer1")
@@ -112,14 +111,6 @@ def test_file_that_is_no_json(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"schema": 1')
     with pytest.raises(SourceError, match=r"run\.json: cannot be read"):
         load_run(tmp_path)
-
-
-def test_interrupted_writing_keeps_the_old_text(tmp_path: Path) -> None:
-    path = tmp_path / "run.json"
-    write_text(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(path, "new \ud800")
-    assert path.read_text() == "old"
 
 
 def test_interrupted_writing_keeps_the_old_weights(tmp_path: Path) -> None:
