@@ -3,12 +3,10 @@
 It depends on the record alone, so the same record gives the same report, byte for byte.
 """
 
-import os
 from html import escape
 from pathlib import Path
 from string import Template
 
-from edge_runtime.errors import StorageError
 from edge_runtime.slide.group import FALSE_ALARMS, GroupJudgement
 from edge_runtime.slide.pictures import (
     NumberedCell,
@@ -22,6 +20,7 @@ from edge_runtime.slide.readings import AppliedTest, Counts, SlideHeader, Status
 from edge_runtime.slide.record import SlideRecord
 from edge_runtime.slide.summary import summarise
 from edge_runtime.sources.images import SkippedFrame
+from edge_runtime.storage import write_whole
 
 RESEARCH_ONLY = "Research use only. Not for use in diagnostic procedures."
 
@@ -32,20 +31,14 @@ def write_report(record: SlideRecord, path: Path) -> None:
     Raises:
         StorageError: the file cannot be written; a report that was there before is untouched.
     """
-    page = render_report(record).encode()
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)  # noqa: PTH105 - atomic, and the same on every system
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path}: the report cannot be written ({error.strerror}); the record is kept, free some space "
+    write_whole(
+        path,
+        render_report(record),
+        otherwise=lambda reason: (
+            f"the report cannot be written ({reason}); the record is kept, free some space "
             f"and run 'cellgate report {path.parent}'"
-        ) from error
+        ),
+    )
 
 
 def render_report(record: SlideRecord) -> str:

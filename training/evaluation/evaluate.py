@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from edge_runtime.errors import SourceError
+from edge_runtime.storage import write_whole
 from training.evaluation.attacked import ATTACKS, Curve, Wanted, adaptive_curve, as_tensors, attacked_set
 from training.evaluation.attacks.objectives import Shared, all_of, misclassified
 from training.evaluation.attacks.twins import Attackable, twins
@@ -34,7 +35,6 @@ from training.evaluation.imagesets import (
 from training.evaluation.kept import Kept, load_kept, save_kept
 from training.evaluation.scorers import FUSED, Family, Fitted, Scorer, answer_values, families, scorers
 from training.evaluation.subject import Subject, drawn_test_cells, fitted_on
-from training.run import write_text
 
 ROWS: tuple[Group, ...] = ("paper", "ood", "failures", "changes", "attacks")
 CELLS = 500  # per set where --limit is left out: a share is then known to 4 points
@@ -108,7 +108,7 @@ def _claim(out: Path, subject: Subject, settings: dict[str, object], *, resume: 
             f"{out}: an evaluation of another run, or with other settings; choose another --out"
         )
     (out / CACHE).mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(state, indent=2) + "\n")
+    write_whole(path, json.dumps(state, indent=2) + "\n")
 
 
 def _jobs(
@@ -189,5 +189,5 @@ def _curve(subject: Subject, cells: ImageSet, out: Path) -> Curve | None:
         return Wanted(turned, all_of(turned, *tests), all_of(turned, *tests, softness=_SOFTNESS))
 
     curve = adaptive_curve(images, labels, wanted_of, LEVELS, steps=ADAPTIVE_STEPS)
-    write_text(path, json.dumps(asdict(curve), indent=2) + "\n")
+    write_whole(path, json.dumps(asdict(curve), indent=2) + "\n")
     return curve
