@@ -14,7 +14,7 @@ from edge_runtime.cells.boxes import best_match
 from edge_runtime.cells.preprocessing import Box
 from edge_runtime.errors import SourceError
 from edge_runtime.slide.readings import CellReading
-from edge_runtime.sources.images import decode_image
+from edge_runtime.sources.decoding import decode_image
 from training.cells.archive import list_cells, patient_of
 from training.run import load_run
 

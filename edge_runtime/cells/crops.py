@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from edge_runtime.cells.preprocessing import resize_crop
 from edge_runtime.errors import ImageError
-from edge_runtime.sources.images import ImageFile, SkippedFrame, decode_image
+from edge_runtime.sources.decoding import decode_image
+from edge_runtime.sources.images import ImageFile, SkippedFrame
 
 
 def decode_crop(data: bytes, name: str, size: int) -> NDArray[np.uint8]:

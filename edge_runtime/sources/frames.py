@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import ImageError, SourceError
-from edge_runtime.sources.images import SUFFIXES, SkippedFrame, decode_image, list_images, printable
+from edge_runtime.sources.decoding import decode_image
+from edge_runtime.sources.images import SUFFIXES, SkippedFrame, list_images, printable
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mjpg", ".mjpeg", ".ts")
 # These state the exact number of their frames in a header; others are estimated from the duration.

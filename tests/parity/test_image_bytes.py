@@ -15,7 +15,7 @@ from edge_runtime.bundle.scoring import CellScore, score_images
 from edge_runtime.cells.preprocessing import InputSpec, resize_crop
 from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
-from edge_runtime.sources.images import decode_image
+from edge_runtime.sources.decoding import decode_image
 from export.sealing import load_trained
 from training.cells.archive import CellFile, list_cells
 from training.cells.source import CellSource

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from training.thresholds import OutlineRange, Strictness, conformal_threshold
 
 from edge_runtime.cells.cutting import cut_cells
 from edge_runtime.decision.appearance import describe
@@ -12,7 +13,6 @@ from edge_runtime.decision.decide import SHARES
 from edge_runtime.errors import CheckFailedError
 from edge_runtime.simulator import simulate_field
 from training.evaluation.failures import FAILURES
-from training.thresholds import OutlineRange, Strictness, conformal_threshold
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.errors import ImageError
-from edge_runtime.sources.images import decode_image
+from edge_runtime.sources.decoding import decode_image
 
 # Two pixels wide, three high, so that neither axes nor colours can be swapped unseen.
 PIXELS = np.array(

@@ -17,7 +17,7 @@ SIZE = 125
 
 @pytest.fixture(scope="module")
 def crops() -> NDArray[np.uint8]:
-    from edge_runtime.sources.images import decode_image  # noqa: PLC0415
+    from edge_runtime.sources.decoding import decode_image  # noqa: PLC0415
 
     files = list(cells(Simulation(slides=1, fields=1, seed=5)))[:6]
     return np.stack([resize_crop(decode_image(f.read(), f.name), SIZE) for f in files])

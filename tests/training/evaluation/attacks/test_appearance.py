@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from training.evaluation.attacks.appearance import colour_and_texture, contrast, look, vivid, whole
 
 from edge_runtime.decision.appearance import APPEARANCE, describe
 from edge_runtime.decision.decide import Detector
-from training.evaluation.attacks.appearance import colour_and_texture, contrast, look, vivid, whole
 from training.evaluation.attacks.problem import Objective, once
 from training.evaluation.detectors.observed import in_eight_bit
 

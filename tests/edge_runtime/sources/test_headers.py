@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.errors import ImageError
-from edge_runtime.sources.dimensions import MOST_PIXELS, encoded_size
+from edge_runtime.sources.decoding import decode_image
 from edge_runtime.sources.frames import frames
-from edge_runtime.sources.images import SkippedFrame, decode_image
+from edge_runtime.sources.headers import MOST_PIXELS, encoded_size
+from edge_runtime.sources.images import SkippedFrame
 
 
 def encoded(suffix: str, width: int, height: int, *settings: int) -> bytes:
