@@ -1,16 +1,18 @@
 """Sites and alarms, on decisions that are given instead of computed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from detectors import ANY, inside, stable
+from detectors import lenient, with_margins
 
-from edge_runtime.decision.decide import Decisions, Detector, decide
+from edge_runtime.decision.decide import Decisions, decide
+from edge_runtime.decision.detector import Detector
+from edge_runtime.decision.evidence import Evidence
 from scripts import measure_sites
 from scripts.measure_sites import Site, false_alarms, measure_site, table
 
-DETECTOR = Detector(("a", "b"), 0.0, (0.5, 0.5), 0.0, -1.0, 0.5, 0.0, *ANY)
+DETECTOR = lenient(("a", "b"), (0.5, 0.5), epsilon=0.25, confidence=-1.0, stability=0.0, margin=0.5)
 NOBODY = np.zeros((8, 4, 4, 3), np.uint8)
 
 
@@ -46,19 +48,18 @@ def subject() -> _Subject:
     return _Subject(_Cells(images, np.ones(600, np.int64), patients), _Calibration())
 
 
-def decisions(shift: float, count: int, seed: int = 0) -> Decisions:
-    confidences = np.random.default_rng(seed).normal(shift, 0.3, (count, 2)).astype(np.float32)
-    sure = np.tile(np.array([0, 5], np.float32), (count, 1))
-    return decide(DETECTOR, stable(sure, confidences), inside(count))
+def cells_at(shift: float, count: int, seed: int = 0) -> Evidence:
+    return with_margins([5.0] * count, np.random.default_rng(seed).normal(shift, 0.3, (count, 2)))
 
 
 def test_a_moved_site_is_accepted_again_and_sounds_the_alarm(
     subject: _Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def seen(_network: None, _gaussians: None, _detector: Detector, images: np.ndarray) -> Decisions:
-        return decisions(-9 if len(images) == len(NOBODY) else -0.9, len(images), seed=len(images))
+    def seen(_network: None, _gaussians: None, images: np.ndarray, epsilon: float) -> Evidence:
+        assert epsilon == 0.25
+        return cells_at(-9 if len(images) == len(NOBODY) else -0.9, len(images), seed=len(images))
 
-    monkeypatch.setattr(measure_sites, "reference_decisions", seen)
+    monkeypatch.setattr(measure_sites, "reference_evidence", seen)
     site = measure_site(subject, np.arange(600), NOBODY, "dimmer light")  # type: ignore[arg-type]
     assert site.change == "dimmer light 5"
     before, after = site.accepted
@@ -72,7 +73,7 @@ def test_a_moved_site_is_accepted_again_and_sounds_the_alarm(
 
 def test_a_site_that_cannot_be_mended_says_so(subject: _Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        measure_sites, "reference_decisions", lambda _n, _g, _d, images: decisions(-9, len(images))
+        measure_sites, "reference_evidence", lambda _n, _g, images, _e: cells_at(-9, len(images))
     )
     site = measure_site(subject, np.arange(600), NOBODY, "dimmer light")  # type: ignore[arg-type]
     assert site.accepted == (0.0, None)
@@ -80,10 +81,10 @@ def test_a_site_that_cannot_be_mended_says_so(subject: _Subject, monkeypatch: py
 
 
 def test_false_alarms_are_counted_by_patient(subject: _Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    def seen(_network: None, _gaussians: None, _detector: Detector, images: np.ndarray) -> Decisions:
+    def seen(_network: None, _gaussians: None, detector: Detector, images: np.ndarray) -> Decisions:
         strange = images[:, 0, 0, 0] == 5
-        found = decisions(0, len(images))
-        return replace(found, far=strange, ambiguous=np.zeros(len(images), bool))
+        confidences = np.where(strange, -9.0, 0.0)[:, None].repeat(2, axis=1)
+        return decide(detector, with_margins([5.0] * len(images), confidences))
 
     monkeypatch.setattr(measure_sites, "reference_decisions", seen)
     assert false_alarms(subject, np.arange(600)) == (1, 6)  # type: ignore[arg-type]
