@@ -1,4 +1,4 @@
-"""The trained detector: what a fitted and calibrated run has made, and what export and evaluation work with."""
+"""The trained detector: what a fitted and calibrated run has made, for export and evaluation to work with."""
 
 from dataclasses import dataclass
 from pathlib import Path
