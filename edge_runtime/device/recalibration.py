@@ -115,7 +115,7 @@ def _check_trust(before: Decisions, alpha: float) -> None:
         )
 
 
-def site_cells(source: Path, size: int) -> NDArray[np.uint8]:
+def site_cells(source: str | Path, size: int) -> NDArray[np.uint8]:
     """The cells of a site: crops (an image, folder or zip), or all judged cells of a slide that was read.
 
     Args:
@@ -128,6 +128,7 @@ def site_cells(source: Path, size: int) -> NDArray[np.uint8]:
     Raises:
         SourceError: there is nothing to read.
     """
+    source = Path(source)
     if (source / RECORD).exists():
         with SlideRecord.open(source / RECORD) as record:
             crops = [
@@ -145,7 +146,7 @@ def site_cells(source: Path, size: int) -> NDArray[np.uint8]:
 
 
 def recalibrate_bundle(
-    classifier: Classifier, resized: NDArray[np.uint8], site: str, out: Path
+    classifier: Classifier, resized: NDArray[np.uint8], site: str, out: str | Path
 ) -> Recalibration:
     """Write a bundle for a site: the same graph, with the detector fitted to the site's cells.
 
@@ -159,6 +160,7 @@ def recalibrate_bundle(
         SourceError: `out` holds something, or there are too few cells.
         CheckFailedError: see `recalibrate`.
     """
+    out = Path(out)
     if out.exists() and any(out.iterdir()):
         raise SourceError(f"{out}: not empty; choose another folder for the bundle")
     bundle = classifier.bundle

@@ -28,10 +28,10 @@ OVERVIEW_QUALITY = 80
 
 
 def read_slide(
-    source: str,
+    source: str | Path,
     classifier: Classifier,
     slide: str,
-    out: Path,
+    out: str | Path,
     *,
     limit: int | None = None,
     every: float = EVERY_SECONDS,
@@ -56,6 +56,7 @@ def read_slide(
             fields recorded before are kept and reported.
         StorageError: the disk is full; fields recorded before are kept.
     """
+    out = Path(out)
     found = frames(source, limit=limit, every=every)
     first = next(found, None)  # a source that is not there leaves nothing behind
     out.mkdir(parents=True, exist_ok=True)
@@ -142,11 +143,11 @@ def _not_judged(cell: NotCut) -> CellReading:
     return CellReading(cell.box, "not-judged", cell.reason, "", nan, {}, (), b"")
 
 
-def _header(source: str, classifier: Classifier, slide: str) -> SlideHeader:
+def _header(source: str | Path, classifier: Classifier, slide: str) -> SlideHeader:
     manifest = classifier.bundle.manifest
     return SlideHeader(
         slide=printable(slide),
-        source=shown_source(source),
+        source=shown_source(str(source)),
         bundle=classifier.bundle.title,
         bundle_digest=classifier.bundle.digest,
         tests=applied_tests(manifest.detector),
