@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from training.thresholds import OutlineRange, Strictness, conformal_threshold
 
 from edge_runtime.cells.cutting import cut_cells
 from edge_runtime.decision.appearance import describe
 from edge_runtime.decision.decide import SHARES
 from edge_runtime.errors import CheckFailedError
 from edge_runtime.simulator import simulate_field
-from training.evaluation.failures import FAILURES
-from training.thresholds import OutlineRange, Strictness, conformal_threshold
+from training.evaluation.segmentation_errors import SEGMENTATION_ERRORS
 
 Array = NDArray[np.float64]
 
@@ -122,10 +122,10 @@ def test_outlines_that_are_all_alike_are_refused() -> None:
         OutlineRange.of(np.ones((50, 7)))
 
 
-def test_failures_of_the_segmentation_are_outside_the_range_of_whole_cells() -> None:
+def test_segmentation_errors_are_outside_the_range_of_whole_cells() -> None:
     fields = [simulate_field(3, index, width=1000, height=800, cells=60) for index in range(4)]
     cells = np.stack([cell.resized for field in fields for cell in cut_cells(field.frame, 125)[0]])
     usual, new = OutlineRange.of(describe(cells[::2])), cells[1::2]
     least = float(np.quantile(usual.wholeness(describe(new)), 0.05))
-    for name, failure in FAILURES.items():
-        assert (usual.wholeness(describe(failure(new))) < least).mean() > 0.7, name
+    for name, error in SEGMENTATION_ERRORS.items():
+        assert (usual.wholeness(describe(error(new))) < least).mean() > 0.7, name

@@ -14,7 +14,13 @@ def kept() -> Kept:
     """Two black images."""
     images = image_set("clean", "cells", np.zeros((2, 4, 4, 3), np.uint8), np.array(["a", "b"]), np.arange(2))
     logits = np.array([[1, 0], [2, 3]], np.float32)
-    return Kept(images, logits, logits / 2, {"shipped [0]": np.array([0.5, -1.5])}, {"LID": np.ones((2, 5))})
+    return Kept(
+        images,
+        logits,
+        logits / 2,
+        {"shipped [unsupervised]": np.array([0.5, -1.5])},
+        {"LID": np.ones((2, 5))},
+    )
 
 
 def test_a_set_comes_back_as_it_was(kept: Kept, tmp_path: Path) -> None:
@@ -24,7 +30,7 @@ def test_a_set_comes_back_as_it_was(kept: Kept, tmp_path: Path) -> None:
     assert found.set.patients.tolist() == ["a", "b"]
     for name in ("logits", "smoothed"):
         assert np.array_equal(getattr(found, name), getattr(kept, name))
-    assert found.scores["shipped [0]"].tolist() == [0.5, -1.5]
+    assert found.scores["shipped [unsupervised]"].tolist() == [0.5, -1.5]
     assert found.layers["LID"].shape == (2, 5)
 
 
