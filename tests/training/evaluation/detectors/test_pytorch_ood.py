@@ -35,7 +35,7 @@ def benign(cells: int, seed: int) -> tuple[Observed, NDArray[np.int64]]:
     mixing = np.eye(9) + 0.1 * np.random.default_rng(9).normal(size=(9, 9))
     features = (rng.normal(size=(cells, 9)) @ mixing + np.outer(labels, np.arange(9) / 4)).astype(np.float32)
     images, logits = np.zeros((cells, 2, 2, 3), np.uint8), np.zeros((cells, 2), np.float32)
-    return Observed(images, logits, logits, (features,)), labels
+    return Observed(images, {"logits": logits}, (features,)), labels
 
 
 def test_mahalanobis() -> None:
