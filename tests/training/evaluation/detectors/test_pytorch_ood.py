@@ -63,7 +63,9 @@ def test_vim(draw: Draw) -> None:
 
     def with_head(observed: Observed) -> Observed:
         moved = (observed.features[-1] + shift).astype(np.float32)
-        return replace(observed, logits=moved @ weights.numpy().T + bias.numpy(), features=(moved,))
+        return replace(
+            observed, answers={"logits": moved @ weights.numpy().T + bias.numpy()}, features=(moved,)
+        )
 
     theirs = detectors.ViM(None, d=4, w=weights, b=bias)
     theirs.fit_features(last(with_head(train)), torch.from_numpy(labels))
