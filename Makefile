@@ -7,7 +7,7 @@ CELLS ?= ../shared/data/nih-cells.zip
 RUNTIME := $(shell find edge_runtime -type f -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-field demo default-bundle test test-workstation test-field lint format wheel clean
+.PHONY: help install install-field demo default-bundle figures docs test test-workstation test-field lint format wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -21,6 +21,12 @@ demo: install  ## simulate cells, train, export, verify, read a slide; the resul
 
 default-bundle: install  ## train, test and seal the wheel's bundle (20 min on 2 cores; CELLS=archive)
 	$(WORKSTATION)/bin/python -m scripts.default_bundle --cells $(CELLS)
+
+figures: install  ## write the default bundle's figures into README.md and docs/results.md
+	$(WORKSTATION)/bin/python -m scripts.figures
+
+docs: install  ## build the site into site/; a broken link or a name that is gone fails
+	NO_MKDOCS_2_WARNING=1 $(WORKSTATION)/bin/mkdocs build --strict --quiet
 
 test: test-workstation test-field  ## all tests: in .venv, and those of the runtime in .venv-field
 
@@ -43,7 +49,7 @@ format: install  ## put the code in its standard form
 wheel: dist/built  ## the wheel for the device, in dist/
 
 clean:  ## remove the environments and everything that commands made here
-	rm -rf $(WORKSTATION) $(FIELD) build dist demo *.egg-info
+	rm -rf $(WORKSTATION) $(FIELD) build dist demo site *.egg-info
 
 $(WORKSTATION)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(WORKSTATION)

@@ -1,15 +1,16 @@
 """How every command line of cellgate ends: 0 done, 1 could not finish or a check failed, 2 wrong use."""
 
 import errno
+import json
+import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
 import cv2
 
 from edge_runtime.errors import CellgateError
-from edge_runtime.sources.images import SkippedFrame
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -31,6 +32,21 @@ class Commands(click.Group):
             _fail(explain(error))
 
 
+def to_json(value: object, *, indent: int | None = None) -> str:
+    """JSON that every reader takes: what is no finite number is null, as JSON knows neither nan nor inf."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
+
+
 def _silence_opencv() -> None:
     """OpenCV's own words on standard error would bury the one line that tells what to do."""
     level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4, OpenCV 5
@@ -49,10 +65,10 @@ def explain(error: OSError) -> str:
     return f"{where}{error.strerror or error}"
 
 
-def tell_skipped(skipped: Iterable[SkippedFrame]) -> None:
-    """Name on standard error what was left out, a line each."""
+def tell_skipped(skipped: Iterable[object]) -> None:
+    """Name on standard error what was left out, a line each (see `images.SkippedFrame`)."""
     for item in skipped:
-        click.echo(f"skipped: {item.name}: {item.reason}", err=True)
+        click.echo(str(item), err=True)
 
 
 def _fail(message: str) -> None:

@@ -14,7 +14,6 @@ def model_card(manifest: Manifest) -> str:
     )
     limits = zip(OUTLINE, detector.outline_low, detector.outline_high, strict=True)
     outline = ", ".join(f"{name} {low:.3g} to {high:.3g}" for name, low, high in limits)
-    cells = tested.parasitized + tested.uninfected
     parity = "\n".join(f"| {name} | {value:.1e} |" for name, value in manifest.parity.items())
     return f"""# {manifest.name} {manifest.version}
 
@@ -40,20 +39,7 @@ gave to a test.
 |---|---|---|---|
 {_tests(detector)}
 
-## What was measured on test cells, split by {tested.split}
-| figure | value | 95 % interval | cells |
-|---|---|---|---|
-| accuracy | {tested.accuracy:.2%} | {_bounds(tested.accuracy_interval)} | {cells} |
-| sensitivity | {tested.sensitivity:.2%} | {_bounds(tested.sensitivity_interval)} | \
-{tested.parasitized} parasitized |
-| false positive rate | {tested.false_positive_rate:.2%} | {_bounds(tested.false_positive_rate_interval)} | \
-{tested.uninfected} uninfected |
-| rejected | {tested.rejected:.2%} | {_bounds(tested.rejected_interval)} | {cells} |
-| accuracy of the accepted | {tested.accuracy_of_accepted:.2%} | | |
-
-Classes are judged on every cell, rejected or not. The cells are of {tested.patients} patients, who took no
-part in training or calibration if the split is by patient; the intervals draw patients, not cells.
-{_ood(tested)}{_corruptions(tested)}
+{_measured(tested)}{_ood(tested)}{_corruptions(tested)}
 ## Largest differences from PyTorch on the reference inputs
 | output | difference |
 |---|---|
@@ -76,6 +62,24 @@ def _tests(detector: Detector) -> str:
         f"{test.reason.sentence} | {f'{test.share:.1%}' if test.share else 'fixed'} |"
         for test in table.TESTS
     )
+
+
+def _measured(tested: Performance) -> str:
+    cells = tested.parasitized + tested.uninfected
+    return f"""## What was measured on test cells, split by {tested.split}
+| figure | value | 95 % interval | cells |
+|---|---|---|---|
+| accuracy | {tested.accuracy:.2%} | {_bounds(tested.accuracy_interval)} | {cells} |
+| sensitivity | {tested.sensitivity:.2%} | {_bounds(tested.sensitivity_interval)} | \
+{tested.parasitized} parasitized |
+| false positive rate | {tested.false_positive_rate:.2%} | {_bounds(tested.false_positive_rate_interval)} | \
+{tested.uninfected} uninfected |
+| rejected | {tested.rejected:.2%} | {_bounds(tested.rejected_interval)} | {cells} |
+| accuracy of the accepted | {tested.accuracy_of_accepted:.2%} | | |
+
+Classes are judged on every cell, rejected or not. The cells are of {tested.patients} patients, who took no
+part in training or calibration if the split is by patient; the intervals draw patients, not cells.
+"""
 
 
 def _bounds(interval: tuple[float, float]) -> str:

@@ -41,11 +41,12 @@ from edge_runtime.cells.preprocessing import to_input
 from edge_runtime.decision.decide import decide
 from edge_runtime.decision.evidence import Evidence
 from export.contents import check_graph, check_manifest, comparable
-from export.sealing import Trained, load_trained, named_outputs
+from export.sealing import named_outputs
 from training.cells.archive import CellFile
 from training.cells.source import cell_files
-from training.reference import BLOCK, Reference, score_images, score_plain
+from training.reference import BLOCK, Reference, perturbed_outputs, plain_outputs
 from training.statistics import to_tensor
+from training.trained import TrainedDetector, load_trained
 
 BATCHES = (1, 7, 64)
 FLOOR_CELLS = 32  # cells on which PyTorch is compared with itself in float64, and the second pass is forced
@@ -143,14 +144,14 @@ def _perturbs(classifier: Classifier) -> bool:
     return classifier.bundle.manifest.perturbation != "none"
 
 
-def _expected(trained: Trained, classifier: Classifier, images: Images) -> NamedOutputs:
+def _expected(trained: TrainedDetector, classifier: Classifier, images: Images) -> NamedOutputs:
     """What the reference says of a block, under the names of the graph's outputs."""
     tensor = to_tensor(images)
     if _perturbs(classifier):
-        epsilon = trained.calibration.detector.epsilon
-        reference = score_images(trained.network, trained.gaussians, tensor, epsilon)
+        epsilon = trained.detector.epsilon
+        reference = perturbed_outputs(trained.model, tensor, epsilon)
     else:
-        reference = score_plain(trained.network, trained.gaussians, tensor)
+        reference = plain_outputs(trained.model, tensor)
     named = named_outputs(reference, trained.network.layers)
     return {name: named[name].numpy() for name in classifier.bundle.manifest.outputs}
 
@@ -178,7 +179,7 @@ class _Tally:
 
     def add(
         self,
-        trained: Trained,
+        trained: TrainedDetector,
         classifier: Classifier,
         ours: NamedOutputs,
         expected: NamedOutputs,
@@ -195,7 +196,7 @@ class _Tally:
         decided = decide(
             classifier.bundle.manifest.detector, Evidence.of(ours, theirs.crops, theirs.appearance)
         )
-        reference = decide(trained.calibration.detector, theirs)
+        reference = decide(trained.detector, theirs)
         for check in value_checks(decided, reference):
             self._note(check.name, check.value, check.limit)
         beyond, borderline = decision_flips(decided, reference, SCORE_LIMIT)
@@ -215,12 +216,13 @@ class _Tally:
         self.worst[name] = float(np.maximum(self.worst.get(name, 0.0), value))
 
 
-def _check_perturbation(trained: Trained, classifier: Classifier, images: Images) -> Iterator[Check]:
+def _check_perturbation(trained: TrainedDetector, classifier: Classifier, images: Images) -> Iterator[Check]:
     """Gradient and second pass apart, on a few cells: signs against float64, and the second pass forced."""
-    epsilon = trained.calibration.detector.epsilon or PROBE_EPSILON
-    tensor, double = to_tensor(images), copy.deepcopy(trained.network).double()
-    single = score_images(trained.network, trained.gaussians, tensor, epsilon)
-    exact = score_images(double, trained.gaussians, tensor.double(), epsilon)
+    epsilon = trained.detector.epsilon or PROBE_EPSILON
+    tensor = to_tensor(images)
+    double = replace(trained.model, network=copy.deepcopy(trained.network).double())
+    single = perturbed_outputs(trained.model, tensor, epsilon)
+    exact = perturbed_outputs(double, tensor.double(), epsilon)
     ours = _run(classifier, images, len(images), epsilon)
     error = relative_error_each(ours["confidences"], single.confidences.numpy())
     yield Check(f"perturbed by {epsilon:g}: confidences", error, SCORE_LIMIT)

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,48 +38,19 @@ from edge_runtime.simulator import simulate_field
 from export.card import model_card
 from export.forward import IR_VERSION, OPSET, feature_name
 from export.graph import Perturbation, build_graph, output_names
-from training.calibration_file import Calibration, load_calibration
 from training.cells.simulated import is_simulated
 from training.cells.source import CellSource
-from training.gaussians import LayerGaussian
-from training.networks import Network
-from training.reference import Reference, score_at, score_images
-from training.run import RunInfo, load_network, load_run, load_split, load_statistics
+from training.reference import Reference, perturbed_outputs, reference_outputs
+from training.run import RunInfo, load_split
 from training.statistics import to_tensor
 from training.testing import CellFigures, measure_run
+from training.trained import TrainedDetector, load_trained
 
 REFERENCE_CELLS = 16
 # Of the simulator; small, as every device carries it. This seed has parasites of all stages, platelets and a
 # white cell.
 _FRAME_SEED, _FRAME_SIZE, _FRAME_CELLS = 17, (480, 400), 14
 ONNXRUNTIME_LOWEST = "1.20"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished run: everything that export needs of it.
-
-    Attributes:
-        info: run.json.
-        network: in evaluation mode, on the CPU.
-        gaussians: per layer.
-        calibration: calibration.json.
-    """
-
-    info: RunInfo
-    network: Network
-    gaussians: Mapping[str, LayerGaussian]
-    calibration: Calibration
-
-
-def load_trained(run: Path) -> Trained:
-    """Read a finished run folder.
-
-    Raises:
-        SourceError: a step is missing; the message names the command that makes it.
-    """
-    info = load_run(run)
-    return Trained(info, load_network(run, info), load_statistics(run), load_calibration(run))
 
 
 def seal_bundle(
@@ -108,14 +79,14 @@ def seal_bundle(
     if out.exists() and any(out.iterdir()):
         raise SourceError(f"{out}: not empty; choose another folder for the bundle")
     trained = load_trained(run)
-    chosen: Perturbation = perturbation or ("per-layer" if trained.calibration.detector.epsilon else "none")
-    if chosen == "none" and trained.calibration.detector.epsilon:
+    chosen: Perturbation = perturbation or ("per-layer" if trained.detector.epsilon else "none")
+    if chosen == "none" and trained.detector.epsilon:
         raise SourceError(
-            f"{run}: calibrated with epsilon {trained.calibration.detector.epsilon}; "
+            f"{run}: calibrated with epsilon {trained.detector.epsilon}; "
             "calibrate with --epsilon 0 before exporting without the perturbation"
         )
     size = trained.info.input.size
-    model = build_graph(trained.network, trained.gaussians, size=size, perturbation=chosen)
+    model = build_graph(trained.model, size=size, perturbation=chosen)
     files = {
         MODEL: model.SerializeToString(),
         REFERENCE: _reference_vectors(trained, _reference_images(trained.info, source), chosen),
@@ -144,11 +115,11 @@ def _reference_images(info: RunInfo, source: CellSource) -> NDArray[np.uint8]:
     return np.ascontiguousarray(cells.images[np.concatenate(chosen)])
 
 
-def _reference_vectors(trained: Trained, images: NDArray[np.uint8], perturbation: Perturbation) -> bytes:
+def _reference_vectors(
+    trained: TrainedDetector, images: NDArray[np.uint8], perturbation: Perturbation
+) -> bytes:
     """The bytes of reference.npz: the images and everything the PyTorch reference says of them."""
-    reference = score_images(
-        trained.network, trained.gaussians, to_tensor(images), trained.calibration.detector.epsilon
-    )
+    reference = perturbed_outputs(trained.model, to_tensor(images), trained.detector.epsilon)
     outputs = named_outputs(reference, trained.network.layers)
     vectors: dict[str, NDArray[np.generic]] = {IMAGES: images, IMAGES_APPEARANCE: describe(images)}
     for name in output_names(trained.network, perturbation):
@@ -160,7 +131,7 @@ def _reference_vectors(trained: Trained, images: NDArray[np.uint8], perturbation
     return buffer.getvalue()
 
 
-def _reference_frame(trained: Trained) -> dict[str, NDArray[np.generic]]:
+def _reference_frame(trained: TrainedDetector) -> dict[str, NDArray[np.generic]]:
     """A simulated frame, the cells that are found in it and what the PyTorch reference says of them."""
     width, height = _FRAME_SIZE
     field = simulate_field(
@@ -168,12 +139,7 @@ def _reference_frame(trained: Trained) -> dict[str, NDArray[np.generic]]:
     )
     cut, _ = cut_cells(field.frame, trained.info.input.size)
     resized = np.stack([cell.resized for cell in cut])
-    said = score_at(
-        trained.network,
-        trained.gaussians,
-        to_tensor(resized),
-        trained.calibration.detector.epsilon,
-    )
+    said = reference_outputs(trained.model, to_tensor(resized), trained.detector.epsilon)
     named = named_outputs(said, trained.network.layers)
     return {
         FRAME: field.frame,
@@ -193,7 +159,7 @@ def named_outputs(reference: Reference, layers: tuple[str, ...]) -> dict[str, Te
 
 
 def _manifest(
-    trained: Trained, perturbation: Perturbation, name: str, version: str, tested: CellFigures
+    trained: TrainedDetector, perturbation: Perturbation, name: str, version: str, tested: CellFigures
 ) -> Manifest:
     info, calibration = trained.info, trained.calibration
     return Manifest(

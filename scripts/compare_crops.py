@@ -13,7 +13,7 @@ from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.cells.boxes import best_match
 from edge_runtime.cells.preprocessing import Box
 from edge_runtime.errors import SourceError
-from edge_runtime.slide.record import CellReading
+from edge_runtime.slide.readings import CellReading
 from edge_runtime.sources.images import decode_image
 from training.cells.archive import list_cells, patient_of
 from training.run import load_run

@@ -75,10 +75,15 @@ class Choice:
 
 def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Choice]:
     """Measure every kind of features with all layers, the deepest ones and the others, twice each."""
-    seen = {name: observe(subject.network, made.set.images) for name, made in kept.items() if len(made.set)}
-    names, count = subject.network.layers, len(subject.network.layers)
+    seen = {
+        name: observe(subject.trained.network, made.set.images)
+        for name, made in kept.items()
+        if len(made.set)
+    }
+    names = subject.trained.network.layers
+    count = len(names)
     subsets = [range(count - deepest, count) for deepest in range(count, 0, -1)] + [range(count - 2)]
-    detector = subject.calibration.detector
+    detector = subject.trained.detector
     usual = Evidence.of_pictures(subject.cells.images[subject.split.train])
     column = [test.name for test in table.TESTS].index(table.CONFIDENCE)
 

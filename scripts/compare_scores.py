@@ -28,9 +28,9 @@ from edge_runtime.console import Commands
 from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.errors import CheckFailedError, SourceError
-from export.sealing import Trained, load_trained
 from training.cells.archive import CellFile, list_cells
-from training.reference import BLOCK, reference_decisions
+from training.reference import BLOCK
+from training.trained import TrainedDetector, load_trained
 
 
 @click.group(cls=Commands, invoke_without_command=True)
@@ -45,6 +45,8 @@ def main(run: Path, cells: Path, scores: Path) -> None:
     told = _read_scores(scores)
     archive = list_cells(cells)
     files = [file for file in archive if _key(file.name) in told]
+    if not files:
+        raise SourceError(f"{scores}: scores no cell of {cells}; score this archive")
     theirs = _decide(trained, files)
     ours = _as_decisions([told[_key(file.name)] for file in files], trained.info.classes)
     beyond, borderline = decision_flips(ours, theirs, SCORE_LIMIT)
@@ -61,7 +63,7 @@ def main(run: Path, cells: Path, scores: Path) -> None:
         f"{len(files)} cells: {same} decided the same, {beyond} differently, {borderline} borderline; "
         f"{int(theirs.rejected.sum())} rejected by the reference, {int(ours.rejected.sum())} by the device"
     )
-    sys.exit(0 if files and all_passed(checks) else 1)
+    sys.exit(0 if all_passed(checks) else 1)
 
 
 def _key(path: str) -> str:
@@ -77,15 +79,15 @@ def _read_scores(path: Path) -> dict[str, dict[str, object]]:
         raise SourceError(f"{path}: not the output of 'cellgate score --json' ({error})") from error
 
 
-def _decide(trained: Trained, files: list[CellFile]) -> Decisions:
-    size, detector = trained.info.input.size, trained.calibration.detector
+def _decide(trained: TrainedDetector, files: list[CellFile]) -> Decisions:
+    size = trained.info.input.size
     parts: list[Decisions] = []
     starts = range(0, len(files), BLOCK)
     with click.progressbar(starts, label="PyTorch", file=sys.stderr) as bar:
         for start in bar:
             some = files[start : start + BLOCK]
             crops = [decode_crop(file.read(), file.name, size) for file in some]
-            parts.append(reference_decisions(trained.network, trained.gaussians, detector, np.stack(crops)))
+            parts.append(trained.decide(np.stack(crops)))
     return Decisions(
         **{
             field.name: np.concatenate([getattr(part, field.name) for part in parts])
@@ -97,21 +99,31 @@ def _decide(trained: Trained, files: list[CellFile]) -> Decisions:
 
 
 def _as_decisions(rows: list[dict[str, object]], classes: tuple[str, ...]) -> Decisions:
+    """What rows of one bundle say; their reasons must follow from their numbers."""
+
     def column(name: str) -> list[dict[str, float]]:
         return [row[name] for row in rows]  # type: ignore[misc]
 
     names = [test.name for test in table.TESTS]
+    limits = column("limits")[0]
+    for row in rows:
+        if row["limits"] != limits:
+            raise CheckFailedError(
+                f"{row['path']}: scored with other limits; score all cells with one bundle"
+            )
     told = Decisions(
         label=np.array([classes.index(str(row["label"])) for row in rows], np.int64),
         probabilities=np.array([[row[name] for name in classes] for row in column("probabilities")]),
         confidences=np.array([list(row.values()) for row in column("confidences")]),
         appearance=np.array([list(row.values()) for row in column("appearance")]),
         values=np.array([[row[name] for name in names] for row in column("values")]),
-        limits=np.array([column("limits")[0][name] for name in names]),
+        limits=np.array([limits[name] for name in names]),
     )
     for number, row in enumerate(rows):
-        if told.reason(number) != row["reason"]:
-            raise CheckFailedError(f"{row['path']}: '{row['reason']}' does not follow from its numbers")
+        if (told.reason(number), told.reasons(number)) != (row["reason"], row["reasons"]):
+            raise CheckFailedError(
+                f"{row['path']}: '{row['reason']}' of {row['reasons']} does not follow from its numbers"
+            )
     return told
 
 

@@ -18,9 +18,10 @@ from edge_runtime.bundle.files import DEFAULT, open_bundle
 from edge_runtime.console import Commands
 from edge_runtime.errors import BundleError, CheckFailedError, SourceError
 from edge_runtime.sources.images import SUFFIXES, open_zip
+from edge_runtime.storage import write_whole
 from training.cells.simulated import is_simulated
 from training.cells.source import CellSource, cell_files
-from training.run import CALIBRATION, GAUSSIANS, RUN_FILE, WEIGHTS, load_run, load_split, write_text
+from training.run import CALIBRATION, GAUSSIANS, RUN_FILE, WEIGHTS, load_run, load_split
 
 NAME = "cellgate-default"
 NETWORK, SPLIT = "edge", "patient"
@@ -151,7 +152,7 @@ def seal(run: Path, out: Path, cells: str, version: str) -> None:
         out.rename(old)
     beside.rename(out)
     shutil.rmtree(old, ignore_errors=True)
-    write_text(run / SEALED, json.dumps({"run": _state(run), "bundle": open_bundle(out).digest}) + "\n")
+    write_whole(run / SEALED, json.dumps({"run": _state(run), "bundle": open_bundle(out).digest}) + "\n")
 
 
 def _state(run: Path) -> str:

@@ -25,7 +25,6 @@ from training.cells.source import CellSource, cell_source_options
 from training.evaluation.changes import CHANGES, SEVERITIES, change_all
 from training.evaluation.imagesets import ood_jobs
 from training.evaluation.subject import Subject, load_subject
-from training.reference import reference_decisions, reference_evidence
 
 Crops = NDArray[np.uint8]
 
@@ -64,12 +63,10 @@ def measure_site(subject: Subject, cells: NDArray[np.int64], ood: Crops, change:
         ood: uint8 [N, size, size, 3] RGB.
         change: one of `changes.CHANGES`, at its greatest severity.
     """
-    severity, calibration = max(SEVERITIES), subject.calibration
+    severity, calibration = max(SEVERITIES), subject.trained.calibration
 
     def seen(crops: Crops) -> Evidence:
-        changed = change_all(crops, change, severity, seed=0)
-        epsilon = calibration.detector.epsilon
-        return reference_evidence(subject.network, subject.gaussians, changed, epsilon)
+        return subject.trained.evidence(change_all(crops, change, severity, seed=0))
 
     fitting, judged, strange = (
         seen(images)
@@ -105,16 +102,13 @@ def _figures(
 
 
 def _alarm(subject: Subject, rejected: int, cells: int) -> bool:
-    calibration = subject.calibration
+    calibration = subject.trained.calibration
     return judge_group(rejected, cells, usual=calibration.alpha, correlation=calibration.correlation).alarm
 
 
 def false_alarms(subject: Subject, cells: NDArray[np.int64]) -> tuple[int, int]:
     """How many of the patients of unchanged test cells sound the alarm, and how many were asked."""
-    images = subject.cells.images[cells]
-    rejected = reference_decisions(
-        subject.network, subject.gaussians, subject.calibration.detector, images
-    ).rejected
+    rejected = subject.trained.decide(subject.cells.images[cells]).rejected
     patients = np.array([subject.cells.patients[cell] for cell in cells])
     found = [rejected[patients == patient] for patient in np.unique(patients)]
     asked = [cells for cells in found if len(cells) >= FEWEST_OF_PATIENT]
@@ -151,10 +145,10 @@ def _percent(share: float | None) -> str:
 def main(run: Path, source: CellSource, ood: str | None, limit: int) -> None:
     """Measure recalibration and the alarm of a slide under every change of a microscope."""
     subject = load_subject(run, source)
-    cells = np.random.default_rng(subject.info.config.seed).permutation(subject.split.test)
+    cells = np.random.default_rng(subject.trained.info.config.seed).permutation(subject.split.test)
     if len(cells) < FEWEST_CELLS + 40:
         raise SourceError(f"{run}: {len(cells)} test cells; at least {FEWEST_CELLS + 40} are needed")
-    jobs = list(ood_jobs(ood, limit, subject.info.input.size))
+    jobs = list(ood_jobs(ood, limit, subject.trained.info.input.size))
     chosen = jobs[:-1] if ood is not None else jobs[-1:]
     made = [job.make() for job in chosen]
     crops = np.concatenate([images.pixels for images in made if len(images)])

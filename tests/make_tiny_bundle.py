@@ -30,10 +30,11 @@ from training.cells.source import CellSet, CellSource
 from training.cells.splits import Split, calibration_halves
 from training.gaussians import Moments, fit_gaussian, relative_activations
 from training.networks import ResNet
-from training.reference import reference_decisions
+from training.reference import FeatureModel
 from training.run import RunConfig, make_split, new_run
 from training.statistics import as_images, predict
 from training.testing import CellFigures, summarise
+from training.trained import TrainedDetector
 
 OUT = Path(__file__).parent / "edge_runtime" / "tiny-bundle"
 WIDTHS = (4, 8, 12, 16)
@@ -62,9 +63,7 @@ def main() -> None:
         trained, cells, split = _train(Path(cache))
     images = np.ascontiguousarray(cells.images[split.test[_alternating(cells.labels[split.test])]])
     files = {
-        MODEL: build_graph(
-            trained.network, trained.gaussians, size=SIZE, perturbation="per-layer"
-        ).SerializeToString(),
+        MODEL: build_graph(trained.model, size=SIZE, perturbation="per-layer").SerializeToString(),
         REFERENCE: sealing._reference_vectors(trained, images, "per-layer"),
     }
     manifest = sealing._manifest(trained, "per-layer", "tiny", "1", _figures(trained, cells, split))
@@ -75,7 +74,7 @@ def main() -> None:
     print(open_bundle(OUT).title, f"{sum(f.stat().st_size for f in OUT.iterdir()) / 1000:.0f} kB")
 
 
-def _train(cache: Path) -> tuple[sealing.Trained, CellSet, Split]:
+def _train(cache: Path) -> tuple[TrainedDetector, CellSet, Split]:
     cells = CellSource(CONFIG.cells, cache).load(InputSpec(size=SIZE))
     split = make_split(CONFIG, cells)
     network = ResNet(WIDTHS, 2)
@@ -88,9 +87,10 @@ def _train(cache: Path) -> tuple[sealing.Trained, CellSet, Split]:
         for layer, found in zip(network.layers, features, strict=True)
     }
     halves = calibration_halves(split.validation, cells.labels, seed=CONFIG.seed)
-    calibration = calibrate(network, gaussians, cells, halves, split.train, epsilon=EPSILON, alpha=ALPHA)
+    model = FeatureModel(network, gaussians)
+    calibration = calibrate(model, cells, halves, split.train, epsilon=EPSILON, alpha=ALPHA)
     info = replace(new_run(CONFIG, cells, split, network.layers), input=InputSpec(size=SIZE))
-    return sealing.Trained(info, network, gaussians, calibration), cells, split
+    return TrainedDetector(info, model, calibration), cells, split
 
 
 def _fit(network: ResNet, cells: CellSet, split: Split) -> None:
@@ -119,10 +119,8 @@ def _loss(network: ResNet, images: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits, labels, label_smoothing=0.05)
 
 
-def _figures(trained: sealing.Trained, cells: CellSet, split: Split) -> CellFigures:
-    decisions = reference_decisions(
-        trained.network, trained.gaussians, trained.calibration.detector, cells.images[split.test]
-    )
+def _figures(trained: TrainedDetector, cells: CellSet, split: Split) -> CellFigures:
+    decisions = trained.decide(cells.images[split.test])
     figures = summarise(decisions, cells.labels[split.test], [cells.patients[i] for i in split.test])
     print(f"accuracy {figures.accuracy:.3f}, rejected {figures.rejected:.3f} of {len(split.test)} test cells")
     return figures

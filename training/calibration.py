@@ -7,7 +7,6 @@ looks like does not depend on the network: there training cells count, too, for 
 stains.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +28,9 @@ from training.calibration_file import Calibration, save_calibration
 from training.cells import simulated
 from training.cells.source import CellSet, CellSource
 from training.cells.splits import calibration_halves
-from training.gaussians import LayerGaussian
 from training.intervals import patient_correlation
-from training.networks import Network
-from training.reference import reference_evidence
-from training.run import load_network, load_run, load_split, load_statistics
+from training.reference import FeatureModel, reference_evidence
+from training.run import load_model, load_run, load_split
 
 Array = NDArray[np.float64]
 
@@ -94,8 +91,7 @@ def logistic(confidences: Array, anomalous: Array) -> Fusion:
 
 
 def calibrate(
-    network: Network,
-    gaussians: Mapping[str, LayerGaussian],
+    model: FeatureModel,
     cells: CellSet,
     halves: tuple[NDArray[np.int64], NDArray[np.int64]],
     training: NDArray[np.int64],
@@ -107,8 +103,7 @@ def calibrate(
     """Fit fusion, epsilon and the limits of all tests.
 
     Args:
-        network: trained.
-        gaussians: its statistics.
+        model: the network and the statistics of its features.
         cells: the cells of the run.
         halves: validation cells for the fusion, and for the limits.
         training: cells that count for the tests of the picture, beside those of the first half.
@@ -123,12 +118,12 @@ def calibrate(
     known, auroc, chosen = None, None, epsilon or 0.0
     how = _HOW_ALONE.format("epsilon given" if epsilon else "no perturbation")
     if anomaly is not None:
-        chosen, known, auroc = _against(network, gaussians, fusing, anomaly[1], epsilon)
+        chosen, known, auroc = _against(model, fusing, anomaly[1], epsilon)
         how = _HOW_AGAINST
-    evidence = [reference_evidence(network, gaussians, crops, chosen) for crops in (fusing, limiting)]
+    evidence = [reference_evidence(model, crops, chosen) for crops in (fusing, limiting)]
     fusion = known or z_sum(evidence[0].confidences.astype(np.float64), DEEPEST)
     weights = tuple(fusion.weights.tolist())
-    unlimited = Detector(network.layers, chosen, weights, fusion.bias, (), (), limits={})
+    unlimited = Detector(model.network.layers, chosen, weights, fusion.bias, (), (), limits={})
     pictures = Evidence.of_pictures(cells.images[training])
     detector, rejected = fit_limits(unlimited, (evidence[0], evidence[1]), pictures, alpha)
     return Calibration(
@@ -151,8 +146,7 @@ def _correlation(rejected: NDArray[np.bool_], patients: NDArray[np.str_]) -> flo
 
 
 def _against(
-    network: Network,
-    gaussians: Mapping[str, LayerGaussian],
+    model: FeatureModel,
     images: NDArray[np.uint8],
     anomalous: NDArray[np.uint8],
     epsilon: float | None,
@@ -161,7 +155,7 @@ def _against(
     best: tuple[float, Fusion, float] | None = None
     for candidate in EPSILONS if epsilon is None else (epsilon,):
         normal, strange = (
-            reference_evidence(network, gaussians, crops, candidate).confidences.astype(np.float64)
+            reference_evidence(model, crops, candidate).confidences.astype(np.float64)
             for crops in (images, anomalous)
         )
         fusion = logistic(normal, strange)
@@ -195,8 +189,7 @@ def calibrate_run(
     cells, split = load_split(info, source)
     known = None if anomalies is None else (anomalies, _anomaly_images(anomalies, info.input.size))
     made = calibrate(
-        load_network(folder, info, distributed.device()),
-        load_statistics(folder),
+        load_model(folder, info, distributed.device()),
         cells,
         calibration_halves(split.validation, cells.labels, seed=info.config.seed),
         split.train,

@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from edge_runtime.bundle.manifest import read_strictly
+from edge_runtime.bundle.strict import MisfitError, read_strictly
 from edge_runtime.decision.detector import Detector
-from edge_runtime.errors import BundleError, SourceError
-from training.run import CALIBRATION, read_json, write_text
+from edge_runtime.errors import SourceError
+from edge_runtime.storage import write_whole
+from training.run import CALIBRATION, read_json
 
 Mode = Literal["none", "known"]
 _SCHEMA = 8
@@ -47,7 +48,7 @@ class Calibration:
 
 def save_calibration(folder: Path, calibration: Calibration) -> None:
     """Write calibration.json."""
-    write_text(folder / CALIBRATION, json.dumps(asdict(calibration), indent=2) + "\n")
+    write_whole(folder / CALIBRATION, json.dumps(asdict(calibration), indent=2) + "\n")
 
 
 def load_calibration(folder: Path) -> Calibration:
@@ -58,11 +59,10 @@ def load_calibration(folder: Path) -> Calibration:
     """
     path = folder / CALIBRATION
     raw = read_json(path, f"{path}: missing; run 'python -m training calibrate --run {folder}'")
-    other = f"{path}: written by another version of cellgate; calibrate again"
+    other = "written by another version of cellgate; calibrate again"
     if not isinstance(raw, dict) or raw.get("schema") != _SCHEMA:
-        raise SourceError(other)
+        raise SourceError(f"{path}: {other}")
     try:
-        raw["detector"] = read_strictly(Detector, raw.get("detector"), f"{path}, detector")
-        return Calibration(**raw)
-    except (BundleError, TypeError) as error:
-        raise SourceError(other) from error
+        return read_strictly(Calibration, raw, str(path))
+    except MisfitError as error:
+        raise SourceError(f"{error}; {other}") from error

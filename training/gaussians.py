@@ -4,7 +4,6 @@ Everything is float64. The sufficient statistics are sums over cells, so they st
 across processes; the Ledoit-Wolf shrinkage comes from the same sums, through fourth moments.
 """
 
-import os
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.storage import whole_file
 
 Array = NDArray[np.float64]
 
@@ -185,10 +185,8 @@ def save_gaussians(path: Path, layers: Iterable[tuple[str, LayerGaussian]]) -> N
         arrays[f"{name}.shrinkage"] = np.array(gaussian.shrinkage)
         arrays[f"{name}.condition"] = np.array(gaussian.condition)
         arrays[f"{name}.relative"] = np.array(gaussian.relative)
-    unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("wb") as file:
+    with whole_file(path) as file:
         np.savez(file, layers=np.array(names), allow_pickle=False, **arrays)
-    os.replace(unfinished, path)  # noqa: PTH105 - atomic, and the same on every system
 
 
 def load_gaussians(path: Path) -> dict[str, LayerGaussian]:

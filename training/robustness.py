@@ -1,9 +1,8 @@
 """What a finished run does outside its test cells: under a changed light, and with what is no red cell."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -15,10 +14,9 @@ from edge_runtime.console import tell_skipped
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.sources.images import ImageFile, list_images
 from training import distributed
-from training.calibration_file import load_calibration
 from training.cells.source import CellSource
-from training.reference import reference_decisions
-from training.run import RunInfo, add_metrics, load_network, load_run, load_split, load_statistics
+from training.run import add_metrics, load_split
+from training.trained import load_trained
 
 Crops = NDArray[np.uint8]
 
@@ -90,13 +88,12 @@ def measure_changes(folder: Path, source: CellSource) -> dict[str, Change]:
     Raises:
         SourceError: the run is not fitted or calibrated, or its cells have changed.
     """
-    info = load_run(folder)
-    cells, split = load_split(info, source)
-    chosen = np.random.default_rng(info.config.seed).permutation(split.test)[:MOST_CELLS]
+    trained = load_trained(folder, distributed.device())
+    cells, split = load_split(trained.info, source)
+    chosen = np.random.default_rng(trained.info.config.seed).permutation(split.test)[:MOST_CELLS]
     labels = cells.labels[chosen]
-    decide = _decider(folder, info)
     found = {
-        name: _change(decide(crops), labels)
+        name: _change(trained.decide(crops), labels)
         for name, crops in changed(np.ascontiguousarray(cells.images[chosen])).items()
     }
     add_metrics(folder, changes={name: vars(change) for name, change in found.items()})
@@ -113,14 +110,13 @@ def measure_ood(folder: Path, ood: str) -> dict[str, OodFigures]:
     Raises:
         SourceError: there is nothing to judge, or the run is not fitted or calibrated.
     """
-    info = load_run(folder)
-    decide = _decider(folder, info)
+    trained = load_trained(folder, distributed.device())
     found = {}
     for kind, files in files_by_kind(ood).items():
-        crops, skipped = read_crops(files, info.input.size)
+        crops, skipped = read_crops(files, trained.info.input.size)
         tell_skipped(skipped)
         if len(crops):
-            found[kind] = _ood(decide(crops), refused=len(skipped))
+            found[kind] = _ood(trained.decide(crops), refused=len(skipped))
     add_metrics(folder, ood={kind: vars(figures) for kind, figures in found.items()})
     return found
 
@@ -137,12 +133,6 @@ def files_by_kind(source: str) -> dict[str, list[ImageFile]]:
         inside = path.relative_to(source) if path.is_relative_to(source) else path
         kinds["/".join(inside.parts[:-1]) or "images"].append(file)
     return dict(sorted(kinds.items()))
-
-
-def _decider(folder: Path, info: RunInfo) -> Callable[[Crops], Decisions]:
-    """The run's reference decision, its parts read once."""
-    network, statistics = load_network(folder, info, distributed.device()), load_statistics(folder)
-    return partial(reference_decisions, network, statistics, load_calibration(folder).detector)
 
 
 def _change(decisions: Decisions, labels: NDArray[np.int64]) -> Change:

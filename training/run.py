@@ -5,7 +5,6 @@ while training goes on also `checkpoint.pt`.
 """
 
 import json
-import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -15,14 +14,17 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from edge_runtime.bundle.strict import MisfitError, read_strictly
 from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.errors import SourceError
+from edge_runtime.storage import whole_file, write_whole
 from training.augmentation import Augmentation
 from training.cells.archive import CLASSES
 from training.cells.source import CellSet, CellSource
 from training.cells.splits import Split, SplitBy, split_cells
 from training.gaussians import LayerGaussian, load_gaussians
 from training.networks import Network, build_network
+from training.reference import FeatureModel
 
 RUN_FILE, WEIGHTS, GAUSSIANS, CALIBRATION, CHECKPOINT = (
     "run.json",
@@ -115,25 +117,25 @@ def new_run(config: RunConfig, cells: CellSet, split: Split, layers: tuple[str, 
 
 def save_run(folder: Path, info: RunInfo) -> None:
     """Write run.json, whole or not at all."""
-    write_text(folder / RUN_FILE, json.dumps(asdict(info), indent=2) + "\n")
+    write_whole(folder / RUN_FILE, json.dumps(asdict(info), indent=2) + "\n")
 
 
 def load_run(folder: Path) -> RunInfo:
     """Read run.json.
 
     Raises:
-        SourceError: absent, unreadable or of another schema.
+        SourceError: absent, unreadable, of another schema, a key missing or unknown, or a value of the wrong
+            type.
     """
     path = folder / RUN_FILE
     raw = read_json(path, f"{folder}: no run folder ({RUN_FILE} is missing); make one with fit")
+    other = "written by another version of cellgate; fit again"
     if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
-        raise SourceError(f"{path}: written by another version of cellgate; fit again")
+        raise SourceError(f"{path}: {other}")
     try:
-        raw["config"] = RunConfig(**raw["config"])
-        raw["input"] = InputSpec(**{**raw["input"], "range": tuple(raw["input"]["range"])})
-        return RunInfo(**{**raw, "classes": tuple(raw["classes"]), "layers": tuple(raw["layers"])})
-    except (KeyError, TypeError) as error:
-        raise SourceError(f"{path}: written by another version of cellgate ({error}); fit again") from error
+        return read_strictly(RunInfo, raw, str(path))
+    except MisfitError as error:
+        raise SourceError(f"{error}; {other}") from error
 
 
 def read_json(path: Path, missing: str) -> Any:  # noqa: ANN401 - whatever the file holds
@@ -184,6 +186,15 @@ def load_network(folder: Path, info: RunInfo, device: torch.device | None = None
     return network.eval().to(device or "cpu")
 
 
+def load_model(folder: Path, info: RunInfo, device: torch.device | None = None) -> FeatureModel:
+    """The trained network of a run with the statistics of its features (see `load_network`).
+
+    Raises:
+        SourceError: one of the two is absent or damaged.
+    """
+    return FeatureModel(load_network(folder, info, device), load_statistics(folder))
+
+
 def load_statistics(folder: Path) -> dict[str, LayerGaussian]:
     """The Gaussian statistics of a run, per layer in order."""
     return load_gaussians(folder / GAUSSIANS)
@@ -213,16 +224,8 @@ def make_split(config: RunConfig, cells: CellSet) -> Split:
 
 def save_weights(path: Path, content: Mapping[str, Any]) -> None:
     """Write a file of tensors, whole or not at all."""
-    unfinished = path.with_name(path.name + ".part")
-    torch.save(content, unfinished)
-    os.replace(unfinished, path)  # noqa: PTH105 - atomic, and the same on every system
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text)
-    os.replace(unfinished, path)  # noqa: PTH105 - as above
+    with whole_file(path) as file:
+        torch.save(content, file)
 
 
 def parameter_count(network: nn.Module) -> int:

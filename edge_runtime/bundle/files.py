@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_runtime.bundle.manifest import Manifest, manifest_from_json, manifest_to_json
 from edge_runtime.errors import BundleError
+from edge_runtime.storage import write_whole
 
 MANIFEST, MODEL, REFERENCE, MODEL_CARD = (
     "manifest.json",
@@ -79,13 +80,14 @@ def open_bundle(path: str | Path) -> Bundle:
     return Bundle(path, manifest, hashlib.sha256(text).hexdigest(), contents)
 
 
-def save_bundle(out: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> None:
+def save_bundle(out: str | Path, manifest: Manifest, contents: Mapping[str, bytes]) -> None:
     """Write a bundle's files and, last, the manifest with their hashes: a folder cut off is no bundle."""
+    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     for name, data in contents.items():
-        (out / name).write_bytes(data)
+        write_whole(out / name, data)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-    (out / MANIFEST).write_text(manifest_to_json(replace(manifest, files=hashes)))
+    write_whole(out / MANIFEST, manifest_to_json(replace(manifest, files=hashes)))
 
 
 def _read(file: Path) -> bytes:

@@ -4,9 +4,9 @@ import json
 import math
 import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any, get_args, get_origin
+from dataclasses import asdict, dataclass
 
+from edge_runtime.bundle.strict import MisfitError, read_strictly
 from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.decision import table
 from edge_runtime.decision.appearance import OUTLINE
@@ -187,54 +187,12 @@ def manifest_from_json(text: str) -> Manifest:
             f"manifest.json: schema {reprlib.repr(found)}, but this cellgate reads schema {SCHEMA}; "
             "export the bundle again, or install the cellgate that it was made for"
         )
-    manifest: Manifest = read_strictly(Manifest, raw, "manifest.json")
+    try:
+        manifest = read_strictly(Manifest, raw, "manifest.json")
+    except MisfitError as error:
+        raise BundleError(f"{error}; the bundle was made by another cellgate, export it again") from error
     _check_supported(manifest)
     return manifest
-
-
-def read_strictly(kind: type[Any], raw: object, where: str) -> Any:  # noqa: ANN401 - an instance of kind
-    """Build a dataclass, with those within it, from a JSON object that has exactly its keys.
-
-    Raises:
-        BundleError: a key missing or unknown, or a value of the wrong type; `where` begins the message.
-    """
-    expected = {f.name for f in fields(kind)}
-    found = set(raw) if isinstance(raw, dict) else set()
-    if not isinstance(raw, dict) or found != expected:
-        unknown, missing = sorted(found - expected), sorted(expected - found)
-        told = [f"unknown key {k!r}" for k in unknown] + [f"missing key {k!r}" for k in missing]
-        raise BundleError(
-            f"{where}: {', '.join(told)}; the bundle was made by another cellgate, export it again"
-        )
-    values = {f.name: _nested(f.type, raw[f.name], f"{where}, {f.name}") for f in fields(kind)}
-    for field in fields(kind):
-        if not _fits(values[field.name], field.type):
-            found_value = reprlib.repr(raw[field.name])
-            raise BundleError(f"{where}: {field.name} cannot be {found_value}; export the bundle again")
-    return kind(**values)
-
-
-def _nested(kind: Any, raw: object, where: str) -> object:  # noqa: ANN401 - the type of any field
-    """A JSON value, as the dataclass that its field's type asks for, or a tuple for a list."""
-    if isinstance(kind, type) and is_dataclass(kind):
-        return read_strictly(kind, raw, where)
-    return tuple(raw) if isinstance(raw, list) else raw
-
-
-def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - the type of any of the fields above
-    """Whether a JSON value is of a field's type; a whole number may stand for a float."""
-    if get_origin(kind) is tuple:
-        of = get_args(kind)
-        if not isinstance(value, tuple) or (of[-1] is not ... and len(value) != len(of)):
-            return False
-        return all(_fits(item, of[0]) for item in value)
-    if get_origin(kind) is Mapping:
-        return isinstance(value, dict) and all(_fits(item, get_args(kind)[1]) for item in value.values())
-    if isinstance(value, bool):
-        return False
-    if isinstance(value, int) and kind is float:
-        return abs(value) < 2**53
-    return isinstance(value, kind)
 
 
 def _check_supported(manifest: Manifest) -> None:

@@ -84,7 +84,8 @@ def decision_flips(ours: Decisions, theirs: Decisions, tolerance: float) -> tupl
     """
     other_class = ours.label != theirs.label
     flipped = ours.failed != theirs.failed
-    near_class = margins(np.log(theirs.probabilities)) <= tolerance
+    with np.errstate(divide="ignore"):  # a probability of 0 is infinitely far from any other
+        near_class = margins(np.log(theirs.probabilities)) <= tolerance
     near = _near(theirs.values, theirs.limits, tolerance)
     beyond = (other_class & ~near_class) | (flipped & ~near).any(axis=1)
     differs = other_class | flipped.any(axis=1)

@@ -65,7 +65,8 @@ def recalibrate(detector: Detector, evidence: Evidence, *, alpha: float) -> Reca
     Raises:
         SourceError: too few cells.
         CheckFailedError: too many of them are unlike the training cells, or fail the other tests: what the
-            classifier says of them may be wrong, and without labels nobody would know.
+            classifier says of them may be wrong, and without labels nobody would know. Or too few of them
+            for an alpha this small.
     """
     if len(evidence) < FEWEST_CELLS:
         raise SourceError(
@@ -100,22 +101,22 @@ def _check_trust(before: Decisions, alpha: float) -> None:
             f"{far:.0%} of these cells are unlike the training cells, too many to trust the answers; "
             "check focus, light and colours, or train with cells of this site"
         )
-    others = [test for test in table.TESTS if test.name != table.CONFIDENCE]
-    lost = np.column_stack([before.failed_by(test.name) for test in others])
-    if lost.any(axis=1).mean() > MOST_LOST * alpha:
-        reasons = dict.fromkeys(test.reason for test in others)
-        of_reason = {reason: [test.reason == reason for test in others] for reason in reasons}
-        shares = ", ".join(
-            f"{lost[:, tests].any(axis=1).mean():.0%} are {reason.sentence}"
-            for reason, tests in of_reason.items()
+    lost: dict[table.Reason, NDArray[np.bool_]] = {}
+    for test in table.TESTS:
+        if test.name != table.CONFIDENCE:
+            lost[test.reason] = before.failed_by(test.name) | lost.get(test.reason, False)
+    share = float(np.any(list(lost.values()), axis=0).mean())
+    if share > MOST_LOST * alpha:
+        told = ", ".join(
+            f"{cells.mean():.0%} {reason.sentence}" for reason, cells in lost.items() if cells.any()
         )
         raise CheckFailedError(
-            f"of these cells {shares}; no limit mends that: check focus, light, stain and how cells are cut, "
-            "or train with cells of this site"
+            f"{share:.0%} of these cells are rejected for what no limit mends ({told}): check focus, light, "
+            "stain and how cells are cut, or train with cells of this site"
         )
 
 
-def site_cells(source: Path, size: int) -> tuple[NDArray[np.uint8], list[SkippedFrame]]:
+def site_cells(source: str | Path, size: int) -> tuple[NDArray[np.uint8], list[SkippedFrame]]:
     """The cells of a site: crops (an image, folder or zip), or all judged cells of a slide that was read.
 
     Args:
@@ -128,6 +129,7 @@ def site_cells(source: Path, size: int) -> tuple[NDArray[np.uint8], list[Skipped
     Raises:
         SourceError: there is nothing to read.
     """
+    source = Path(source)
     if not (source / RECORD).exists():
         return read_crops(list_images(source), size)
     with SlideRecord.open(source / RECORD) as record:
@@ -141,7 +143,7 @@ def site_cells(source: Path, size: int) -> tuple[NDArray[np.uint8], list[Skipped
 
 
 def recalibrate_bundle(
-    classifier: Classifier, resized: NDArray[np.uint8], site: str, out: Path
+    classifier: Classifier, resized: NDArray[np.uint8], site: str, out: str | Path
 ) -> Recalibration:
     """Write a bundle for a site: the same graph, with the detector fitted to the site's cells.
 
@@ -155,6 +157,7 @@ def recalibrate_bundle(
         SourceError: `out` holds something, or there are too few cells.
         CheckFailedError: see `recalibrate`.
     """
+    out = Path(out)
     if out.exists() and any(out.iterdir()):
         raise SourceError(f"{out}: not empty; choose another folder for the bundle")
     bundle = classifier.bundle

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import ImageError, SourceError
+from edge_runtime.sources.dimensions import MOST_PIXELS, encoded_size
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
@@ -45,6 +46,10 @@ class SkippedFrame:
         """What an error says of an image; the reason does not name it once more."""
         return cls(name, str(error).removeprefix(f"{name}: "))
 
+    def __str__(self) -> str:
+        """One line, as commands tell it."""
+        return f"skipped: {self.name}: {self.reason}"
+
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     """Decode an encoded colour image.
@@ -57,9 +62,11 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
         uint8 array [height, width, 3], RGB, 0-255, in the orientation in which the pixels are stored.
 
     Raises:
-        ImageError: not an image, cut off, 16-bit, grey, or partly transparent.
+        ImageError: not an image, cut off, too large for a device's memory, 16-bit, grey, or partly
+            transparent.
     """
     _check_complete(data, name)
+    _check_size(data, name)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -115,6 +122,16 @@ def _check_complete(data: bytes, name: str) -> None:
     jpeg_cut = data.startswith(_JPEG_START) and _JPEG_END not in data[-1024:]
     if png_cut or jpeg_cut:
         raise ImageError(f"{name}: the file is cut off; copy it again")
+
+
+def _check_size(data: bytes, name: str) -> None:
+    """Refuse, before it is unpacked, what the memory would not hold."""
+    size = encoded_size(data)
+    if size is not None and size[0] * size[1] > MOST_PIXELS:
+        raise ImageError(
+            f"{name}: {size[0]}x{size[1]} pixels; at most {MOST_PIXELS // 10**6} million can be read, "
+            "cut it into fields of view or save it smaller"
+        )
 
 
 def _file_reader(file: Path) -> Callable[[], bytes]:

@@ -16,7 +16,7 @@ from export.forward import export_forward
 from export.graph import Perturbation, build_graph, output_names
 from training.gaussians import LayerGaussian, relative_activations
 from training.networks import Network, ResNet
-from training.reference import Reference, score_images, smooth
+from training.reference import FeatureModel, Reference, perturbed_outputs, smooth
 
 pytestmark = pytest.mark.slow
 
@@ -84,7 +84,10 @@ def models(network: ResNet, gaussians: Gaussians) -> Mapping[str, onnx.ModelProt
     kinds: tuple[Perturbation, ...] = ("none", "per-layer")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(graph, "export_forward", lambda _network, _size: copied(forward))
-        return {kind: build_graph(network, gaussians, size=SIZE, perturbation=kind) for kind in kinds}
+        return {
+            kind: build_graph(FeatureModel(network, gaussians), size=SIZE, perturbation=kind)
+            for kind in kinds
+        }
 
 
 def copied(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -134,7 +137,7 @@ def test_perturbing_graph_against_the_reference(
     models: Mapping[str, onnx.ModelProto], network: ResNet, gaussians: Gaussians, batch: int
 ) -> None:
     images = images_of(batch)
-    reference = score_images(network, gaussians, torch.from_numpy(images), EPSILON)
+    reference = perturbed_outputs(FeatureModel(network, gaussians), torch.from_numpy(images), EPSILON)
     assert_agrees(run(models["per-layer"], images, EPSILON), reference, LAYERS)
 
 
@@ -143,7 +146,7 @@ def test_plain_graph_against_the_reference(
     models: Mapping[str, onnx.ModelProto], network: ResNet, gaussians: Gaussians, batch: int
 ) -> None:
     images = images_of(batch)
-    reference = score_images(network, gaussians, torch.from_numpy(images), 0.0)
+    reference = perturbed_outputs(FeatureModel(network, gaussians), torch.from_numpy(images), 0.0)
     assert_agrees(run(models["none"], images), reference, LAYERS)
 
 
@@ -152,9 +155,9 @@ def test_of_vgg(monkeypatch: pytest.MonkeyPatch, forward_of: Callable) -> None:
     network, forward = forward_of("vgg19")
     monkeypatch.setattr(graph, "export_forward", lambda _network, _size: copied(forward))
     statistics = gaussians_of(network, 41)
-    model = build_graph(network, statistics, size=41, perturbation="per-layer")
+    model = build_graph(FeatureModel(network, statistics), size=41, perturbation="per-layer")
     images = images_of(3, 41)
-    reference = score_images(network, statistics, torch.from_numpy(images), EPSILON)
+    reference = perturbed_outputs(FeatureModel(network, statistics), torch.from_numpy(images), EPSILON)
     assert_agrees(run(model, images, EPSILON), reference, network.layers)
 
 
@@ -202,7 +205,7 @@ def test_smoothed_logits_are_those_of_the_smoothed_image(
 def test_second_pass_on_the_references_own_perturbed_images(
     models: Mapping[str, onnx.ModelProto], network: ResNet, gaussians: Gaussians
 ) -> None:
-    reference = score_images(network, gaussians, torch.from_numpy(images_of(7)), EPSILON)
+    reference = perturbed_outputs(FeatureModel(network, gaussians), torch.from_numpy(images_of(7)), EPSILON)
     for number in range(len(LAYERS)):
         forced = run(models["per-layer"], reference.perturbed[:, number].numpy(), 0.0, ["confidences"])
         expected = reference.confidences[:, number].numpy()

@@ -22,9 +22,10 @@ from edge_runtime.errors import BundleError, CheckFailedError
 from export import contents, sealing
 from export.__main__ import main
 from export.comparison import verify_bundle
-from export.sealing import Trained, seal_bundle
+from export.sealing import seal_bundle
 from training.cells.source import CellSource
 from training.run import load_run, load_split
+from training.trained import TrainedDetector
 
 pytestmark = pytest.mark.slow
 
@@ -124,10 +125,10 @@ def test_parity_was_measured_for_every_output(manifest: Mapping) -> None:
     assert all(value < 5e-3 for value in manifest["parity"].values())
 
 
-def test_weights_are_stored_once(bundle_folder: Path, trained: Trained) -> None:
+def test_weights_are_stored_once(bundle_folder: Path, trained: TrainedDetector) -> None:
     """Convolutions and the last layer, a bias per channel for each batch norm, and the statistics."""
     matrices = sum(p.numel() for p in trained.network.parameters() if p.dim() > 1)
-    statistics = sum(g.whitening.size + g.means.size for g in trained.gaussians.values())
+    statistics = sum(g.whitening.size + g.means.size for g in trained.model.gaussians.values())
     size = (bundle_folder / "model.onnx").stat().st_size
     assert (matrices + statistics) * 4 < size < (matrices + statistics) * 4 * 1.05
 

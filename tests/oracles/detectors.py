@@ -1,4 +1,4 @@
-"""For tests that are about something else: a detector that accepts everything, and evidence without a fault."""
+"""For tests about something else: a detector that accepts everything, and evidence without a fault."""
 
 from collections.abc import Sequence
 

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detectors import ANY, UNMOST_STABLE
+from detectors import any_limits
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.files import open_bundle
 from edge_runtime.bundle.scoring import CellScore, score_images
 from edge_runtime.cells.preprocessing import InputSpec, resize_crop
+from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.sources.images import decode_image
-from export.sealing import load_trained
 from training.cells.archive import CellFile, list_cells
 from training.cells.source import CellSource
-from training.reference import reference_decisions
+from training.trained import load_trained
 
 pytestmark = pytest.mark.slow
 
@@ -41,27 +41,20 @@ def by_device(archive: Path, bundle: Path, threshold: float | None = None) -> di
     """Decisions by the name of the file."""
     opened = open_bundle(bundle)
     if threshold is not None:
-        detector = replace(
-            opened.manifest.detector,
-            threshold=threshold,
-            least_margin=0.0,
-            least_stability=UNMOST_STABLE,
-            outline_low=ANY[0],
-            outline_high=ANY[1],
-            least_colour=ANY[2],
-            least_texture=ANY[3],
-        )
+        detector = replace(opened.manifest.detector, limits=only_confidence(threshold))
         opened = replace(opened, manifest=replace(opened.manifest, detector=detector))
     told = list(score_images(archive, Classifier.open(opened)))
     assert all(isinstance(score, CellScore) for score in told)
     return {Path(score.path).name: score for score in told if isinstance(score, CellScore)}
 
 
+def only_confidence(limit: float) -> dict[str, float]:
+    """Limits that every cell keeps to, but for the confidence."""
+    return any_limits() | {table.CONFIDENCE: limit}
+
+
 def by_reference(files: list[CellFile], run: Path) -> Decisions:
-    trained = load_trained(run)
-    return reference_decisions(
-        trained.network, trained.gaussians, trained.calibration.detector, resized(files)
-    )
+    return load_trained(run).decide(resized(files))
 
 
 def assert_same(device: dict[str, CellScore], files: list[CellFile], reference: Decisions) -> None:
@@ -69,22 +62,19 @@ def assert_same(device: dict[str, CellScore], files: list[CellFile], reference: 
     assert len(device) == len(files)
     for index, file in enumerate(files):
         score = device[Path(file.name).name]
-        expected = float(reference.score[index])
         np.testing.assert_allclose(list(score.confidences.values()), reference.confidences[index], rtol=5e-3)
         np.testing.assert_allclose(
             list(score.probabilities.values()), reference.probabilities[index], atol=1e-4
         )
-        assert score.score == pytest.approx(expected, rel=BORDER, abs=BORDER)
-        assert score.label == ("uninfected", "parasitized")[reference.label[index]]
-        margin, stability = float(reference.margin[index]), float(reference.stability[index])
-        assert score.stability == pytest.approx(stability, rel=BORDER, abs=BORDER)
-        limits = (
-            (expected, score.threshold),
-            (margin, score.least_margin),
-            (stability, score.least_stability),
+        np.testing.assert_allclose(
+            list(score.values.values()), reference.values[index], rtol=BORDER, atol=BORDER
         )
-        if all(abs(value - limit) > BORDER * max(abs(value), 1) for value, limit in limits):
+        assert list(score.limits.values()) == reference.limits.tolist()
+        assert score.label == ("uninfected", "parasitized")[reference.label[index]]
+        away = np.abs(reference.values[index] - reference.limits)
+        if (away > BORDER * np.maximum(np.abs(reference.values[index]), 1)).all():
             assert score.rejected == reference.rejected[index], file.name
+            assert score.reasons == reference.reasons(index), file.name
     assert {file.label for file in files} == {0, 1}
     assert {score.rejected for score in device.values()} == {False, True}
 
@@ -109,17 +99,9 @@ def test_of_real_cells(run_folder: Path, bundle_folder: Path, tmp_path: Path) ->
     files = [every[i] for i in np.linspace(0, len(every) - 1, 60).astype(int)]
     # All of them are far from the simulated cells it was calibrated on: a threshold among them says more.
     reference = by_reference(files, run_folder)
-    threshold = float(np.median(reference.score))
+    threshold = float(np.median(reference.value(table.CONFIDENCE)))
     device = by_device(zipped(files, tmp_path / "cells.zip"), bundle_folder, threshold)
+    limits = only_confidence(threshold)
     assert_same(
-        device,
-        files,
-        replace(
-            reference,
-            far=reference.score < threshold,
-            ambiguous=np.zeros_like(reference.ambiguous),
-            unstable=np.zeros_like(reference.ambiguous),
-            not_one_cell=np.zeros_like(reference.ambiguous),
-            faint=np.zeros_like(reference.ambiguous),
-        ),
+        device, files, replace(reference, limits=np.array([limits[test.name] for test in table.TESTS]))
     )

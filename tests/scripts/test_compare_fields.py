@@ -20,7 +20,8 @@ from edge_runtime.cells.preprocessing import Box
 from edge_runtime.errors import SourceError
 from edge_runtime.simulator import PARASITIZED_KINDS, RED_CELL_KINDS, simulate_field
 from edge_runtime.slide.reading import read_slide
-from edge_runtime.slide.record import CellReading, SlideRecord, Status
+from edge_runtime.slide.readings import CellReading, Status
+from edge_runtime.slide.record import SlideRecord
 from scripts.compare_crops import (
     Decision,
     Located,
@@ -207,7 +208,7 @@ BOX = (10, 10, 100, 100)
 
 
 def reading(status: Status, label: str, box: Box = BOX) -> CellReading:
-    return CellReading(box, status, "edge" if status == "not-judged" else "", label, 0.9, 0.0, (), b"")
+    return CellReading(box, status, "edge" if status == "not-judged" else "", label, 0.9, {}, (), b"")
 
 
 def counted(*cells: CellReading, nih: Decision, label: str = "parasitized") -> Counter[str]:

@@ -22,7 +22,7 @@ def classifier() -> Classifier:
 
 
 def test_every_object_is_in_its_row(classifier: Classifier, tmp_path: Path) -> None:
-    counts = read_slide("simulated:fields=1,seed=9", classifier, "S", tmp_path)
+    counts = read_slide("simulated:fields=1,seed=9", classifier, "S", tmp_path).counts
     lines = truth_table(tmp_path).splitlines()
     rows = {line.split()[0]: list(map(int, line.split()[1:])) for line in lines[1 : lines.index("")]}
     truth = Counter(true.kind for true in simulate_field(9, 0).objects)

@@ -238,6 +238,8 @@ def change(key: str, value: object) -> Callable[[dict[str, object]], object]:
         change("colour", "red"),
         change("detector", {"layers": ["stem"]}),
         change("detector", 7),
+        change("mode", "unknown"),
+        change("fusion_cells", 1.5),
         lambda raw: {key: value for key, value in raw.items() if key != "alpha"},
         lambda raw: [raw],
     ],

@@ -75,14 +75,15 @@ torch.set_num_threads(1)
 fitting.CHECKPOINT_SECONDS = -1.0
 save, saved = torch.save, []
 
-def save_six(content, path):
-    saved.append(path)
+def save_six(content, file):
+    saved.append(file)
     if len(saved) == 7:
         whole = io.BytesIO()
         save(content, whole)
-        path.write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+        file.write(whole.getvalue()[: len(whole.getvalue()) // 2])
+        file.flush()
         os.kill(os.getpid(), signal.SIGKILL)
-    save(content, path)
+    save(content, file)
 
 torch.save = save_six
 config = RunConfig(**eval(sys.argv[1]))

@@ -1,6 +1,5 @@
 """What is kept of a set once it is scored: one npz file each, no pickle."""
 
-import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.storage import whole_file
 from training.evaluation.imagesets import Group, ImageSet
 
 _ANSWER, _SCORE, _LAYERS, _VERSION = "answer ", "score ", "layers ", "version"
@@ -50,8 +50,7 @@ def save_kept(folder: Path, kept: Kept) -> None:
     """Write a scored set, whole or not at all."""
     images = kept.set
     path = _path(folder, images.name)
-    unfinished = path.with_suffix(".part")
-    with unfinished.open("wb") as file:
+    with whole_file(path) as file:
         np.savez_compressed(
             file,
             allow_pickle=False,
@@ -67,7 +66,6 @@ def save_kept(folder: Path, kept: Kept) -> None:
             **{_SCORE + title: value for title, value in kept.scores.items()},
             **{_LAYERS + name: value for name, value in kept.layers.items()},
         )
-    os.replace(unfinished, path)  # noqa: PTH105 - atomic, and the same on every system
 
 
 def load_kept(folder: Path, name: str) -> Kept | None:

@@ -5,11 +5,11 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
+from edge_runtime.storage import write_whole
 from training.evaluation.counting import Evaluation
 from training.evaluation.plots import draw_all
 from training.evaluation.standings import standings
 from training.evaluation.tables import honest_table, paper_table
-from training.run import write_text
 
 RESULTS, PAPER, HONEST, PLOTS = "results.json", "paper.md", "honest.md", "plots"
 
@@ -31,9 +31,9 @@ def write_evaluation(made: Evaluation, out: Path) -> list[Path]:
         },
         "adaptive": None if made.curve is None else asdict(made.curve),
     }
-    write_text(out / RESULTS, json.dumps(_plain(results), indent=2, allow_nan=False) + "\n")
-    write_text(out / PAPER, paper_table(made))
-    write_text(out / HONEST, honest_table(made))
+    write_whole(out / RESULTS, json.dumps(_plain(results), indent=2, allow_nan=False) + "\n")
+    write_whole(out / PAPER, paper_table(made))
+    write_whole(out / HONEST, honest_table(made))
     return [out / RESULTS, out / PAPER, out / HONEST, *draw_all(made, out / PLOTS)]
 
 

@@ -59,7 +59,7 @@ def test_decisions_do_not_depend_on_the_batch(classifier: Classifier, crops: lis
     many = [crops[i % len(crops)] for i in range(70)]  # three runs of the graph
     together = classifier.decide(many)
     alone = [classifier.decide([crop]) for crop in many]
-    np.testing.assert_allclose(together.score, [d.score[0] for d in alone], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(together.values, [d.values[0] for d in alone], rtol=1e-3, atol=1e-3)
     assert together.label.tolist() == [d.label[0] for d in alone]
     assert together.rejected.shape == (70,)
 
@@ -83,7 +83,7 @@ def test_smoothed_logits_are_those_of_the_smoothed_cells(classifier: Classifier,
     lead = np.take_along_axis(expected, said["logits"].argmax(axis=1)[:, None], axis=1)[:, 0]
     change = 2 * lead - expected.sum(axis=1) - np.ptp(said["logits"], axis=1)  # of two classes
     assert np.abs(change).max() > 1e-3
-    np.testing.assert_allclose(classifier.decide_resized(resized).stability, change, atol=1e-3)
+    np.testing.assert_allclose(classifier.decide_resized(resized).value("stability"), change, atol=1e-3)
 
 
 def test_without_perturbation_confidence_is_minus_the_distance_to_the_nearest_class(

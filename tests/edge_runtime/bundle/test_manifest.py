@@ -11,6 +11,14 @@ import pytest
 from edge_runtime.bundle.manifest import manifest_from_json, manifest_to_json
 from edge_runtime.errors import BundleError
 
+LIMITS = {
+    "margin": 0.25,
+    "stability": -0.75,
+    "confidence": 3.0,
+    "texture": -7.5,
+    "colour": -6,
+    "wholeness": 0,
+}  # in any order
 PARTS = ("input", "detector", "calibrated", "performance", "requires", "provenance")
 
 
@@ -40,13 +48,9 @@ def test_values_arrive_where_they_belong(raw: dict[str, Any]) -> None:
         "epsilon": 0.5,
         "weights": [1, 2.5],
         "bias": -1.0,
-        "threshold": 3.0,
-        "least_margin": 0.25,
-        "least_stability": -0.75,
         "outline_low": [-1, -2, -3, -4, -5.5],
         "outline_high": [1, 2, 3, 4, 5],
-        "least_colour": -6,
-        "least_texture": -7.5,
+        "limits": LIMITS,
     }
     raw["parity"] = {"logits": 1e-7}
     manifest = manifest_from_json(json.dumps(raw))
@@ -54,22 +58,17 @@ def test_values_arrive_where_they_belong(raw: dict[str, Any]) -> None:
     assert manifest.input.size == 64
     assert manifest.detector.layers == ("stem", "layer1")
     assert manifest.detector.weights == (1, 2.5)
-    assert (manifest.detector.epsilon, manifest.detector.bias, manifest.detector.threshold) == (
-        0.5,
-        -1.0,
-        3.0,
-    )
-    assert (manifest.detector.least_margin, manifest.detector.least_stability) == (0.25, -0.75)
+    assert (manifest.detector.epsilon, manifest.detector.bias) == (0.5, -1.0)
     assert manifest.detector.outline_low == (-1, -2, -3, -4, -5.5)
     assert manifest.detector.outline_high == (1, 2, 3, 4, 5)
-    assert (manifest.detector.least_colour, manifest.detector.least_texture) == (-6, -7.5)
+    assert manifest.detector.limits == LIMITS
     assert manifest.parity == {"logits": 1e-7}
 
 
-@pytest.mark.parametrize("schema", [0, 6, "7", None, 2.5, [3]])
+@pytest.mark.parametrize("schema", [0, 7, "8", None, 2.5, [3]])
 def test_another_schema_is_refused_with_both_versions(raw: dict[str, Any], schema: object) -> None:
     raw["schema"] = schema
-    assert f"schema {schema!r}, but this cellgate reads schema 7; " in refused(raw)
+    assert f"schema {schema!r}, but this cellgate reads schema 8; " in refused(raw)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1", '{"schema": 1', "[" * 100_000, "\0"])
@@ -157,16 +156,17 @@ def test_a_part_that_is_no_object_is_refused(raw: dict[str, Any], part: str, val
         (("classes",), ["uninfected", "parasitized", "artefact"], "classes"),
         (("perturbation",), "fused", "unknown perturbation 'fused'"),
         (("outputs",), ["logits", "logits.smoothed", "distances"], "confidences are needed"),
-        (("outputs",), ["logits", "confidences"], "logits, logits.smoothed and confidences are needed"),
+        (("outputs",), ["logits", "confidences"], "logits, logits.smoothed, confidences are needed"),
         (("detector", "weights"), [1.0], "as many layer weights as layers"),
-        (("detector", "threshold"), float("-inf"), "no finite number"),
+        (("detector", "limits", "confidence"), float("-inf"), "no finite number"),
         (("detector", "bias"), float("nan"), "no finite number"),
-        (("detector", "least_stability"), float("nan"), "no finite number"),
+        (("detector", "limits", "stability"), float("nan"), "no finite number"),
         (("detector", "outline_low"), [0.0, 0.0, 0.0, 0.0, float("nan")], "no finite number"),
-        (("detector", "outline_low"), [0.0, 0.0], "limits of the outline"),
+        (("detector", "outline_low"), [0.0, 0.0], "ranges of the outline"),
         (("detector", "outline_high"), [-1e3] * 5, "each from low to high"),
-        (("detector", "least_colour"), float("inf"), "no finite number"),
-        (("detector", "least_texture"), float("nan"), "no finite number"),
+        (("detector", "limits", "colour"), float("inf"), "no finite number"),
+        (("detector", "limits", "texture"), float("nan"), "no finite number"),
+        (("detector", "limits"), {}, "limits of []; this cellgate tests ['colour', 'confidence', "),
         (("orientation",), "low-is-in-distribution", "unknown orientation"),
     ],
 )
@@ -176,6 +176,20 @@ def test_what_this_runtime_would_have_to_guess_is_refused(
     message = refused(replaced(raw, path, value))
     assert told in message
     assert message.endswith("; export the bundle again")
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_that_is_missing_is_named(raw: dict[str, Any], name: str) -> None:
+    del raw["detector"]["limits"][name]
+    assert refused(raw) == (
+        f"manifest.json: limits of {sorted(set(LIMITS) - {name})}; this cellgate tests {sorted(LIMITS)}; "
+        "export the bundle again"
+    )
+
+
+def test_a_limit_of_a_test_that_is_not_known_is_named(raw: dict[str, Any]) -> None:
+    raw["detector"]["limits"]["entropy"] = 0.5
+    assert f"limits of {sorted({*LIMITS, 'entropy'})}; this cellgate tests {sorted(LIMITS)}" in refused(raw)
 
 
 def test_the_order_of_the_classes_is_the_networks_own_affair(raw: dict[str, Any]) -> None:

@@ -1,20 +1,25 @@
 """How differences are measured, on numbers that can be checked by hand."""
 
 import math
+from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from detectors import ANY, inside
 
 from edge_runtime.bundle.parity import (
+    EXACT_LIMIT,
+    SCORE_LIMIT,
     Check,
     all_passed,
     decision_flips,
     relative_error,
     relative_error_each,
     sign_disagreement,
+    value_checks,
 )
-from edge_runtime.decision.decide import Decisions, Detector
+from edge_runtime.decision import table
+from edge_runtime.decision.decide import Decisions
 
 
 def test_relative_error_is_the_worst_examples_distance_over_its_length() -> None:
@@ -58,68 +63,114 @@ def test_a_check_passes_up_to_its_limit() -> None:
     assert not all_passed([Check("at", 0.1, 0.1), Check("over", 0.11, 0.1)])
 
 
-def decisions(
-    labels: list[int],
-    far: list[bool],
-    ambiguous: list[bool],
-    score: list[float],
-    margin: list[float],
-    wholeness: tuple[float, ...] = (1.0,) * 4,
-    colour: tuple[float, ...] = (1.0,) * 4,
-    stability: tuple[float, ...] = (1.0,) * 4,
-) -> Decisions:
+LIMITS = {"confidence": 2.0, "margin": 1.0}  # of all others 0
+
+
+def decisions(labels: list[int], *, torn: tuple[float, ...] = (3.0,) * 4, **values: list[float]) -> Decisions:
+    """Of four cells: by how much the logits differ, and the values of tests, where those left out are 5."""
+    columns = [values.get(test.name, [5.0] * 4) for test in table.TESTS]
+    towards = np.array([[1.0, math.exp(-difference)] for difference in torn])
     return Decisions(
         label=np.array(labels),
-        probabilities=np.full((len(labels), 2), 0.5),
-        confidences=np.zeros((len(labels), 1)),
-        score=np.array(score),
-        margin=np.array(margin),
-        stability=np.array(stability),
-        appearance=np.column_stack([inside(len(labels))[:, :5], colour, np.ones(len(labels))]),
-        wholeness=np.array(wholeness),
-        far=np.array(far),
-        ambiguous=np.array(ambiguous),
-        unstable=np.array(stability) < 0,
-        not_one_cell=np.array(wholeness) < 0,
-        faint=np.array(colour) < 0,
+        probabilities=towards / towards.sum(axis=1, keepdims=True),
+        confidences=np.zeros((4, 1)),
+        appearance=np.zeros((4, 7)),
+        values=np.column_stack(columns),
+        limits=np.array([LIMITS.get(test.name, 0.0) for test in table.TESTS]),
     )
 
 
-NONE = [False] * 4
-DETECTOR = Detector(("stem",), 0.0, (1.0,), 0.0, 2.0, 1.0, 0.0, *ANY[:2], least_colour=0.0, least_texture=0.0)
-# A score at its threshold, a margin at the least one, and one so small that the class could be the other.
-THEIRS = decisions([0, 0, 0, 1], NONE, NONE, [2.004, 5.0, 5.0, 5.0], [3.0, 1.004, 0.004, 3.0])
+def flipped(theirs: Decisions, labels: list[int], **cells: Collection[int]) -> Decisions:
+    """The same cells with these labels, of which some have another answer of a test, far from its limit."""
+    values = theirs.values.copy()
+    for column, test in enumerate(table.TESTS):
+        for cell in cells.get(test.name, ()):
+            values[cell, column] = 9.0 if theirs.failed[cell, column] else -9.0
+    return replace(theirs, label=np.array(labels), values=values)
+
+
+# A confidence at its limit, a margin at its limit, and one so small that the class could be the other.
+THEIRS = decisions(
+    [0, 0, 0, 1],
+    torn=(3.0, 1.004, 0.004, 3.0),
+    confidence=[2.004, 5.0, 5.0, 5.0],
+    margin=[3.0, 1.004, 0.004, 3.0],
+)
+
+
+def test_the_reference_rejects_what_is_torn_between_the_classes_alone() -> None:
+    assert THEIRS.rejected.tolist() == [False, False, True, False]
 
 
 @pytest.mark.parametrize(
     ("labels", "far", "ambiguous", "expected"),
     [
-        pytest.param([0, 0, 0, 1], NONE, NONE, (0, 0), id="the same"),
-        pytest.param([0, 0, 0, 1], [True, False, False, False], NONE, (0, 1), id="score at the threshold"),
-        pytest.param([0, 0, 0, 1], [False, True, False, False], NONE, (1, 0), id="score far from it"),
-        pytest.param([0, 0, 0, 1], NONE, [False, True, False, False], (0, 1), id="margin at the least"),
-        pytest.param([0, 0, 0, 1], NONE, [True, False, False, False], (1, 0), id="margin far from it"),
-        pytest.param([0, 0, 1, 1], NONE, NONE, (0, 1), id="torn between classes"),
-        pytest.param([1, 0, 0, 1], NONE, NONE, (1, 0), id="class, with a borderline score"),
-        pytest.param([0, 0, 0, 1], [False, False, True, False], NONE, (1, 0), id="far, with torn classes"),
-        pytest.param([1, 0, 0, 1], [True, False, False, False], NONE, (1, 0), id="one excused, one not"),
-        pytest.param([1, 1, 0, 0], [True] * 4, NONE, (4, 0), id="all"),
+        pytest.param([0, 0, 0, 1], [], [], (0, 0), id="the same"),
+        pytest.param([0, 0, 0, 1], [0], [], (0, 1), id="confidence at the limit"),
+        pytest.param([0, 0, 0, 1], [1], [], (1, 0), id="confidence far from it"),
+        pytest.param([0, 0, 0, 1], [], [1], (0, 1), id="margin at the limit"),
+        pytest.param([0, 0, 0, 1], [], [0], (1, 0), id="margin far from it"),
+        pytest.param([0, 0, 0, 1], [], [2], (1, 0), id="margin far from it, accepted instead of rejected"),
+        pytest.param([0, 0, 1, 1], [], [], (0, 1), id="torn between classes"),
+        pytest.param([1, 0, 0, 1], [], [], (1, 0), id="class, with a borderline confidence"),
+        pytest.param([0, 0, 0, 1], [2], [], (1, 0), id="far, with torn classes"),
+        pytest.param([1, 0, 0, 1], [0], [], (1, 0), id="one excused, one not"),
+        pytest.param([0, 0, 1, 1], [0], [1], (0, 3), id="three borderline ones"),
+        pytest.param([1, 1, 0, 0], [0, 1, 2, 3], [], (4, 0), id="all"),
     ],
 )
 def test_only_a_borderline_cell_may_be_decided_otherwise(
-    labels: list[int], far: list[bool], ambiguous: list[bool], expected: tuple[int, int]
+    labels: list[int], far: list[int], ambiguous: list[int], expected: tuple[int, int]
 ) -> None:
-    ours = decisions(labels, far, ambiguous, [0.0] * 4, [0.5] * 4)
-    assert decision_flips(ours, THEIRS, DETECTOR, tolerance=0.005) == expected
+    ours = flipped(THEIRS, labels, confidence=far, margin=ambiguous)
+    assert decision_flips(ours, THEIRS, tolerance=0.005) == expected
 
 
-@pytest.mark.parametrize("test", ["wholeness", "colour", "stability"])
+@pytest.mark.parametrize("test", ["wholeness", "colour", "texture", "stability"])
 @pytest.mark.parametrize(("theirs", "expected"), [(0.004, (0, 1)), (0.4, (1, 0))])
-def test_a_look_or_a_stability_at_its_limit_may_be_judged_otherwise(
+def test_every_test_may_be_judged_otherwise_at_its_limit_alone(
     test: str, theirs: float, expected: tuple[int, int]
 ) -> None:
-    one, other = (
-        decisions([0] * 4, NONE, NONE, [5.0] * 4, [3.0] * 4, **{test: (first, 1.0, 1.0, 1.0)})
-        for first in (-0.004, theirs)
-    )
-    assert decision_flips(one, other, DETECTOR, tolerance=0.005) == expected
+    ours, reference = (decisions([0] * 4, **{test: [first, 1.0, 1.0, 1.0]}) for first in (-0.004, theirs))
+    assert decision_flips(ours, reference, tolerance=0.005) == expected
+
+
+def test_what_is_near_is_relative_to_a_large_value() -> None:
+    ours, reference = (decisions([0] * 4, colour=[first, 1.0, 1.0, 1.0]) for first in (999.0, 1001.0))
+    limits = np.array([1000.0 if test.name == "colour" else 0.0 for test in table.TESTS])
+    ours, reference = (replace(one, limits=limits) for one in (ours, reference))
+    assert decision_flips(ours, reference, tolerance=0.005) == (0, 1)
+    assert decision_flips(ours, reference, tolerance=0.0005) == (1, 0)
+
+
+def test_a_reference_without_a_number_excuses_nothing() -> None:
+    ours, reference = (decisions([0] * 4, stability=[first, 1.0, 1.0, 1.0]) for first in (1.0, math.nan))
+    assert decision_flips(ours, reference, tolerance=0.005) == (1, 0)
+
+
+def test_a_class_of_no_probability_at_all_is_far_from_the_other() -> None:
+    """As softmax leaves it where the logits differ by a thousand."""
+    theirs = replace(THEIRS, probabilities=np.array([[1.0, 0.0]] * 4))
+    assert decision_flips(flipped(theirs, [1, 0, 0, 1]), theirs, tolerance=0.005) == (1, 0)
+
+
+def test_the_values_of_every_test_are_checked_by_its_name() -> None:
+    checks = value_checks(THEIRS, THEIRS, "frame: ")
+    assert [(check.name, check.limit) for check in checks] == [
+        ("frame: value of wholeness", EXACT_LIMIT),
+        ("frame: value of colour", EXACT_LIMIT),
+        ("frame: value of texture", EXACT_LIMIT),
+        ("frame: value of confidence", SCORE_LIMIT),
+        ("frame: value of stability", EXACT_LIMIT),
+        ("frame: value of margin", EXACT_LIMIT),
+    ]
+    assert all(check.value == 0 for check in checks)
+
+
+@pytest.mark.parametrize("test", table.TESTS, ids=lambda test: test.name)
+@pytest.mark.parametrize("wrong", [0.5, math.nan])
+def test_a_value_that_differs_is_told_by_its_test(test: table.CellTest, wrong: float) -> None:
+    values = [5.0, 5.0, 5.0, 5.0 + wrong]
+    ours = decisions([0] * 4, **{test.name: values})
+    found = value_checks(ours, decisions([0] * 4))
+    assert [check.name for check in found if not check.passed] == [f"value of {test.name}"]

@@ -21,21 +21,24 @@ KEYS = [
     "label",
     "probabilities",
     "confidences",
-    "score",
-    "threshold",
-    "margin",
-    "least_margin",
-    "stability",
-    "least_stability",
+    "values",
+    "limits",
     "appearance",
-    "wholeness",
-    "least_colour",
-    "least_texture",
     "rejected",
     "reason",
+    "reasons",
     "provider",
     "bundle",
 ]
+# By test, gravest first.
+CODES = {
+    "wholeness": "not-one-cell",
+    "colour": "faint",
+    "texture": "faint",
+    "confidence": "far-from-training",
+    "stability": "unstable",
+    "margin": "ambiguous",
+}
 LAYERS = ["stem", "layer1", "layer2", "layer3", "layer4"]
 
 
@@ -60,32 +63,29 @@ def test_json_has_exactly_the_promised_keys(
         assert sum(row["probabilities"].values()) == pytest.approx(1)
         assert row["label"] == max(row["probabilities"], key=row["probabilities"].get)
         assert list(row["confidences"]) == LAYERS
-        assert row["threshold"] == classifier.bundle.manifest.detector.threshold
-        assert row["least_margin"] == classifier.bundle.manifest.detector.least_margin
+        assert list(row["values"]) == list(row["limits"]) == list(CODES)
+        assert row["limits"] == classifier.bundle.manifest.detector.limits
         low, high = sorted(row["probabilities"].values())
-        assert row["margin"] == pytest.approx(np.log(high / low), rel=1e-4)
-        assert row["least_stability"] == classifier.bundle.manifest.detector.least_stability
-        far, ambiguous = row["score"] < row["threshold"], row["margin"] < row["least_margin"]
-        unstable = row["stability"] < row["least_stability"]
+        assert row["values"]["margin"] == pytest.approx(np.log(high / low), rel=1e-4)
         assert list(row["appearance"]) == list(APPEARANCE)
-        faint = any(row["appearance"][name] < row[f"least_{name}"] for name in ("colour", "texture"))
-        broken = row["wholeness"] < 0
-        assert row["rejected"] is (broken or faint or far or unstable or ambiguous)
-        looks = [("not-one-cell", broken), ("faint", faint)]
-        answer = [("far-from-training", far), ("unstable", unstable), ("ambiguous", ambiguous), ("", True)]
-        expected = [*looks, *answer]
-        assert row["reason"] == next(reason for reason, holds in expected if holds)
+        assert {name: row["values"][name] for name in ("colour", "texture")} == {
+            name: row["appearance"][name] for name in ("colour", "texture")
+        }
+        failed = [CODES[name] for name, value in row["values"].items() if value < row["limits"][name]]
+        assert row["rejected"] is bool(failed)
+        assert row["reasons"] == list(dict.fromkeys(failed))
+        assert row["reason"] == next(iter(failed), "")
         assert row["provider"] == "CPUExecutionProvider"
         assert row["bundle"] == classifier.bundle.title
 
 
-def test_the_score_can_be_recomputed_from_what_is_printed(
+def test_the_confidence_can_be_recomputed_from_what_is_printed(
     scored: Callable[[object], list[dict[str, Any]]], crops_folder: Path, tiny_bundle: Path
 ) -> None:
     detector = json.loads((tiny_bundle / "manifest.json").read_text())["detector"]
     for row in scored(crops_folder):
         total = sum(w * c for w, c in zip(detector["weights"], row["confidences"].values(), strict=True))
-        assert row["score"] == pytest.approx(total + detector["bias"])
+        assert row["values"]["confidence"] == pytest.approx(total + detector["bias"])
 
 
 def test_folder_zip_and_single_file_agree(
@@ -106,11 +106,11 @@ def test_folder_zip_and_single_file_agree(
 
 def numbers(row: dict[str, Any]) -> dict[str, Any]:
     """What may differ in the last digits with the size of the batch."""
-    return {key: row[key] for key in ("probabilities", "confidences", "score")}
+    return {key: row[key] for key in ("probabilities", "confidences", "values")}
 
 
 def flat(row: dict[str, Any]) -> list[float]:
-    return [*row["probabilities"].values(), *row["confidences"].values(), row["score"]]
+    return [*row["probabilities"].values(), *row["confidences"].values(), *row["values"].values()]
 
 
 def test_python_says_what_the_command_line_says(
@@ -136,38 +136,27 @@ def test_lines_for_people_name_the_answer_and_the_rejection(
 
 
 @pytest.mark.parametrize(
-    ("limit", "value", "reason"),
+    ("limits", "told"),
     [
-        ("threshold", 1e6, "far-from-training"),
-        ("least_margin", 1e6, "ambiguous"),
-        ("least_stability", 1e6, "unstable"),
-        ("outline_low", [1e6] * 5, "not-one-cell"),
-        ("least_colour", 1e6, "faint"),
-        ("least_texture", 1e6, "faint"),
+        *(({test: 1e6}, code) for test, code in CODES.items()),
+        ({"texture": 1e6, "colour": 1e6}, "faint"),
+        ({"margin": 1e6, "colour": 1e6}, "faint, ambiguous"),
+        (dict.fromkeys(CODES, 1e6), "not-one-cell, faint, far-from-training, unstable, ambiguous"),
     ],
 )
 def test_a_rejected_cell_says_so_before_its_label(
     cellgate: Callable[..., Result],
     crops_folder: Path,
     edited_bundle: Callable[..., Path],
-    limit: str,
-    value: object,
-    reason: str,
+    limits: dict[str, float],
+    told: str,
 ) -> None:
-    out_of_reach = {
-        "threshold": -1e6,
-        "least_margin": 0.0,
-        "least_stability": -1e6,
-        "outline_low": [-1e7] * 5,
-        "outline_high": [1e7] * 5,
-        "least_colour": -1e7,
-        "least_texture": -1e7,
-        limit: value,
-    }
-    strict = edited_bundle(lambda manifest: manifest["detector"].update(out_of_reach))
+    """With all reasons, the gravest first."""
+    out_of_reach = dict.fromkeys(CODES, -1e6) | limits
+    strict = edited_bundle(lambda manifest: manifest["detector"].update(limits=out_of_reach))
     result = cellgate("score", crops_folder, "--bundle", strict)
     assert result.exit_code == 0
-    assert all(f": rejected ({reason}), " in row for row in result.stdout.splitlines())
+    assert all(f": rejected ({told}), " in row for row in result.stdout.splitlines())
 
 
 def test_cells_keep_their_order_over_many_batches(

@@ -153,7 +153,7 @@ def test_the_size_of_the_whole_names_what_was_counted(monkeypatch: pytest.Monkey
 def test_what_could_not_be_counted_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     found = whole(monkeypatch, Install(1, ("numpy",), ("numpy",), from_package=False))
     assert (
-        f"editable: cellgate itself is counted where it runs, in {Path(doctor.__file__).parent}"
+        f"editable: cellgate itself is counted where it runs, in {Path(edge_runtime.__file__).parent}"
         in found.found
     )
     assert "not counted, since they list no files: numpy" in found.found

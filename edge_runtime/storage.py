@@ -1,0 +1,56 @@
+"""Files that appear whole or not at all, whatever fails while they are written."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from edge_runtime.console import explain
+from edge_runtime.errors import StorageError
+
+
+@contextmanager
+def whole_file(path: Path, *, otherwise: Callable[[str], str] | None = None) -> Iterator[BinaryIO]:
+    """A file to write to, which has its name only once all of it is on the disk.
+
+    Until then, and for good if writing fails in any way, a file that was there before is untouched.
+
+    Args:
+        path: of the file; its folder must be there.
+        otherwise: what to tell if it cannot be written, by the reason; the usual advice if None.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    unfinished = path.with_name(f"{path.name}.part")
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)  # noqa: PTH105 - atomic, and the same on every system
+    except OSError as error:
+        _remove(unfinished)
+        usual = explain(OSError(error.errno, error.strerror or str(error)))
+        told = otherwise(error.strerror or str(error)) if otherwise else usual
+        raise StorageError(f"{path}: {told}") from error
+    except BaseException:
+        _remove(unfinished)
+        raise
+
+
+def write_whole(path: Path, content: bytes | str, *, otherwise: Callable[[str], str] | None = None) -> None:
+    """Write a file, whole or not at all (see `whole_file`); a text in UTF-8.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with whole_file(path, otherwise=otherwise) as file:
+        file.write(data)
+
+
+def _remove(file: Path) -> None:
+    with suppress(OSError):  # of a disk that fails, the first failure is the one to tell
+        file.unlink()
