@@ -13,6 +13,8 @@ import pytest
 from onnx import numpy_helper
 
 from edge_runtime.bundle.files import REFERENCE, open_bundle
+from edge_runtime.decision import table
+from edge_runtime.decision.table import CellTest
 from export import comparison
 from export.comparison import verify_bundle
 
@@ -60,7 +62,7 @@ def test_weights(failing: Failing) -> None:
     assert failing(scaled("network.fc.weight", 1.01)) == {
         "batch 2: logits",
         "batch 2: logits.smoothed",
-        "batch 2: margins",
+        "batch 2: value of margin",
         "reference: logits",
         "reference: logits.smoothed",
     }
@@ -129,33 +131,40 @@ def test_step(failing: Failing) -> None:
 
 def test_smoothing(failing: Failing) -> None:
     """Of cells that come out half as bright, the answer is another one."""
-    found = failing(scaled("soft.kernels", 0.5))
-    assert found >= {"batch 2: logits.smoothed", "batch 2: stability", "reference: logits.smoothed"}
-    assert not found & {"batch 2: logits", "batch 2: margins", "batch 2: scores", "reference: logits"}
+    found = failing(scaled("smooth.kernels", 0.5))
+    assert found >= {
+        "batch 2: logits.smoothed",
+        "batch 2: value of stability",
+        "reference: logits.smoothed",
+        "reference: value of stability",
+        "reference: frame: value of stability",
+    }
+    right = {"logits", *(f"value of {test.name}" for test in table.TESTS if test.name != "stability")}
+    assert not found & {f"{where}: {name}" for where in ("batch 2", "reference") for name in right}
 
 
 def test_outputs_that_are_no_numbers(failing: Failing) -> None:
     assert failing(scaled("network.fc.bias", np.nan)) >= {"batch 2: logits", "reference: logits"}
 
 
-@pytest.mark.parametrize(
-    "limit", ["threshold", "least_margin", "least_stability", "least_colour", "least_texture"]
-)
-def test_threshold(failing: Failing, bundle_folder: Path, limit: str) -> None:
+@pytest.mark.parametrize("test", table.TESTS, ids=lambda test: test.name)
+def test_limit(failing: Failing, bundle_folder: Path, test: CellTest) -> None:
+    """What is measured is the same; what is decided of it is not."""
     detector = open_bundle(bundle_folder).manifest.detector
-    assert "batch 2: decisions that differ" in failing(detector=replace(detector, **{limit: 1e6}))
+    strict = {**detector.limits, test.name: test.sign * 1e6}
+    assert failing(detector=replace(detector, limits=strict)) == {"batch 2: decisions that differ"}
 
 
-def test_limits_of_the_outline(failing: Failing, bundle_folder: Path) -> None:
+def test_range_of_the_outline(failing: Failing, bundle_folder: Path) -> None:
     detector = open_bundle(bundle_folder).manifest.detector
     narrow = replace(detector, outline_high=tuple(low + 1e-9 for low in detector.outline_low))
-    assert "batch 2: decisions that differ" in failing(detector=narrow)
+    assert failing(detector=narrow) >= {"batch 2: decisions that differ", "batch 2: value of wholeness"}
 
 
 def test_layer_weight(failing: Failing, bundle_folder: Path) -> None:
     detector = open_bundle(bundle_folder).manifest.detector
     weights = tuple(weight * 1.1 for weight in detector.weights)
-    assert "batch 2: scores" in failing(detector=replace(detector, weights=weights))
+    assert "batch 2: value of confidence" in failing(detector=replace(detector, weights=weights))
 
 
 @pytest.mark.parametrize("name", ["logits", "logits.smoothed"])

@@ -15,6 +15,7 @@ from onnx import numpy_helper
 
 from edge_runtime.bundle.files import MODEL, Bundle, open_bundle
 from edge_runtime.bundle.parity import all_passed
+from edge_runtime.decision import table
 from export.contents import CONSTANTS_LIMIT, NEGLIGIBLE, check_graph, check_manifest, constant_difference
 from training.trained import TrainedDetector
 
@@ -126,19 +127,21 @@ def test_anything_else_in_the_graph_altered(trained: TrainedDetector, bundle: Bu
         ({"classes": ("parasitized", "uninfected")}, [False, True]),
         ({"outputs": ("logits", "logits.smoothed", "confidences")}, [False, True]),
         ({"perturbation": "none"}, [False, True]),
-        ({"detector": {"threshold": 1.01}}, [True, False]),
         ({"detector": {"epsilon": 1.01}}, [True, False]),
         ({"detector": {"bias": 1.01}}, [True, False]),
-        ({"detector": {"least_margin": 1.01}}, [True, False]),
-        ({"detector": {"least_stability": 1.01}}, [True, False]),
+        *(({"limits": {test.name: 1.01}}, [True, False]) for test in table.TESTS),
     ],
 )
 def test_manifest(
     trained: TrainedDetector, bundle: Bundle, changed: dict[str, Any], expected: list[bool]
 ) -> None:
-    """The detector's entries are factors."""
-    if "detector" in changed:
-        detector = bundle.manifest.detector
+    """The detector's entries and the limits of its tests are factors."""
+    detector = bundle.manifest.detector
+    if "limits" in changed:
+        ((name, factor),) = changed["limits"].items()
+        limits = {**detector.limits, name: detector.limits[name] * factor}
+        changed = {"detector": replace(detector, limits=limits)}
+    elif "detector" in changed:
         ((name, factor),) = changed["detector"].items()
         changed = {"detector": replace(detector, **{name: getattr(detector, name) * factor})}
     checks = check_manifest(trained, replace(bundle.manifest, **changed))

@@ -17,6 +17,7 @@ from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.files import open_bundle, save_bundle
 from edge_runtime.bundle.parity import all_passed
 from edge_runtime.bundle.verification import replay
+from edge_runtime.decision import table
 from edge_runtime.errors import BundleError, CheckFailedError
 from export import contents, sealing
 from export.__main__ import main
@@ -57,7 +58,7 @@ def test_holds_four_files_and_their_hashes(bundle_folder: Path, manifest: Mappin
 
 
 def test_manifest_says_what_the_device_needs(manifest: Mapping) -> None:
-    assert (manifest["schema"], manifest["name"], manifest["version"]) == (7, "cellgate", "1")
+    assert (manifest["schema"], manifest["name"], manifest["version"]) == (8, "cellgate", "1")
     assert manifest["classes"] == ["uninfected", "parasitized"]
     assert manifest["input"]["size"] == 125
     assert manifest["input"]["color_order"] == "RGB"
@@ -117,9 +118,10 @@ def test_cells_whose_light_was_not_changed_in_training_are_told_of(run_folder: P
 
 def test_parity_was_measured_for_every_output(manifest: Mapping) -> None:
     names = {name.removesuffix(", signs") for name in manifest["parity"]}
-    whats = ("cells found elsewhere", "confidences", "appearance", "decisions that differ")
+    decided = {"decisions that differ", *(f"value of {test.name}" for test in table.TESTS)}
+    whats = {"cells found elsewhere", "confidences", "appearance", *decided}
     frame = {f"frame: {what}" for what in whats}
-    assert names == {*manifest["outputs"], "appearance", "decisions that differ", *frame}
+    assert names == {*manifest["outputs"], "appearance", *decided, *frame}
     assert all(value < 5e-3 for value in manifest["parity"].values())
 
 

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from training.calibration import outputs_of
+from edge_runtime.decision import table
 from training.cells.source import CellSet, CellSource
 from training.evaluation.attacked import ATTACKS, Attack, attacked_set
 from training.evaluation.subject import cells_of, load_subject
-from training.reference import reference_decisions
+from training.reference import reference_decisions, reference_evidence
 from training.run import load_network, load_run
-from training.statistics import as_images
 from training.testing import measure_run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
@@ -23,12 +22,14 @@ def test_scores_and_decisions_are_those_of_the_cpu(run: Path, cache: Path, cells
     assert next(subject.network.parameters()).device.type == "cuda"
     on_cpu = load_network(run, load_run(run))
     test = subject.split.test
-    images = as_images(cells, test)
-    there, here = (outputs_of(n, subject.gaussians, images, 0.0) for n in (subject.network, on_cpu))
-    for ours, theirs in zip(there, here, strict=True):
-        assert np.abs(ours - theirs).max() <= 1e-3 * np.abs(theirs).max()
     crops = np.ascontiguousarray(cells.images[test])
     detector = subject.calibration.detector
+    there, here = (reference_evidence(n, subject.gaussians, crops, 0.0) for n in (subject.network, on_cpu))
+    for name in ("logits", "smoothed", "confidences"):
+        ours, theirs = getattr(there, name), getattr(here, name)
+        assert np.abs(ours - theirs).max() <= 1e-3 * np.abs(theirs).max()
+    measured = [table.measure(seen, detector) for seen in (there, here)]
+    assert (np.ptp(measured, axis=0).max(axis=0) <= 1e-3 * np.abs(measured[1]).max(axis=0)).all()
     decided = [reference_decisions(n, subject.gaussians, detector, crops) for n in (subject.network, on_cpu)]
     assert np.mean(decided[0].rejected == decided[1].rejected) > 0.99
     assert np.array_equal(decided[0].label, decided[1].label)

@@ -1,26 +1,32 @@
 """Equations 2 to 4 against a slow implementation, image by image with explicit inverse covariances."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from detectors import ANY, UNMOST_STABLE
+from detectors import lenient
 from numpy.typing import NDArray
 from smoothing import smoothed
 from torch import Tensor, nn
 
-from edge_runtime.decision.decide import Detector
+from edge_runtime.decision.appearance import describe
+from edge_runtime.decision.detector import Detector
+from training.cells.source import CellSet
 from training.gaussians import LayerGaussian
 from training.networks import ResNet
 from training.reference import (
     Reference,
     reference_decisions,
+    reference_evidence,
     score_at,
     score_images,
     score_plain,
     smooth,
 )
+from training.run import load_network, load_run, load_statistics
+from training.statistics import as_images
 
 SIDE, EPSILON = 33, 0.01
 Array = NDArray[np.float64]
@@ -148,16 +154,17 @@ def test_small_perturbation_raises_confidence(model: Model, images: Tensor) -> N
 
 def test_confidences_need_no_gradient_afterwards(scored: Reference) -> None:
     assert not scored.confidences.requires_grad
-    assert not scored.logits.requires_grad
-    assert not scored.smoothed.requires_grad
+    assert not any(answer.requires_grad for answer in scored.answers.values())
 
 
 def test_epsilon_0_is_the_plain_score(model: Model, images: Tensor) -> None:
     perturbed = score_images(model.network, model.gaussians, images, 0.0)
     plain = score_plain(model.network, model.gaussians, images)
     assert torch.equal(perturbed.perturbed, images[:, None].double().expand_as(perturbed.perturbed))
-    for name in ("logits", "smoothed", "distances", "confidences"):
-        assert torch.allclose(getattr(perturbed, name), getattr(plain, name), rtol=1e-12)
+    expected = plain.by_name()
+    assert set(expected) == {"logits", "logits.smoothed", "distances", "confidences"}
+    for name, value in perturbed.by_name().items():
+        assert torch.allclose(value, expected[name], rtol=1e-12)
     for one, other in zip(perturbed.features, plain.features, strict=True):
         assert torch.allclose(one, other, rtol=1e-12)
     assert torch.equal(plain.confidences, -plain.distances.min(dim=2).values)
@@ -209,15 +216,17 @@ def test_smoothed_logits_are_those_of_the_smoothed_images(
     with torch.no_grad():
         slow = torch.from_numpy(np.stack([smoothed(image.double().numpy()) for image in images]))
         expected = model.network(slow)[0]
-    assert torch.allclose(scored.smoothed, expected, rtol=1e-6, atol=1e-9)
-    assert (scored.smoothed - scored.logits).abs().max() > 1e-3
+    found = scored.answers["logits.smoothed"]
+    assert torch.allclose(found, expected, rtol=1e-6, atol=1e-9)
+    assert (found - scored.answers["logits"]).abs().max() > 1e-3
 
 
 def test_scores_do_not_depend_on_the_batch(model: Model, images: Tensor, scored: Reference) -> None:
     for row in range(len(images)):
         alone = score_images(model.network, model.gaussians, images[row : row + 1], EPSILON)
         assert torch.allclose(alone.confidences[0], scored.confidences[row], rtol=1e-9)
-        assert torch.allclose(alone.smoothed[0], scored.smoothed[row], rtol=1e-9)
+        for name, answer in alone.answers.items():
+            assert torch.allclose(answer[0], scored.answers[name][row], rtol=1e-9)
 
 
 class Linear(nn.Module):
@@ -263,7 +272,7 @@ def test_closed_form_on_a_linear_network() -> None:
 
 def detector(epsilon: float, threshold: float) -> Detector:
     layers = ("stem", "layer1", "layer2", "layer3", "layer4")
-    return Detector(layers, epsilon, (1.0, 0.5, 0.0, 2.0, 0.25), 3.0, threshold, 0.0, UNMOST_STABLE, *ANY)
+    return lenient(layers, (1.0, 0.5, 0.0, 2.0, 0.25), 3.0, epsilon=epsilon, confidence=threshold)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, EPSILON])
@@ -274,10 +283,11 @@ def test_decisions_follow_the_scores(model: Model, epsilon: float) -> None:
     scores = expected.confidences.numpy() @ [1.0, 0.5, 0.0, 2.0, 0.25] + 3.0
     threshold = float(np.median(scores))
     found = reference_decisions(model.network, model.gaussians, detector(epsilon, threshold), pixels)
-    assert found.score == pytest.approx(scores, rel=1e-5)
-    assert found.label.tolist() == expected.logits.argmax(dim=1).tolist()
-    before, after = (np.diff(part.numpy(), axis=1)[:, 0] for part in (expected.logits, expected.smoothed))
-    assert found.stability == pytest.approx(np.sign(before) * (after - before), rel=1e-4, abs=1e-5)
+    assert found.value("confidence") == pytest.approx(scores, rel=1e-5)
+    logits, smoothed_logits = (expected.answers[name] for name in ("logits", "logits.smoothed"))
+    assert found.label.tolist() == logits.argmax(dim=1).tolist()
+    before, after = (np.diff(part.numpy(), axis=1)[:, 0] for part in (logits, smoothed_logits))
+    assert found.value("stability") == pytest.approx(np.sign(before) * (after - before), rel=1e-4, abs=1e-5)
     clear = np.abs(scores - threshold) > 1e-3
     assert clear.sum() > 60
     assert (found.rejected == (scores < threshold))[clear].all()
@@ -286,3 +296,20 @@ def test_decisions_follow_the_scores(model: Model, epsilon: float) -> None:
 def test_only_a_perturbation_costs_gradients(model: Model, images: Tensor) -> None:
     assert score_at(model.network, model.gaussians, images, 0.0).gradients.shape[1] == 0
     assert score_at(model.network, model.gaussians, images, EPSILON).gradients.shape[1] == 5
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.002])
+def test_evidence_is_the_references(calibrated: Path, cells: CellSet, epsilon: float) -> None:
+    network, gaussians = load_network(calibrated, load_run(calibrated)), load_statistics(calibrated)
+    chosen = np.arange(70)  # more than a block
+    found = reference_evidence(network, gaussians, cells.images[chosen], epsilon)
+    expected = score_at(network, gaussians, as_images(cells, chosen), epsilon)
+    for ours, name in (
+        (found.logits, "logits"),
+        (found.smoothed, "logits.smoothed"),
+        (found.confidences, "confidences"),
+    ):
+        assert ours.dtype == np.float32
+        assert ours == pytest.approx(expected.by_name()[name].numpy(), rel=1e-3, abs=1e-4)
+    assert np.array_equal(found.crops, cells.images[chosen])
+    assert np.array_equal(found.appearance, describe(cells.images[chosen]))

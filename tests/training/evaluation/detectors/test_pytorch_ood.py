@@ -40,7 +40,7 @@ def benign(cells: int, seed: int) -> tuple[Observed, NDArray[np.int64]]:
     mixing = np.eye(9) + 0.1 * np.random.default_rng(9).normal(size=(9, 9))
     features = (rng.normal(size=(cells, 9)) @ mixing + np.outer(labels, np.arange(9) / 4)).astype(np.float32)
     images, logits = np.zeros((cells, 2, 2, 3), np.uint8), np.zeros((cells, 2), np.float32)
-    return Observed(images, logits, logits, (features,)), labels
+    return Observed(images, {"logits": logits}, (features,)), labels
 
 
 def test_mahalanobis() -> None:
@@ -68,7 +68,9 @@ def test_vim(draw: Draw) -> None:
 
     def with_head(observed: Observed) -> Observed:
         moved = (observed.features[-1] + shift).astype(np.float32)
-        return replace(observed, logits=moved @ weights.numpy().T + bias.numpy(), features=(moved,))
+        return replace(
+            observed, answers={"logits": moved @ weights.numpy().T + bias.numpy()}, features=(moved,)
+        )
 
     theirs = detectors.ViM(None, d=4, w=weights, b=bias)
     theirs.fit_features(last(with_head(train)), torch.from_numpy(labels))
