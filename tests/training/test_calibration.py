@@ -22,8 +22,8 @@ from training.calibration import DEEPEST, calibrate_run, logistic, z_sum
 from training.calibration_file import Calibration, load_calibration, save_calibration
 from training.cells.source import CellSet, CellSource
 from training.cells.splits import calibration_halves
-from training.reference import Reference, score_images, score_plain
-from training.run import load_network, load_run, load_split, load_statistics
+from training.reference import Reference, perturbed_outputs, plain_outputs
+from training.run import load_model, load_run, load_split
 from training.statistics import as_images
 
 Array = NDArray[np.float64]
@@ -83,8 +83,8 @@ def test_limits_and_weights_come_from_different_halves(calibrated: Path, cells: 
     info, found = load_run(calibrated), load_calibration(calibrated)
     _, split = load_split(info, CellSource(cache=cache))
     halves = calibration_halves(split.validation, cells.labels, seed=info.config.seed)
-    network, gaussians = load_network(calibrated, info), load_statistics(calibrated)
-    scored = [score_plain(network, gaussians, as_images(cells, half)) for half in halves]
+    model = load_model(calibrated, info)
+    scored = [plain_outputs(model, as_images(cells, half)) for half in halves]
     fusing, setting = (found.confidences.double().numpy() for found in scored)
     fusing_answer, setting_answer = (answer(part) for part in scored)
     assert (found.fusion_cells, found.threshold_cells) == (len(halves[0]), len(halves[1]))
@@ -117,7 +117,7 @@ def test_limits_and_weights_come_from_different_halves(calibrated: Path, cells: 
     expected = middle + strict * (middle - rare)
     assert found.detector.limits == pytest.approx(dict(zip(names, expected, strict=True)), rel=1e-3)
     assert (found.mode, found.anomaly, found.auroc, found.alpha) == ("none", "", None, 0.05)
-    assert (found.detector.epsilon, found.detector.layers) == (0.0, network.layers)
+    assert (found.detector.epsilon, found.detector.layers) == (0.0, model.network.layers)
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_given_epsilon_is_used(fitted: Path, tmp_path: Path, cells: CellSet, cac
     info = load_run(run)
     _, split = load_split(info, CellSource(cache=cache))
     half = calibration_halves(split.validation, cells.labels, seed=info.config.seed)[1]
-    scored = score_images(load_network(run, info), load_statistics(run), as_images(cells, half), 0.004)
+    scored = perturbed_outputs(load_model(run, info), as_images(cells, half), 0.004)
     scores = scored.confidences.double().numpy() @ found.detector.weights + found.detector.bias
     margin, stable = answer(scored)
     appearance, detector = describe(cells.images[half]), found.detector

@@ -17,7 +17,7 @@ from edge_runtime.decision.values import within
 from training.calibration_file import load_calibration
 from training.cells.source import CellSet, CellSource
 from training.reference import smooth
-from training.run import load_network, load_run, load_split, load_statistics
+from training.run import load_model, load_run, load_split
 from training.statistics import as_images, predict
 from training.testing import PatientFigures, measure_run, summarise
 
@@ -73,15 +73,17 @@ def test_run_is_measured_on_its_test_cells(
     found = measure_run(run, CellSource(cache=cache))
     info = load_run(run)
     _, split = load_split(info, CellSource(cache=cache))
-    network = load_network(run, info)
+    model = load_model(run, info)
+    network = model.network
     logits, features = predict(network, cells, split.test)
     truth, called = cells.labels[split.test], logits.argmax(axis=1)
     assert found.accuracy == pytest.approx(accuracy_score(truth, called))
     assert found.sensitivity == pytest.approx(recall_score(truth, called))
     assert found.specificity == pytest.approx(recall_score(truth, called, pos_label=0))
-    detector, gaussians = load_calibration(run).detector, load_statistics(run)
+    detector = load_calibration(run).detector
     nearest = [
-        gaussians[name].distances(f).min(axis=1) for name, f in zip(network.layers, features, strict=True)
+        model.gaussians[name].distances(f).min(axis=1)
+        for name, f in zip(network.layers, features, strict=True)
     ]
     scores = -np.stack(nearest, axis=1) @ detector.weights + detector.bias
     appearance, limits = describe(cells.images[split.test]), detector.limits

@@ -17,15 +17,16 @@ from training.cells.source import CellSet
 from training.gaussians import LayerGaussian
 from training.networks import ResNet
 from training.reference import (
+    FeatureModel,
     Reference,
+    perturbed_outputs,
+    plain_outputs,
     reference_decisions,
     reference_evidence,
-    score_at,
-    score_images,
-    score_plain,
+    reference_outputs,
     smooth,
 )
-from training.run import load_network, load_run, load_statistics
+from training.run import load_model, load_run
 from training.statistics import as_images
 
 SIDE, EPSILON = 33, 0.01
@@ -40,6 +41,10 @@ class Model:
     gaussians: dict[str, LayerGaussian]
     means: dict[str, Array]
     covariances: dict[str, Array]
+
+    @property
+    def features(self) -> FeatureModel:
+        return FeatureModel(self.network, self.gaussians)
 
 
 def gaussian_from(means: Array, covariance: Array, *, relative: bool = False) -> LayerGaussian:
@@ -109,7 +114,7 @@ def slow_scores(model: Model, image: Tensor, layer: str, epsilon: float) -> tupl
 
 @pytest.fixture(scope="module")
 def scored(model: Model, images: Tensor) -> Reference:
-    return score_images(model.network, model.gaussians, images, EPSILON)
+    return perturbed_outputs(model.features, images, EPSILON)
 
 
 def test_scores_are_those_of_the_slow_implementation(model: Model, images: Tensor, scored: Reference) -> None:
@@ -148,7 +153,7 @@ def test_perturbed_images_stay_images(images: Tensor, scored: Reference) -> None
 
 
 def test_small_perturbation_raises_confidence(model: Model, images: Tensor) -> None:
-    found = score_images(model.network, model.gaussians, images, 1e-6)
+    found = perturbed_outputs(model.features, images, 1e-6)
     assert (found.confidences > -found.distances.min(dim=2).values).all()
 
 
@@ -158,8 +163,8 @@ def test_confidences_need_no_gradient_afterwards(scored: Reference) -> None:
 
 
 def test_epsilon_0_is_the_plain_score(model: Model, images: Tensor) -> None:
-    perturbed = score_images(model.network, model.gaussians, images, 0.0)
-    plain = score_plain(model.network, model.gaussians, images)
+    perturbed = perturbed_outputs(model.features, images, 0.0)
+    plain = plain_outputs(model.features, images)
     assert torch.equal(perturbed.perturbed, images[:, None].double().expand_as(perturbed.perturbed))
     expected = plain.by_name()
     assert set(expected) == {"logits", "logits.smoothed", "distances", "confidences"}
@@ -223,7 +228,7 @@ def test_smoothed_logits_are_those_of_the_smoothed_images(
 
 def test_scores_do_not_depend_on_the_batch(model: Model, images: Tensor, scored: Reference) -> None:
     for row in range(len(images)):
-        alone = score_images(model.network, model.gaussians, images[row : row + 1], EPSILON)
+        alone = perturbed_outputs(model.features, images[row : row + 1], EPSILON)
         assert torch.allclose(alone.confidences[0], scored.confidences[row], rtol=1e-9)
         for name, answer in alone.answers.items():
             assert torch.allclose(answer[0], scored.answers[name][row], rtol=1e-9)
@@ -251,9 +256,8 @@ def test_closed_form_on_a_linear_network() -> None:
     covariance = factor @ factor.T
     precision = np.linalg.inv(covariance)
     images = rng.uniform(0.3, 0.7, size=(8, 3, 2, 2))  # so far from 0 and 1 that nothing is clamped
-    found = score_images(
-        Linear(torch.from_numpy(matrix)),  # type: ignore[arg-type]
-        {"only": gaussian_from(means, covariance)},
+    found = perturbed_outputs(
+        FeatureModel(Linear(torch.from_numpy(matrix)), {"only": gaussian_from(means, covariance)}),  # type: ignore[arg-type]
         torch.from_numpy(images),
         EPSILON,
     )
@@ -279,10 +283,10 @@ def detector(epsilon: float, threshold: float) -> Detector:
 def test_decisions_follow_the_scores(model: Model, epsilon: float) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (70, SIDE, SIDE, 3), np.uint8)
     images = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255))
-    expected = score_at(model.network, model.gaussians, images, epsilon)
+    expected = reference_outputs(model.features, images, epsilon)
     scores = expected.confidences.numpy() @ [1.0, 0.5, 0.0, 2.0, 0.25] + 3.0
     threshold = float(np.median(scores))
-    found = reference_decisions(model.network, model.gaussians, detector(epsilon, threshold), pixels)
+    found = reference_decisions(model.features, detector(epsilon, threshold), pixels)
     assert found.value("confidence") == pytest.approx(scores, rel=1e-5)
     logits, smoothed_logits = (expected.answers[name] for name in ("logits", "logits.smoothed"))
     assert found.label.tolist() == logits.argmax(dim=1).tolist()
@@ -294,16 +298,16 @@ def test_decisions_follow_the_scores(model: Model, epsilon: float) -> None:
 
 
 def test_only_a_perturbation_costs_gradients(model: Model, images: Tensor) -> None:
-    assert score_at(model.network, model.gaussians, images, 0.0).gradients.shape[1] == 0
-    assert score_at(model.network, model.gaussians, images, EPSILON).gradients.shape[1] == 5
+    assert reference_outputs(model.features, images, 0.0).gradients.shape[1] == 0
+    assert reference_outputs(model.features, images, EPSILON).gradients.shape[1] == 5
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.002])
 def test_evidence_is_the_references(calibrated: Path, cells: CellSet, epsilon: float) -> None:
-    network, gaussians = load_network(calibrated, load_run(calibrated)), load_statistics(calibrated)
+    model = load_model(calibrated, load_run(calibrated))
     chosen = np.arange(70)  # more than a block
-    found = reference_evidence(network, gaussians, cells.images[chosen], epsilon)
-    expected = score_at(network, gaussians, as_images(cells, chosen), epsilon)
+    found = reference_evidence(model, cells.images[chosen], epsilon)
+    expected = reference_outputs(model, as_images(cells, chosen), epsilon)
     for ours, name in (
         (found.logits, "logits"),
         (found.smoothed, "logits.smoothed"),

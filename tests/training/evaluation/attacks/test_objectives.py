@@ -15,11 +15,11 @@ from training.evaluation.attacks.gradient_sign import bim
 from training.evaluation.attacks.objectives import Shared, all_of, misclassified, stable, sure, undetected
 from training.evaluation.attacks.problem import Problem
 from training.evaluation.detectors.observed import in_eight_bit
-from training.reference import score_at
+from training.reference import FeatureModel, reference_outputs
 
 
 def deployed(model: Any, detector: Detector, images: Tensor) -> Decisions:
-    scored = score_at(model.network, model.gaussians, images.clone(), detector.epsilon)
+    scored = reference_outputs(FeatureModel(model.network, model.gaussians), images.clone(), detector.epsilon)
     pixels = in_eight_bit(images.permute(0, 2, 3, 1).numpy())
     said = {name: output.numpy() for name, output in scored.by_name().items()}
     return decide(detector, Evidence.of(said, pixels))
@@ -55,7 +55,7 @@ def test_undetected_is_the_deployed_score_over_its_threshold(epsilon: float, mod
 
 def test_a_detector_of_some_layers_uses_those(model: Any) -> None:
     detector = replace(model.detector, layers=("layer3", "stem"), weights=(0.5, 0.25))
-    scored = score_at(model.network, model.gaussians, model.images.clone(), 0)
+    scored = reference_outputs(FeatureModel(model.network, model.gaussians), model.images.clone(), 0)
     places = [model.network.layers.index(name) for name in detector.layers]
     expected = scored.confidences.double().numpy()[:, places] @ detector.weights + detector.bias
     excess = undetected(model.network, model.gaussians, detector)(model.images)
@@ -77,7 +77,7 @@ def test_the_gradient_with_perturbation_is_taken_at_the_perturbed_images(model: 
     _, found = Problem(undetected(model.network, model.gaussians, detector), model.images).linearise(
         model.images
     )
-    scored = score_at(model.network, model.gaussians, model.images.clone(), 0.01)
+    scored = reference_outputs(FeatureModel(model.network, model.gaussians), model.images.clone(), 0.01)
     expected = torch.zeros_like(model.images)
     for number, name in enumerate(detector.layers):
         alone = replace(model.detector, layers=(name,), weights=(detector.weights[number],))

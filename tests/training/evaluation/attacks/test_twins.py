@@ -28,7 +28,7 @@ from training.evaluation.attacks.twins import (
     whole,
 )
 from training.evaluation.detectors.observed import in_eight_bit
-from training.reference import reference_evidence
+from training.reference import FeatureModel, reference_evidence
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +113,14 @@ def test_the_value_is_the_deployed_one_and_its_gradient_leads_there(
 def of(model: Any, images: Tensor, epsilon: float = 0.0) -> tuple[Attackable, Evidence]:
     """What decides of the images by limits in the middle of each test's values, and their evidence."""
     pixels = in_eight_bit(images.permute(0, 2, 3, 1).numpy())
-    seen = reference_evidence(model.network, model.gaussians, pixels, epsilon)
+    features = FeatureModel(model.network, model.gaussians)
+    seen = reference_evidence(features, pixels, epsilon)
     outline = seen.appearance[:, : len(OUTLINE)]
     low, high = tuple((outline.min(axis=0) - 0.1).tolist()), tuple((outline.max(axis=0) + 0.1).tolist())
     ranged = replace(model.detector, epsilon=epsilon, outline_low=low, outline_high=high)
     middle = np.median(table.measure(seen, ranged), axis=0)
     limits = {test.name: limit for test, limit in zip(table.TESTS, middle.tolist(), strict=True)}
-    return Attackable(model.network, model.gaussians, replace(ranged, limits=limits)), seen
+    return Attackable(features, replace(ranged, limits=limits)), seen
 
 
 @pytest.fixture(scope="module")
