@@ -11,7 +11,7 @@ import torch
 from edge_runtime.console import Commands
 from training import distributed, fitting
 from training.augmentation import Augmentation
-from training.calibration import REJECTED, calibrate_run
+from training.calibration import REJECTED, calibrate_run, known_anomaly
 from training.cells.download import NIH, download_archive
 from training.cells.source import CellSource, cell_source_options
 from training.cells.splits import SplitBy
@@ -20,7 +20,7 @@ from training.evaluation.evaluate import evaluate as run_evaluation
 from training.evaluation.subject import load_subject
 from training.networks import NETWORKS
 from training.robustness import measure_corruptions, measure_ood
-from training.run import Precision, RunConfig
+from training.run import Precision, RunConfig, load_run
 from training.testing import measure_run
 
 
@@ -154,7 +154,8 @@ def calibrate(
     source: CellSource,
 ) -> None:
     """Fit the layer weights and the threshold on validation cells."""
-    made = calibrate_run(folder, source, anomalies=anomalies, epsilon=epsilon, alpha=alpha)
+    anomaly = known_anomaly(anomalies, load_run(folder).input) if anomalies else None
+    made = calibrate_run(folder, source, anomaly=anomaly, epsilon=epsilon, alpha=alpha)
     click.echo(json.dumps(asdict(made), indent=2))
 
 

@@ -24,6 +24,7 @@ from export.__main__ import main
 from export.comparison import verify_bundle
 from export.sealing import seal_bundle
 from training.cells.source import CellSource
+from training.handover import hand_over
 from training.run import load_run, load_split
 from training.trained import TrainedDetector
 
@@ -205,7 +206,8 @@ def test_without_epsilon_the_graph_does_not_perturb(
     calibration = json.loads((own_run / "calibration.json").read_text())
     calibration["detector"]["epsilon"] = 0.0
     (own_run / "calibration.json").write_text(json.dumps(calibration))
-    bundle = seal_bundle(own_run, tmp_path / "bundle", CellSource(cache=cell_cache))
+    made = hand_over(own_run, CellSource(cache=cell_cache), reference_cells=4)
+    bundle = seal_bundle(made, tmp_path / "bundle")
     assert bundle.manifest.perturbation == "none"
     model = onnx.load_from_string(bundle.contents["model.onnx"])
     assert [given.name for given in model.graph.input] == ["image"]
@@ -228,8 +230,9 @@ def test_a_graph_that_disagrees_is_fatal(
     (bias,) = [t for t in wrong.graph.initializer if t.name == "network.fc.bias"]
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(0.01), bias.name))
     monkeypatch.setattr(sealing, "build_graph", lambda *_args, **_settings: wrong)
+    made = hand_over(run_folder, CellSource(cache=cell_cache), reference_cells=4)
     with pytest.raises(CheckFailedError, match="FAIL logits"):
-        seal_bundle(run_folder, tmp_path / "bundle", CellSource(cache=cell_cache))
+        seal_bundle(made, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 
 
