@@ -3,7 +3,7 @@
 Everything that needs the run's cells or PyTorch's arithmetic happens here, once; sealing only writes it down.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from edge_runtime.bundle.manifest import Performance
 from edge_runtime.bundle.verification import ReferenceFrame, reference_frame
 from training.cells.source import CellSource
 from training.reference import Reference, perturbed_outputs, reference_outputs
-from training.run import RunInfo, load_split
+from training.run import RunInfo, add_metrics, load_split
 from training.statistics import to_tensor
 from training.testing import CellFigures, measure
 from training.trained import TrainedDetector, load_trained
@@ -56,6 +56,7 @@ def hand_over(run: Path, source: CellSource, *, reference_cells: int = REFERENCE
     trained = load_trained(run)
     cells, split = load_split(trained.info, source)
     tested = measure(trained, cells, split.test)
+    add_metrics(run, test=asdict(tested))  # as `test` would: what the bundle states stands in the run, too
     rng, classes = np.random.default_rng(trained.info.config.seed), len(trained.info.classes)
     chosen = [
         rng.permutation(split.test[cells.labels[split.test] == label])[: reference_cells // classes]
