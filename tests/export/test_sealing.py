@@ -1,7 +1,9 @@
 """What stands in a sealed bundle, and when none is made."""
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +20,7 @@ from edge_runtime.bundle.files import open_bundle, save_bundle
 from edge_runtime.bundle.parity import all_passed
 from edge_runtime.bundle.verification import replay
 from edge_runtime.decision import table
-from edge_runtime.errors import BundleError, CheckFailedError
+from edge_runtime.errors import BundleError, CheckFailedError, StorageError
 from export import contents, sealing
 from export.__main__ import main
 from export.comparison import verify_bundle
@@ -239,15 +241,15 @@ def test_a_graph_that_disagrees_is_fatal(
 def test_a_bundle_cut_off_by_a_full_disk_is_none(
     monkeypatch: pytest.MonkeyPatch, bundle_folder: Path, tmp_path: Path
 ) -> None:
-    bundle, write = open_bundle(bundle_folder), Path.write_bytes
+    bundle, replace_file = open_bundle(bundle_folder), os.replace
 
-    def on_a_full_disk(file: Path, data: bytes) -> int:
+    def on_a_full_disk(unfinished: Path, file: Path) -> None:
         if file.name == "reference.npz":
-            raise OSError(28, "No space left on device", str(file))
-        return write(file, data)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace_file(unfinished, file)
 
-    monkeypatch.setattr(Path, "write_bytes", on_a_full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(os, "replace", on_a_full_disk)
+    with pytest.raises(StorageError, match=r"reference\.npz: the disk is full; free some space"):
         save_bundle(tmp_path / "bundle", bundle.manifest, bundle.contents)
     with pytest.raises(BundleError, match=r"manifest\.json: missing"):
         open_bundle(tmp_path / "bundle")
