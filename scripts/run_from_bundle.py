@@ -27,7 +27,7 @@ from edge_runtime.bundle.manifest import Manifest, Performance, manifest_from_js
 from edge_runtime.console import Commands
 from edge_runtime.errors import BundleError, SourceError
 from training.calibration_file import Calibration, save_calibration
-from training.cells.source import CellSet, load_cells
+from training.cells.source import CellSet, CellSource, cell_source_options
 from training.gaussians import LayerGaussian, save_gaussians
 from training.networks import build_network
 from training.run import GAUSSIANS, WEIGHTS, RunConfig, RunInfo, make_split, save_run, save_weights
@@ -57,18 +57,17 @@ Constants = Mapping[str, NDArray[np.generic]]
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"allow_interspersed_args": True})
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--cells", required=True, help="The cells it was trained on: the NIH archive as zip or folder.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded cells.")
-def main(bundle: Path, run: Path, cells: str, cache: Path | None) -> None:
-    """Write a new run folder RUN from the bundle folder BUNDLE."""
+@cell_source_options
+def main(bundle: Path, run: Path, source: CellSource) -> None:
+    """Write a new run folder RUN from the bundle folder BUNDLE; --cells are those it was trained on."""
     if run.exists() and any(run.iterdir()):
         raise SourceError(f"{run}: not empty; choose another folder for the run")
     manifest, model = open_any(bundle)
-    loaded = load_cells(cells, manifest.input, cache)
+    loaded = source.load(manifest.input)
     config = run_config(manifest, loaded.source)
     split = make_split(config, loaded)
     if (loaded.digest, split.digest) != (manifest.provenance.cells_digest, manifest.provenance.split_digest):
-        raise SourceError(f"{cells}: not the cells this bundle was trained on; give the same archive")
+        raise SourceError(f"{loaded.source}: not the cells this bundle was trained on; give the same archive")
     network = build_network(config.network, len(manifest.classes))
     assert isinstance(network, nn.Module)
     fill_network(network, model)
