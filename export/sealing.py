@@ -22,6 +22,7 @@ from edge_runtime.errors import CheckFailedError, SourceError
 from export.card import model_card
 from export.forward import IR_VERSION, OPSET, feature_name
 from export.graph import Perturbation, build_graph, output_names
+from export.identity import identity_of
 from training.cells.simulated import is_simulated
 from training.handover import Handover
 from training.reference import Reference
@@ -60,8 +61,8 @@ def seal_bundle(
             f"the run was calibrated with epsilon {epsilon}; calibrate with --epsilon 0 before exporting "
             "without the perturbation"
         )
-    model = build_graph(trained.model, size=trained.info.input.size, perturbation=chosen)
     manifest = _manifest(made, chosen, name, version)
+    model = build_graph(trained.model, identity=identity_of(manifest), perturbation=chosen)
     layers = trained.network.layers
     said, frame_said = (named_outputs(of, layers) for of in (made.said, made.frame_said))
     files = {

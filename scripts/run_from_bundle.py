@@ -59,7 +59,7 @@ Constants = Mapping[str, NDArray[np.generic]]
 @click.argument("run", type=click.Path(path_type=Path))
 @cell_source_options
 def main(bundle: Path, run: Path, source: CellSource) -> None:
-    """Write a new run folder RUN from the bundle folder BUNDLE, with the cells that it was trained on."""
+    """Write a new run folder RUN from the bundle folder BUNDLE; --cells are those it was trained on."""
     if run.exists() and any(run.iterdir()):
         raise SourceError(f"{run}: not empty; choose another folder for the run")
     manifest, model = open_any(bundle)
