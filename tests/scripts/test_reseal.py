@@ -1,8 +1,6 @@
-"""A run that comes back from its bundle computes and exports the same, and says what it does not know."""
+"""A bundle exported again from itself alone says the same."""
 
 import json
-import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,25 +9,17 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from onnx import numpy_helper
 
+from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.files import MODEL, REFERENCE, open_bundle
 from edge_runtime.bundle.manifest import manifest_to_json
 from edge_runtime.errors import SourceError
 from export.forward import export_forward
 from export.graph import _add_constants
-from scripts.run_from_bundle import (
-    fill_network,
-    from_schema_7,
-    main,
-    open_any,
-    recovered_gaussian,
-    recovered_metrics,
-)
-from training.calibration_file import load_calibration
+from scripts.reseal import fill_network, from_schema_7, main, open_any, recovered_gaussian, run_info
 from training.networks import ResNet, build_network
-from training.run import load_network, load_run, load_statistics
 from training.statistics import to_tensor
 
 TINY = Path(__file__).parents[1] / "edge_runtime" / "tiny-bundle"
@@ -127,7 +117,7 @@ def test_another_network_is_refused(model: onnx.ModelProto) -> None:
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_the_statistics_give_the_same_constants_again(model: onnx.ModelProto, layer: str) -> None:
-    gaussian = recovered_gaussian(model, layer, np.array([3.0, 4.0]))
+    gaussian = recovered_gaussian(model, layer)
     assert gaussian.relative
     graph = onnx.GraphProto()
     _add_constants(graph, layer, gaussian)
@@ -142,60 +132,21 @@ def test_the_statistics_give_the_same_constants_again(model: onnx.ModelProto, la
     assert np.ptp(gaussian.means.sum(axis=1)) <= 1e-6 * len(gaussian.whitening)
 
 
-def test_figures_have_their_names_in_a_run() -> None:
-    performance = replace(
-        open_bundle(TINY).manifest.performance,
-        ood_rejected={"wbc (2) of 3 (130)": 0.5},
-        corruptions_accepted={"warm cast": 0.9},
-        corruptions_accuracy={"warm cast": 0.8},
-    )
-    assert recovered_metrics(performance) == {
-        "corruptions": {"warm cast": {"accepted": 0.9, "accuracy_of_accepted": 0.8}},
-        "ood": {"wbc (2) of 3": {"images": 130, "rejected": 0.5}},
-    }
-
-
-@pytest.fixture
-def recover(bundle_folder: Path, cell_cache: Path, tmp_path: Path) -> Callable[..., Result]:
-    def run(cells: Path) -> Result:
-        arguments = [str(bundle_folder), str(tmp_path / "run"), "--cells", str(cells)]
-        return CliRunner().invoke(main, [*arguments, "--cache", str(cell_cache)], catch_exceptions=False)
-
-    return run
-
-
 @pytest.mark.slow
-def test_the_run_comes_back(
-    recover: Callable[..., Result], tmp_path: Path, run_folder: Path, cell_folder: Path
-) -> None:
-    assert recover(cell_folder).exit_code == 0
-    found, lost = load_run(tmp_path / "run"), load_run(run_folder)
-    unknown = replace(lost.config, epochs=0, batch_size=0, learning_rate=0.0)
-    assert replace(found, metrics={}) == replace(lost, config=unknown, metrics={})
-    assert found.metrics["validation_accuracy"] == pytest.approx(lost.metrics["validation_accuracy"])
-    calibration = load_calibration(run_folder)
-    assert load_calibration(tmp_path / "run") == calibration
-    image = torch.rand(2, 3, 125, 125)
-    with torch.no_grad():
-        ours, theirs = (load_network(r, found)(image) for r in (tmp_path / "run", run_folder))
-    np.testing.assert_allclose(ours[0].numpy(), theirs[0].numpy(), rtol=1e-4, atol=1e-5)
-    recovered, features = load_statistics(tmp_path / "run"), theirs[1]
-    for (layer, gaussian), seen in zip(load_statistics(run_folder).items(), features, strict=True):
-        np.testing.assert_allclose(
-            recovered[layer].distances(seen.numpy()), gaussian.distances(seen.numpy()), rtol=1e-4
-        )
-        # Fitting took every training cell twice, in two lights.
-        np.testing.assert_array_equal(2 * recovered[layer].counts, gaussian.counts)
-        assert math.isnan(recovered[layer].shrinkage)
+def test_a_bundle_is_exported_again_from_itself(bundle_folder: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, [str(bundle_folder), str(tmp_path / "new")], catch_exceptions=False)
+    assert done.exit_code == 0
+    old, new = open_bundle(bundle_folder), open_bundle(tmp_path / "new")
+    assert replace(new.manifest, parity={}, files={}) == replace(old.manifest, parity={}, files={})
+    images = np.random.default_rng(0).integers(1, 256, (5, 125, 125, 3), np.uint8)
+    ours, theirs = (Classifier.open(bundle).evidence(images) for bundle in (new, old))
+    np.testing.assert_array_equal(ours.logits, theirs.logits)
+    np.testing.assert_allclose(ours.confidences, theirs.confidences, rtol=5e-3)
 
 
-@pytest.mark.slow
-def test_other_cells_are_refused(recover: Callable[..., Result], tmp_path: Path, cell_folder: Path) -> None:
-    some = tmp_path / "cell_images"
-    for file in sorted(cell_folder.rglob("*.png"))[::2]:
-        (some / file.parent.name).mkdir(parents=True, exist_ok=True)
-        (some / file.parent.name / file.name).write_bytes(file.read_bytes())
-    refused = recover(some)
-    assert refused.exit_code == 1
-    assert "not the cells this bundle was trained on; give the same archive" in refused.stderr
-    assert not (tmp_path / "run").exists()
+def test_what_a_bundle_was_trained_on_must_be_told_as_we_tell_it(tmp_path: Path) -> None:
+    manifest = open_bundle(TINY).manifest
+    assert run_info(manifest).counts["train"] > 0
+    other = replace(manifest, provenance=replace(manifest.provenance, trained_on="many cells"))
+    with pytest.raises(SourceError, match="cannot read what the bundle was trained on: 'many cells'"):
+        run_info(other)

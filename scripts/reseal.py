@@ -1,10 +1,10 @@
-"""A run folder back from a sealed bundle whose run was lost, so that it can be exported again.
+"""A sealed bundle exported again, under this version's schema, from the bundle alone: its run may be lost.
 
-    python -m scripts.run_from_bundle BUNDLE RUN --cells nih-cells.zip
+    python -m scripts.reseal OLD NEW
 
-Reads bundles of this schema and of the one before. The forward pass comes back bit for bit, the statistics up
-to a rounding. What a bundle does not hold stays unknown: of the training its epochs, batch size and learning
-rate (0 in run.json), of the statistics their shrinkage and condition (not a number in gaussians.npz).
+Reads bundles of this schema and of the one before. Network and statistics come back from the graph, the
+detector, the figures and the provenance from the manifest, the reference cells from the reference vectors;
+then all of it is exported as any run is. The forward pass stays bit for bit, the statistics up to a rounding.
 """
 
 import hashlib
@@ -22,20 +22,27 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
 
-from edge_runtime.bundle.files import MANIFEST, MODEL
-from edge_runtime.bundle.manifest import Manifest, Performance, manifest_from_json
+from edge_runtime.bundle.files import MANIFEST, MODEL, REFERENCE
+from edge_runtime.bundle.manifest import Manifest, manifest_from_json
+from edge_runtime.bundle.verification import IMAGES
 from edge_runtime.console import Commands
 from edge_runtime.errors import BundleError, SourceError
-from training.calibration_file import Calibration, save_calibration
-from training.cells.source import CellSet, CellSource, cell_source_options
-from training.gaussians import LayerGaussian, save_gaussians
+from export.sealing import seal_bundle
+from training.calibration_file import Calibration
+from training.gaussians import LayerGaussian
+from training.handover import refer
 from training.networks import build_network
-from training.run import GAUSSIANS, WEIGHTS, RunConfig, RunInfo, make_split, save_run, save_weights
-from training.statistics import predict
+from training.reference import FeatureModel
+from training.run import RunConfig, RunInfo
+from training.trained import TrainedDetector
 
 # How the exporter begins the names of the network's parameters.
 _NETWORK = "network."
-_PARTS = ("train", "validation", "test")
+# How `export.sealing` tells what a bundle was trained on.
+_TRAINED_ON = re.compile(
+    r"(?P<train>\d+) cells of (?P<cells>.+), split by .+; "
+    r"(?P<validation>\d+) others calibrated it, (?P<test>\d+) tested it"
+)
 # What the model card says of the light that cells were trained under, see `export.sealing`.
 _LIGHT = {"with harsh light": "harsh", "without change of light": "paper"}
 _OLD_LIMITS = {
@@ -54,40 +61,33 @@ _OLD_PERFORMANCE = {
 Constants = Mapping[str, NDArray[np.generic]]
 
 
-@click.group(cls=Commands, invoke_without_command=True, context_settings={"allow_interspersed_args": True})
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("run", type=click.Path(path_type=Path))
-@cell_source_options
-def main(bundle: Path, run: Path, source: CellSource) -> None:
-    """Write a new run folder RUN from the bundle folder BUNDLE; --cells are those it was trained on."""
-    if run.exists() and any(run.iterdir()):
-        raise SourceError(f"{run}: not empty; choose another folder for the run")
-    manifest, model = open_any(bundle)
-    loaded = source.load(manifest.input)
-    config = run_config(manifest, loaded.source)
-    split = make_split(config, loaded)
-    if (loaded.digest, split.digest) != (manifest.provenance.cells_digest, manifest.provenance.split_digest):
-        raise SourceError(f"{loaded.source}: not the cells this bundle was trained on; give the same archive")
-    network = build_network(config.network, len(manifest.classes))
+@click.group(cls=Commands, invoke_without_command=True)
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+def main(old: Path, new: Path) -> None:
+    """Export the bundle folder OLD again, as the bundle folder NEW."""
+    manifest, model = open_any(old)
+    with np.load(old / REFERENCE, allow_pickle=False) as stored:
+        crops = np.asarray(stored[IMAGES], np.uint8)
+    made = refer(recovered_detector(manifest, model), manifest.performance, crops)
+    bundle = seal_bundle(
+        made,
+        new,
+        perturbation="none" if manifest.perturbation == "none" else "per-layer",
+        name=manifest.name,
+        version=manifest.version,
+    )
+    click.echo(f"{new}: {bundle.title}")
+
+
+def recovered_detector(manifest: Manifest, model: onnx.ModelProto) -> TrainedDetector:
+    """The trained detector that a bundle was made of."""
+    network = build_network(manifest.provenance.network, len(manifest.classes))
     assert isinstance(network, nn.Module)
     fill_network(network, model)
-    network.eval()
-    counts = np.bincount(loaded.labels[split.train], minlength=len(manifest.classes)).astype(np.float64)
-    run.mkdir(parents=True, exist_ok=True)
-    save_weights(run / WEIGHTS, network.state_dict())
-    save_gaussians(
-        run / GAUSSIANS, [(layer, recovered_gaussian(model, layer, counts)) for layer in network.layers]
-    )
-    logits, _ = predict(network, loaded, split.validation)
-    right = logits.argmax(axis=1) == loaded.labels[split.validation]
-    metrics = {"validation_accuracy": float(right.mean()), **recovered_metrics(manifest.performance)}
-    sizes = {part: len(getattr(split, part)) for part in _PARTS}
-    save_calibration(run, recovered_calibration(manifest))
-    save_run(
-        run, run_info(manifest, config, loaded, sizes, metrics)
-    )  # last: its figures are of this calibration
-    click.echo(
-        f"{run}: the run of {manifest.name} {manifest.version}; export it with 'python -m export bundle'"
+    gaussians = {layer: recovered_gaussian(model, layer) for layer in network.layers}
+    return TrainedDetector(
+        run_info(manifest), FeatureModel(network.eval(), gaussians), recovered_calibration(manifest)
     )
 
 
@@ -178,13 +178,15 @@ def _layers(
             yield name, module, after if isinstance(after, nn.BatchNorm2d) else None
 
 
-def recovered_gaussian(model: onnx.ModelProto, layer: str, counts: NDArray[np.float64]) -> LayerGaussian:
+def recovered_gaussian(model: onnx.ModelProto, layer: str) -> LayerGaussian:
     """The statistics of a layer, from the float32 constants that `export.graph` made of them.
 
     Args:
         model: the graph of a bundle.
         layer: name of the layer.
-        counts: [K], training cells per class, each counted once.
+
+    Returns:
+        The statistics; how many cells they are of, their shrinkage and condition are not known.
     """
     constants = _constants(model)
     origin, whitening, centres = (
@@ -202,21 +204,27 @@ def recovered_gaussian(model: onnx.ModelProto, layer: str, counts: NDArray[np.fl
     return LayerGaussian(
         means,
         np.ascontiguousarray(whitening.T),
-        counts,
+        np.full(len(means), unknown),
         shrinkage=unknown,
         condition=unknown,
         relative=relative,
     )
 
 
-def run_config(manifest: Manifest, cells: str) -> RunConfig:
-    """How the bundle's run was made, as far as the manifest says; numbers that it does not say are 0."""
-    provenance, light = manifest.provenance, "microscope"
-    for words, augmentation in _LIGHT.items():
-        light = augmentation if words in provenance.trained_on else light
+def run_info(manifest: Manifest) -> RunInfo:
+    """run.json as far as the manifest says what stood in it; of the training the numbers are 0.
+
+    Raises:
+        SourceError: the manifest tells in other words what the bundle was trained on.
+    """
+    provenance = manifest.provenance
+    told = _TRAINED_ON.match(provenance.trained_on)
+    if told is None:
+        raise SourceError(f"cannot read what the bundle was trained on: {provenance.trained_on!r}")
+    light = next((name for words, name in _LIGHT.items() if words in provenance.trained_on), "microscope")
     raw: dict[str, Any] = {"split": manifest.performance.split, "augmentation": light}
-    return RunConfig(
-        cells=cells,
+    config = RunConfig(
+        cells=told["cells"],
         network=provenance.network,
         seed=provenance.seed,
         epochs=0,
@@ -224,43 +232,17 @@ def run_config(manifest: Manifest, cells: str) -> RunConfig:
         learning_rate=0.0,
         **raw,
     )
-
-
-def run_info(
-    manifest: Manifest,
-    config: RunConfig,
-    cells: CellSet,
-    counts: Mapping[str, int],
-    metrics: Mapping[str, Any],
-) -> RunInfo:
-    """The content of run.json."""
-    provenance = manifest.provenance
     return RunInfo(
         config=config,
         input=manifest.input,
         classes=manifest.classes,
         layers=manifest.detector.layers,
-        cells_digest=cells.digest,
+        cells_digest=provenance.cells_digest,
         split_digest=provenance.split_digest,
-        counts=counts,
+        counts={part: int(told[part]) for part in ("train", "validation", "test")},
         git_commit=provenance.git_commit,
         torch=provenance.torch,
-        metrics=metrics,
     )
-
-
-def recovered_metrics(performance: Performance) -> dict[str, Any]:
-    """The figures of run.json that stand in the manifest; those of single patients do not."""
-    ood = {}
-    for told, rejected in performance.ood_rejected.items():
-        found = re.fullmatch(r"(.*) \((\d+)\)", told)
-        assert found is not None
-        ood[found[1]] = {"images": int(found[2]), "rejected": rejected}
-    corruptions = {
-        name: {"accepted": accepted, "accuracy_of_accepted": performance.corruptions_accuracy[name]}
-        for name, accepted in performance.corruptions_accepted.items()
-    }
-    return {"corruptions": corruptions, "ood": ood}
 
 
 def recovered_calibration(manifest: Manifest) -> Calibration:
