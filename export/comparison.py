@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from edge_runtime.bundle.classifier import Classifier, Provider
 from edge_runtime.bundle.files import open_bundle
 from edge_runtime.bundle.parity import (
+    DISTANCE_LIMIT,
     EXACT_LIMIT,
     SCORE_LIMIT,
     SIGN_LIMIT,
@@ -191,7 +192,7 @@ class _Tally:
                 self.signs[name] = self.signs.get(name, 0.0) + differing
             else:
                 measure = relative_error_each if name in ("distances", "confidences") else relative_error
-                limit = SCORE_LIMIT if name == "confidences" else EXACT_LIMIT
+                limit = {"confidences": SCORE_LIMIT, "distances": DISTANCE_LIMIT}.get(name, EXACT_LIMIT)
                 self._note(name, measure(value, expected[name]), limit)
         decided = decide(
             classifier.bundle.manifest.detector, Evidence.of(ours, theirs.crops, theirs.appearance)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.files import REFERENCE, Bundle
 from edge_runtime.bundle.parity import (
+    DISTANCE_LIMIT,
     EXACT_LIMIT,
     SCORE_LIMIT,
     SIGN_LIMIT,
@@ -188,7 +189,7 @@ def _check(name: str, ours: NDArray[np.float32], stored: NDArray[np.generic]) ->
     if name.startswith("gradient."):
         return Check(f"{name}, signs", sign_disagreement(ours, theirs), SIGN_LIMIT)
     if name == "distances":
-        return Check(name, relative_error_each(ours, theirs), EXACT_LIMIT)
+        return Check(name, relative_error_each(ours, theirs), DISTANCE_LIMIT)
     if name == "confidences":
         return Check(name, relative_error_each(ours, theirs), SCORE_LIMIT)
     return Check(name, relative_error(ours, theirs), EXACT_LIMIT)
