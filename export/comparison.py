@@ -153,7 +153,7 @@ def _expected(trained: TrainedDetector, classifier: Classifier, images: Images) 
     else:
         reference = plain_outputs(trained.model, tensor)
     named = named_outputs(reference, trained.network.layers)
-    return {name: named[name].numpy() for name in classifier.bundle.manifest.outputs}
+    return {name: named[name] for name in classifier.bundle.manifest.outputs}
 
 
 def _run(classifier: Classifier, images: Images, batch: int, epsilon: float | None = None) -> NamedOutputs:

@@ -14,6 +14,7 @@ from edge_runtime.bundle.files import MODEL, Bundle
 from edge_runtime.bundle.manifest import Manifest
 from edge_runtime.bundle.parity import Check
 from export.graph import Perturbation, build_graph, output_names
+from export.identity import identity_of
 from training.trained import TrainedDetector
 
 # The same numbers, but for the last bit where another machine multiplied matrices in another order.
@@ -45,7 +46,7 @@ def check_graph(trained: TrainedDetector, bundle: Bundle) -> Iterator[Check]:
     """Build the graph again, with the exporter's versions of torch and onnxscript, and compare all of it."""
     built = build_graph(
         trained.model,
-        size=trained.info.input.size,
+        identity=identity_of(bundle.manifest),
         perturbation=_perturbation(bundle.manifest),
     )
     sealed = onnx.load_from_string(bundle.contents[MODEL])

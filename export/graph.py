@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.differentiation.backward import append_gradient, clone_subgraph
 from export.forward import export_forward, feature_name
+from export.identity import Identity, write_identity
 from training.gaussians import SILENCE, LayerGaussian
 from training.networks import Network
 from training.reference import SMOOTHING, FeatureModel
@@ -23,7 +24,7 @@ PRODUCER = "cellgate"
 SMOOTHED = "logits.smoothed"
 
 
-def build_graph(model: FeatureModel, *, size: int, perturbation: Perturbation) -> onnx.ModelProto:
+def build_graph(model: FeatureModel, *, identity: Identity, perturbation: Perturbation) -> onnx.ModelProto:
     """Build the graph that a bundle holds.
 
     Inputs: `image` float32 [N, 3, size, size] RGB in [0, 1]; with the perturbation also `epsilon`, a float32
@@ -34,10 +35,10 @@ def build_graph(model: FeatureModel, *, size: int, perturbation: Perturbation) -
 
     Args:
         model: the trained network, on the CPU, and the statistics of its features.
-        size: side of the input in pixels.
+        identity: what the graph says of itself; its input has the side of the image in pixels.
         perturbation: "per-layer" perturbs the image once per layer (eq. 3), "none" leaves it as it is.
     """
-    network, gaussians = model.network, model.gaussians
+    network, gaussians, size = model.network, model.gaussians, identity.input.size
     made = export_forward(network, size)
     graph = made.graph
     _smoothed_logits(graph)
@@ -60,6 +61,7 @@ def build_graph(model: FeatureModel, *, size: int, perturbation: Perturbation) -
     _node(graph, "Concat", [f"least.{layer}" for layer in network.layers], "least", axis=1)
     _node(graph, "Neg", ["least"], "confidences")
     _declare(graph, model, size, perturbation)
+    write_identity(made, identity)
     made.producer_name, made.producer_version = PRODUCER, ""
     onnx.checker.check_model(made, full_check=True)
     return made

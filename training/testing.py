@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from edge_runtime.decision.decide import Decisions
 from training import distributed
-from training.cells.source import CellSource
+from training.cells.source import CellSet, CellSource
 from training.intervals import over_patients
 from training.run import add_metrics, load_split
-from training.trained import load_trained
+from training.trained import TrainedDetector, load_trained
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,15 @@ def measure_run(folder: Path, source: CellSource) -> CellFigures:
     """
     trained = load_trained(folder, distributed.device())
     cells, split = load_split(trained.info, source)
-    decisions = trained.decide(cells.images[split.test])
-    result = summarise(decisions, cells.labels[split.test], [cells.patients[i] for i in split.test])
+    result = measure(trained, cells, split.test)
     add_metrics(folder, test=asdict(result))
     return result
+
+
+def measure(trained: TrainedDetector, cells: CellSet, chosen: NDArray[np.int64]) -> CellFigures:
+    """Test a detector on the chosen cells."""
+    decisions = trained.decide(cells.images[chosen])
+    return summarise(decisions, cells.labels[chosen], [cells.patients[i] for i in chosen])
 
 
 def summarise(decisions: Decisions, labels: NDArray[np.int64], patients: list[str]) -> CellFigures:

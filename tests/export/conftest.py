@@ -69,11 +69,7 @@ def run_graph(bundle_folder: Path) -> onnx.ModelProto:
 
 @pytest.fixture
 def built_once(monkeypatch: pytest.MonkeyPatch, run_graph: onnx.ModelProto) -> None:
-    """Every building of the run's graph gives the one that was built already: an export takes seconds.
-
-    So does sealing take four reference inputs.
-    """
-    monkeypatch.setattr(sealing, "REFERENCE_CELLS", 4)
+    """Every building of the run's graph gives the one that was built already: an export takes seconds."""
     for module in (contents, sealing):
         monkeypatch.setattr(module, "build_graph", lambda *_args, **_settings: run_graph)
 

@@ -19,6 +19,7 @@ from export.sealing import seal_bundle
 from training.calibration import calibrate_run
 from training.calibration_file import load_calibration
 from training.cells.source import CellSource
+from training.handover import hand_over
 from training.run import load_run
 from training.testing import measure_run
 
@@ -65,7 +66,7 @@ def test_an_invented_test_goes_the_whole_way(
 
     tested = measure_run(run, source)
     assert tested.rejected > 0.3  # about half of all cells are odd
-    bundle = seal_bundle(run, tmp_path / "bundle", source)
+    bundle = seal_bundle(hand_over(run, source, reference_cells=4), tmp_path / "bundle")
     assert bundle.manifest.detector.limits == limits
     assert json.loads((bundle.path / "manifest.json").read_text())["detector"]["limits"]["evenness"] == 0.5
     card = bundle.contents[MODEL_CARD].decode()

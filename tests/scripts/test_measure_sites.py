@@ -66,7 +66,7 @@ def test_a_moved_site_is_accepted_again_and_sounds_the_alarm(subject: _Subject) 
 
     subject.trained.evidence = seen
     site = measure_site(subject, np.arange(600), NOBODY, "dimmer light")  # type: ignore[arg-type]
-    assert site.change == "dimmer light 5"
+    assert site.corruption == "dimmer light 5"
     before, after = site.accepted
     assert 0.5 < before < 0.8
     assert after is not None

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.decision import table
 from edge_runtime.decision.appearance import describe
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.values import within
 from edge_runtime.errors import SourceError
 from training import calibration
-from training.calibration import DEEPEST, calibrate_run, logistic, z_sum
+from training.calibration import DEEPEST, calibrate_run, known_anomaly, logistic, z_sum
 from training.calibration_file import Calibration, load_calibration, save_calibration
 from training.cells.source import CellSet, CellSource
 from training.cells.splits import calibration_halves
@@ -138,7 +139,8 @@ def test_known_anomaly_chooses_epsilon_and_weights(
     monkeypatch.setattr(calibration, "EPSILONS", (0.0, 0.005))
     run = noise.with_name("run")
     shutil.copytree(fitted, run)
-    found = calibrate_run(run, CellSource(cache=cache), anomalies=str(noise), alpha=0.2)
+    anomaly = known_anomaly(str(noise), load_run(run).input)
+    found = calibrate_run(run, CellSource(cache=cache), anomaly=anomaly, alpha=0.2)
     assert (found.mode, found.anomaly, found.anomaly_cells) == ("known", str(noise), 12)
     assert found.detector.epsilon in {0.0, 0.005}
     assert found.auroc is not None
@@ -175,14 +177,12 @@ def test_given_epsilon_is_used(fitted: Path, tmp_path: Path, cells: CellSet, cac
     assert abs(int(rejected.sum()) - (rank - 1)) <= 1
 
 
-def test_too_few_anomalies_are_refused(
-    fitted: Path, noise: Path, cache: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_too_few_anomalies_are_refused(noise: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(4, 12):
         (noise / f"{number}.png").unlink()
     (noise / "3.png").write_text("no image")
     with pytest.raises(SourceError, match="noise: 3 images; at least 10 are needed"):
-        calibrate_run(fitted, CellSource(cache=cache), anomalies=str(noise))
+        known_anomaly(str(noise), InputSpec())
     assert f"skipped: {noise / '3.png'}: not an image" in capsys.readouterr().err
 
 

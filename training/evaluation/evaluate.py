@@ -27,16 +27,16 @@ from training.evaluation.imagesets import (
     Group,
     ImageSet,
     Job,
-    change_jobs,
-    failure_jobs,
+    corruption_jobs,
     ood_jobs,
     paper_jobs,
+    segmentation_jobs,
 )
 from training.evaluation.kept import Kept, load_kept, save_kept
 from training.evaluation.scorers import FUSED, Family, Fitted, Scorer, answer_values, families, scorers
 from training.evaluation.subject import Subject, drawn_test_cells, fitted_on
 
-ROWS: tuple[Group, ...] = ("paper", "ood", "failures", "changes", "attacks")
+ROWS: tuple[Group, ...] = ("paper", "ood", "segmentation", "corruptions", "attacks")
 CELLS = 500  # per set where --limit is left out: a share is then known to 4 points
 LEVELS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)  # of the adaptive attack, in grey levels
 ADAPTIVE_STEPS = 40
@@ -125,8 +125,8 @@ def _jobs(
     every: dict[Group, Iterable[Job]] = {  # nothing is made before a group is asked for
         "paper": paper_jobs(cells, published, limit),
         "ood": ood_jobs(ood, limit, size),
-        "failures": failure_jobs(cells),
-        "changes": change_jobs(cells, seed=seed),
+        "segmentation": segmentation_jobs(cells),
+        "corruptions": corruption_jobs(cells, seed=seed),
         "attacks": (
             Job(attack.name, "attacks", partial(attacked_set, subject.trained.network, cells, attack))
             for attack in ATTACKS
@@ -154,8 +154,8 @@ def _done(
         save_kept(folder, kept)
         return kept
     seen = observe(subject.trained.network, images.images)
-    # Changes come in 75 sets; what needs gradients would cost more there than all the rest.
-    wanted = [column for column in columns if not (column.slow and job.group == "changes")]
+    # Corruptions come in 75 sets; what needs gradients would cost more there than all the rest.
+    wanted = [column for column in columns if not (column.slow and job.group == "corruptions")]
     kept = Kept(
         set=images,
         logits=seen.logits,

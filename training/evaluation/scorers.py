@@ -18,7 +18,7 @@ from edge_runtime.decision.limits import Strictness
 from training.calibration import DEEPEST
 from training.evaluation.detectors import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
 from training.evaluation.detectors.observed import Array, Observed, Score
-from training.evaluation.rows import heading
+from training.evaluation.rows import NO_FUSION, OTHER_ANOMALY, UNSUPERVISED, heading
 from training.reference import FeatureModel
 from training.trained import TrainedDetector
 
@@ -77,7 +77,7 @@ class Fitted:
         labels: their classes.
         fuse: the half of the validation cells that fits fusions.
         limit: the other half, which sets thresholds.
-        known: an anomaly made of the first half, for mode "U"; None if too few could be made.
+        known: an anomaly made of the first half, for the mode OTHER_ANOMALY; None if too few could be made.
         alpha: share of the in-distribution cells that a threshold may reject.
         detector: of the run.
     """
@@ -126,29 +126,30 @@ def scorers(trained: TrainedDetector, layered: Sequence[Family], on: Fitted) -> 
         return Scorer(name, mode, score, conformal_limit(score(on.limit), on.alpha), slow)
 
     own, by_name = layered[0], {family.name: family for family in layered}
-    made = [limited("shipped", "0", shipped(own.layers, trained.detector, on))]
+    made = [limited("shipped", UNSUPERVISED, shipped(own.layers, trained.detector, on))]
     for family in layered:
         fused = fusion.fit_z_sum(family.layers(on.fuse))
-        made.append(limited(family.name, "0", _fused(family, fused), slow=family.slow))
+        made.append(limited(family.name, UNSUPERVISED, _fused(family, fused), slow=family.slow))
         if family.name in FUSED[:2] and on.known is not None:
             against = fusion.fit_against(family.layers(on.fuse), [family.layers(on.known)])
-            made.append(limited(family.name, "U", _fused(family, against)))
+            made.append(limited(family.name, OTHER_ANOMALY, _fused(family, against)))
     for name in FUSED[:2]:
         deepest = fusion.fit_z_sum(by_name[name].layers(on.fuse), DEEPEST)
-        made.append(limited(f"{name}, deepest {DEEPEST}", "0", _fused(by_name[name], deepest)))
+        made.append(limited(f"{name}, deepest {DEEPEST}", UNSUPERVISED, _fused(by_name[name], deepest)))
     confident = own.layers(on.fuse)
-    made.append(limited("worst branch", "0", _fused(own, fusion.fit_branch_minimum(confident))))
-    made.append(limited("Fisher's p-values", "0", _fused(own, fusion.fit_fisher(confident))))
+    made.append(limited("worst branch", UNSUPERVISED, _fused(own, fusion.fit_branch_minimum(confident))))
+    made.append(limited("Fisher's p-values", UNSUPERVISED, _fused(own, fusion.fit_fisher(confident))))
     paper = by_name["Mahalanobis"]
-    made.append(limited("Mahalanobis, deepest layer", "-", lambda seen: paper.layers(seen)[:, -1]))
+    made.append(limited("Mahalanobis, deepest layer", NO_FUSION, lambda seen: paper.layers(seen)[:, -1]))
     vim = subspace.fit_vim(on.train, on.labels)
-    made.append(limited("ViM", "-", lambda seen: vim(seen)[:, -1]))  # of the deepest layer, as published
-    made.append(limited("softmax margin", "-", softmax.margin))
-    made.append(limited("energy", "-", softmax.energy))
+    # Of the deepest layer, as published.
+    made.append(limited("ViM", NO_FUSION, lambda seen: vim(seen)[:, -1]))
+    made.append(limited("softmax margin", NO_FUSION, softmax.margin))
+    made.append(limited("energy", NO_FUSION, softmax.energy))
     odin = partial(softmax.odin, trained.network, temperature=ODIN_TEMPERATURE, epsilon=ODIN_EPSILON)
-    made.append(limited("ODIN", "-", lambda seen: odin(seen.images), slow=True))
+    made.append(limited("ODIN", NO_FUSION, lambda seen: odin(seen.images), slow=True))
     for name, score in _trivial(on):
-        made.append(limited(name, "-", score, slow=name == FOREST))
+        made.append(limited(name, NO_FUSION, score, slow=name == FOREST))
     return made
 
 

@@ -15,7 +15,7 @@ def kept() -> Kept:
     images = image_set("clean", "cells", np.zeros((2, 4, 4, 3), np.uint8), np.array(["a", "b"]), np.arange(2))
     logits = np.array([[1, 0], [2, 3]], np.float32)
     answers = {"stability": np.array([-0.25, 1 / 3]), "margin": np.array([1.0, 1.0])}
-    scores = {"shipped [0]": np.array([0.5, -1.5])}
+    scores = {"shipped [unsupervised]": np.array([0.5, -1.5])}
     return Kept(images, logits, answers, scores, {"LID": np.ones((2, 5))})
 
 
@@ -29,7 +29,7 @@ def test_a_set_comes_back_as_it_was(kept: Kept, tmp_path: Path) -> None:
     assert list(found.answers) == ["stability", "margin"]
     for name, values in kept.answers.items():
         assert np.array_equal(found.answers[name], values)
-    assert found.scores["shipped [0]"].tolist() == [0.5, -1.5]
+    assert found.scores["shipped [unsupervised]"].tolist() == [0.5, -1.5]
     assert found.layers["LID"].shape == (2, 5)
 
 

@@ -1,4 +1,4 @@
-"""Scores against those of pytorch-ood (0.4.0 was tried), where it is installed: its are high for anomalies.
+"""Scores against those of pytorch-ood (Kirchheim et al. 2022): its are high for anomalies.
 
 Its covariances are neither shrunk nor divided by the number of cells, so distances are compared up to that
 factor, and on so many and so benign cells that Ledoit-Wolf hardly shrinks.
@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torchvision_operators import declare_operators
 
 from training.evaluation.detectors.mahalanobis import fit_class_conditional, fit_relative
 from training.evaluation.detectors.neighbours import fit_nearest
@@ -21,7 +22,11 @@ from training.evaluation.detectors.subspace import fit_vim
 from training.networks import ResNet
 from training.statistics import to_tensor
 
-detectors = pytest.importorskip("pytorch_ood.detector")
+declare_operators()
+detectors = pytest.importorskip(
+    "pytorch_ood.detector",
+    reason="pytorch-ood is not installed; pip install --group oracles --constraint constraints.txt",
+)
 Draw = Callable[..., tuple[Observed, NDArray[np.int64]]]
 
 
