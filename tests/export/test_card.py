@@ -62,7 +62,9 @@ def manifest(bundle_folder: Path) -> Manifest:
 def test_states_the_figures(manifest: Manifest) -> None:
     card = model_card(manifest)
     assert card.startswith("# ward 3 7\n")
-    ranges = "fill -1.25 to 1.5, irregularity -2 to 2, elongation -3 to 3, skewness -4 to 4, contrast -5 to 5"
+    outline = (
+        "fill -1.25 to 1.5, irregularity -2 to 2, elongation -3 to 3, skewness -4 to 4, contrast -5 to 5"
+    )
     for line in (
         f"- Outline of ordinary cells: {outline}.",
         "| wholeness | at least -0.125 | not-one-cell: not one whole cell | 10.0% |",
