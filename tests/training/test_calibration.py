@@ -14,6 +14,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from edge_runtime.cells.preprocessing import InputSpec
+from edge_runtime.decision import table
 from edge_runtime.decision.appearance import describe
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.values import within
@@ -249,6 +250,21 @@ def test_another_schema_is_refused(tmp_path: Path, alter: Callable[[dict[str, ob
     path = tmp_path / "calibration.json"
     path.write_text(json.dumps(alter(json.loads(path.read_text()))))
     with pytest.raises(SourceError, match="written by another version of cellgate; calibrate again"):
+        load_calibration(tmp_path)
+
+
+def test_limits_of_other_tests_than_those_of_the_table_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_calibration(tmp_path, EXAMPLE)
+    every = table.TESTS
+    monkeypatch.setattr(table, "TESTS", every[1:])
+    with pytest.raises(
+        SourceError, match=r"limits of .*'wholeness'.*, but this cellgate tests .*calibrate again"
+    ):
+        load_calibration(tmp_path)
+    monkeypatch.setattr(table, "TESTS", (*every, replace(every[0], name="roundness")))
+    with pytest.raises(SourceError, match=r"this cellgate tests .*'roundness'.*; calibrate again"):
         load_calibration(tmp_path)
 
 
