@@ -31,7 +31,7 @@ class _Recipe(NamedTuple):
 
 
 # What each network gets where its options are left out. The larger ones stay long on a plateau at the start,
-# which more and smaller steps leave sooner (docs/results.md).
+# which more and smaller steps leave sooner (docs/experiments/2026-11-26-accuracy.md).
 _RECIPES = {
     "edge": _Recipe(24, 64, 0.1),
     "resnet18": _Recipe(20, 32, 0.03),

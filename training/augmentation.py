@@ -55,7 +55,7 @@ class Strength:
 
 Augmentation = Literal["microscope", "harsh", "paper"]
 
-# "harsh": a worse microscope, at the price that docs/detector.md tells. "paper": rotation, shear, translation
+# "harsh": a worse microscope, at the price that docs/experiments tells. "paper": rotation, shear, translation
 # and zoom alone, as the paper trains.
 STRENGTHS: Mapping[Augmentation, Strength] = {
     "microscope": Strength(),

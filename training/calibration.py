@@ -36,8 +36,8 @@ Array = NDArray[np.float64]
 
 # Lee et al.'s magnitudes in units of the image; those below half a grey level are left out.
 EPSILONS = (0.0, 0.002, 0.005, 0.01)
-# Layers that count where no anomaly is known: the first one sees stain and light above all. docs/detector.md
-# has the tables.
+# Layers that count where no anomaly is known: the first one sees stain and light above all; why:
+# docs/decisions/all-layers-but-the-first.md.
 DEEPEST = 4
 REJECTED = 0.05  # share of in-distribution cells that may be rejected
 _FEWEST_ANOMALIES = 10
