@@ -15,7 +15,7 @@ _GRAPH = (
     "Classifies red cells of stained thin blood films, and scores how much each is like the cells it was "
     "trained on. The scores become a decision by the layer weights and limits in the bundle's manifest."
 )
-# What stands under a name, or under what a name begins with; {shape} is the tensor's.
+# What stands under what a name begins with; {shape} is the tensor's.
 _MEANINGS = {
     "image": (
         "float32 {shape}, RGB in [0, 1]: N red cells, cut out and scaled as the metadata entry "
@@ -23,7 +23,6 @@ _MEANINGS = {
     ),
     "epsilon": "float32 scalar in units of the image: how far eq. 3 moves each value of the image; 0 is not.",
     "logits": "float32 {shape}, without unit: one per class, in the order of the metadata entry 'classes'.",
-    "logits.smoothed": "float32 {shape}, without unit: the logits of the same cells, slightly smoothed.",
     "features": "float32 {shape}, 0 or more, without unit: the mean of each channel of the layer.",
     "distances": (
         "float32 {shape}, 0 or more, without unit: squared Mahalanobis distance of the image as it is, per "
@@ -86,6 +85,7 @@ def write_identity(model: onnx.ModelProto, identity: Identity) -> None:
     )
     model.graph.doc_string = _GRAPH
     for tensor in tensors:
-        meaning = _MEANINGS.get(tensor.name) or _MEANINGS[tensor.name.split(".")[0]]
+        kind, _, of = tensor.name.partition(".")
+        meaning = _MEANINGS[kind] + (f" Of the same cells, {of}." if kind == "logits" and of else "")
         sizes = [str(dim.dim_param or dim.dim_value) for dim in tensor.type.tensor_type.shape.dim]
         tensor.doc_string = meaning.format(shape=f"[{', '.join(sizes)}]")

@@ -20,10 +20,10 @@ from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.decision.values import within
 from edge_runtime.errors import SourceError
-from training.evaluation.attacks.objectives import Asked, stable, sure, undetected
+from training.evaluation.attacks.objectives import Asked, check_network, lead, sure, undetected
 from training.evaluation.attacks.problem import Objective, once
 from training.evaluation.detectors.observed import in_eight_bit
-from training.reference import FeatureModel
+from training.reference import FeatureModel, smooth
 
 _TINY = 1e-12  # under a root, whose gradient at 0 is infinite
 
@@ -142,6 +142,25 @@ def vivid(
         found = seen(images)
         value = colour_and_texture(images, found)[:, place - len(OUTLINE)]
         return torch.from_numpy(found.numbers[:, place] - limit).to(images) + value - value.detach()
+
+    return excess
+
+
+def stable(network: Asked, detector: Detector, again: Asked | None = None) -> Objective:
+    """The stability less its limit: an image passes the test where it is greater than 0.
+
+    Args:
+        network: in evaluation mode.
+        detector: the limits.
+        again: what is asked about the smoothed images, if not `network`: `Shared` remembers one batch.
+    """
+    check_network(network)
+
+    def excess(images: Tensor) -> Tensor:
+        logits, _ = network(images)
+        smoothed, _ = (again or network)(smooth(images))
+        label = logits.argmax(dim=1)
+        return lead(smoothed, label) - lead(logits, label) - detector.limits["stability"]
 
     return excess
 

@@ -12,8 +12,9 @@ from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import SourceError
 from training.evaluation.attacks.gradient_sign import bim
-from training.evaluation.attacks.objectives import Shared, all_of, misclassified, stable, sure, undetected
+from training.evaluation.attacks.objectives import Shared, all_of, misclassified, sure, undetected
 from training.evaluation.attacks.problem import Problem
+from training.evaluation.attacks.twins import stable
 from training.evaluation.detectors.observed import in_eight_bit
 from training.reference import FeatureModel, reference_outputs
 
