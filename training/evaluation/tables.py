@@ -59,8 +59,8 @@ def paper_table(made: Evaluation) -> str:
         )
     told = (
         f"The last two detectors, {OWN} and their fusion with what the tests of the answer see, are ours. "
-        "Fusions are fitted on one half of the very images whose other half they are tested on, as the paper's are "
-        f"({PAPER_PROTOCOL}): an upper bound, not what a device can have."
+        "Fusions are fitted on one half of the very images whose other half they are tested on, as the "
+        f"paper's are ({PAPER_PROTOCOL}): an upper bound, not what a device can have."
     )
     return "\n\n".join(["# As in the paper", made.subject, _HEADER, told, "\n".join(lines)]) + "\n"
 
