@@ -1,3 +1,121 @@
-"""cellgate's field runtime: finds, classifies and, where it does not know, rejects blood cells."""
+"""cellgate's field runtime: finds, classifies and, where it does not know, rejects blood cells.
 
-__version__ = "0.1.0"
+What stands in `__all__` is public. It is imported from here and loaded where it is first used, so that
+`import edge_runtime` alone costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_runtime.bundle.classifier import Classifier
+    from edge_runtime.bundle.files import Bundle, default_bundle, open_bundle
+    from edge_runtime.bundle.scoring import CellScore, score_images
+    from edge_runtime.bundle.verification import replay
+    from edge_runtime.cells.cutting import cut_cells
+    from edge_runtime.cells.segmentation import segment
+    from edge_runtime.decision.decide import Decisions, decide
+    from edge_runtime.decision.detector import Detector
+    from edge_runtime.decision.evidence import Evidence
+    from edge_runtime.device.doctor import examine
+    from edge_runtime.device.recalibration import recalibrate_bundle, site_cells
+    from edge_runtime.errors import (
+        BundleError,
+        CellgateError,
+        CheckFailedError,
+        ImageError,
+        ProviderError,
+        SourceError,
+        StorageError,
+    )
+    from edge_runtime.simulator import simulate_field
+    from edge_runtime.slide.reading import read_field, read_slide
+    from edge_runtime.slide.readings import CellReading, FieldReading
+    from edge_runtime.slide.record import SlideRecord
+    from edge_runtime.slide.report import write_report
+    from edge_runtime.slide.summary import SlideSummary
+    from edge_runtime.sources.images import SkippedFrame
+
+from edge_runtime.version import __version__ as __version__
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "CellReading",
+    "CellScore",
+    "CellgateError",
+    "CheckFailedError",
+    "Classifier",
+    "Decisions",
+    "Detector",
+    "Evidence",
+    "FieldReading",
+    "ImageError",
+    "ProviderError",
+    "SkippedFrame",
+    "SlideRecord",
+    "SlideSummary",
+    "SourceError",
+    "StorageError",
+    "cut_cells",
+    "decide",
+    "default_bundle",
+    "examine",
+    "open_bundle",
+    "read_field",
+    "read_slide",
+    "recalibrate_bundle",
+    "replay",
+    "score_images",
+    "segment",
+    "simulate_field",
+    "site_cells",
+    "write_report",
+]
+
+_MODULES = {
+    "Bundle": "bundle.files",
+    "BundleError": "errors",
+    "CellReading": "slide.readings",
+    "CellScore": "bundle.scoring",
+    "CellgateError": "errors",
+    "CheckFailedError": "errors",
+    "Classifier": "bundle.classifier",
+    "Decisions": "decision.decide",
+    "Detector": "decision.detector",
+    "Evidence": "decision.evidence",
+    "FieldReading": "slide.readings",
+    "ImageError": "errors",
+    "ProviderError": "errors",
+    "SkippedFrame": "sources.images",
+    "SlideRecord": "slide.record",
+    "SlideSummary": "slide.summary",
+    "SourceError": "errors",
+    "StorageError": "errors",
+    "cut_cells": "cells.cutting",
+    "decide": "decision.decide",
+    "default_bundle": "bundle.files",
+    "examine": "device.doctor",
+    "open_bundle": "bundle.files",
+    "read_field": "slide.reading",
+    "read_slide": "slide.reading",
+    "recalibrate_bundle": "device.recalibration",
+    "replay": "bundle.verification",
+    "score_images": "bundle.scoring",
+    "segment": "cells.segmentation",
+    "simulate_field": "simulator",
+    "site_cells": "device.recalibration",
+    "write_report": "slide.report",
+}
+
+if not TYPE_CHECKING:  # or a type checker would believe that every name is here
+
+    def __getattr__(name: str) -> object:
+        """Load a public name from its module."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

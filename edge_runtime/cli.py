@@ -3,7 +3,6 @@
 Commands import what only they need: a single crop is decided on without loading what reads slides.
 """
 
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -12,14 +11,14 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-import edge_runtime
 from edge_runtime.bundle.classifier import Classifier, Provider
 from edge_runtime.bundle.files import MODEL_CARD, default_bundle, open_bundle
 from edge_runtime.bundle.scoring import CellScore, score_images
-from edge_runtime.console import Commands, tell_skipped
+from edge_runtime.console import Commands, tell_skipped, to_json
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.frames import EVERY_SECONDS
 from edge_runtime.sources.images import SkippedFrame
+from edge_runtime.version import __version__
 
 if TYPE_CHECKING:
     from edge_runtime.slide.readings import FieldReading
@@ -43,7 +42,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 @click.group(cls=Commands)
-@click.version_option(edge_runtime.__version__, prog_name="cellgate")
+@click.version_option(__version__, prog_name="cellgate")
 def main() -> None:
     """Classify blood cells, and say when not to answer. Research use only."""
 
@@ -61,7 +60,7 @@ def score(images: Path, bundle: Path | None, provider: Provider, threads: int | 
     for item in score_images(images, classifier):
         if isinstance(item, CellScore):
             cells += 1
-            click.echo(json.dumps(asdict(item)) if as_json else _line(item))
+            click.echo(to_json(asdict(item)) if as_json else _line(item))
         else:
             skipped += 1
             tell_skipped([item])
@@ -127,17 +126,16 @@ def read(
 
 
 def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
-    """A slide in numbers, and where its report lies."""
+    """A slide in numbers, and where its report lies; as JSON, `SlideSummary` with "report" beside it."""
     if as_json:
-        click.echo(json.dumps({**asdict(summary), "report": str(report)}, indent=2))
+        click.echo(to_json({**asdict(summary), "report": str(report)}, indent=2))
         return
     counts, group = summary.counts, summary.group
-    sentences = {test.reason: test.sentence for test in summary.header.tests}
     for name in ("uninfected", "parasitized", "rejected", "not_judged", "fields", "skipped"):
         click.echo(f"{name.replace('_', ' '):<12}{getattr(counts, name):>7}")
         if name == "rejected":
             for reason, count in counts.reasons.items():
-                click.echo(f"  {count:>17}  {reason}: {sentences[reason]}")
+                click.echo(f"  {count:>17}  {reason}: {summary.header.sentences[reason]}")
     if group.alarm:
         usual = f"ordinary ones have at most {group.most} rejected of {group.cells} whole cells"
         click.echo(f"UNUSUAL SLIDE: {usual}")
@@ -214,8 +212,13 @@ def verify(bundle: Path | None, provider: Provider, threads: int | None, as_json
     checks = replay(classifier)
     passed = all_passed(checks)
     if as_json:
-        told = {"bundle": classifier.bundle.title, "provider": classifier.provider, "passed": passed}
-        click.echo(json.dumps({**told, "checks": [asdict(check) for check in checks]}, indent=2))
+        told = {
+            "bundle": classifier.bundle.title,
+            "provider": classifier.provider,
+            "passed": passed,
+            "checks": [{**asdict(check), "passed": check.passed} for check in checks],
+        }
+        click.echo(to_json(told, indent=2))
         sys.exit(0 if passed else 1)
     for check in checks:
         click.echo(str(check))
@@ -236,7 +239,7 @@ def inspect(bundle: Path | None, as_json: bool) -> None:
     """
     opened = open_bundle(bundle or default_bundle())
     if as_json:
-        click.echo(json.dumps({"digest": opened.digest, **asdict(opened.manifest)}, indent=2))
+        click.echo(to_json({"digest": opened.digest, **asdict(opened.manifest)}, indent=2))
         return
     click.echo(f"{click.format_filename(opened.path)}: {opened.title}, every hash is right")
     click.echo(f"sha256 {opened.digest}\n")
@@ -251,7 +254,7 @@ def doctor(as_json: bool) -> None:
 
     findings = examine()
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        click.echo(to_json([asdict(finding) for finding in findings], indent=2))
     else:
         for finding in findings:
             click.echo(f"{'ok  ' if finding.ok else 'WARN'} {finding.name:<22} {finding.found}")

@@ -1,8 +1,10 @@
 """How every command line of cellgate ends: 0 done, 1 could not finish or a check failed, 2 wrong use."""
 
 import errno
+import json
+import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
@@ -28,6 +30,21 @@ class Commands(click.Group):
             sys.exit(1)
         except OSError as error:
             _fail(explain(error))
+
+
+def to_json(value: object, *, indent: int | None = None) -> str:
+    """JSON that every reader takes: what is no finite number is null, as JSON knows neither nan nor inf."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
 
 
 def _silence_opencv() -> None:

@@ -14,6 +14,7 @@ from export.comparison import verify_bundle
 from export.graph import Perturbation
 from export.sealing import seal_bundle
 from training.cells.source import CellSource, cell_source_options
+from training.handover import hand_over
 
 run_option = click.option("--run", type=click.Path(path_type=Path), required=True, help="The run folder.")
 
@@ -43,7 +44,7 @@ def bundle(
     source: CellSource,
 ) -> None:
     """Export the graph, compare it with PyTorch on its reference inputs, and seal it."""
-    made = seal_bundle(run, out, source, perturbation=perturbation, name=name, version=version)
+    made = seal_bundle(hand_over(run, source), out, perturbation=perturbation, name=name, version=version)
     size = sum(map(len, made.contents.values())) / 1e6
     click.echo(f"{made.path}: {made.title}, perturbation {made.manifest.perturbation}, {size:.1f} MB")
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from edge_runtime.bundle.classifier import Classifier, Provider
 from edge_runtime.bundle.files import open_bundle
 from edge_runtime.bundle.parity import (
+    DISTANCE_LIMIT,
     EXACT_LIMIT,
     SCORE_LIMIT,
     SIGN_LIMIT,
@@ -41,11 +42,12 @@ from edge_runtime.cells.preprocessing import to_input
 from edge_runtime.decision.decide import decide
 from edge_runtime.decision.evidence import Evidence
 from export.contents import check_graph, check_manifest, comparable
-from export.sealing import Trained, load_trained, named_outputs
+from export.sealing import named_outputs
 from training.cells.archive import CellFile
 from training.cells.source import cell_files
-from training.reference import BLOCK, Reference, score_images, score_plain
+from training.reference import BLOCK, Reference, perturbed_outputs, plain_outputs
 from training.statistics import to_tensor
+from training.trained import TrainedDetector, load_trained
 
 BATCHES = (1, 7, 64)
 FLOOR_CELLS = 32  # cells on which PyTorch is compared with itself in float64, and the second pass is forced
@@ -143,16 +145,16 @@ def _perturbs(classifier: Classifier) -> bool:
     return classifier.bundle.manifest.perturbation != "none"
 
 
-def _expected(trained: Trained, classifier: Classifier, images: Images) -> NamedOutputs:
+def _expected(trained: TrainedDetector, classifier: Classifier, images: Images) -> NamedOutputs:
     """What the reference says of a block, under the names of the graph's outputs."""
     tensor = to_tensor(images)
     if _perturbs(classifier):
-        epsilon = trained.calibration.detector.epsilon
-        reference = score_images(trained.network, trained.gaussians, tensor, epsilon)
+        epsilon = trained.detector.epsilon
+        reference = perturbed_outputs(trained.model, tensor, epsilon)
     else:
-        reference = score_plain(trained.network, trained.gaussians, tensor)
+        reference = plain_outputs(trained.model, tensor)
     named = named_outputs(reference, trained.network.layers)
-    return {name: named[name].numpy() for name in classifier.bundle.manifest.outputs}
+    return {name: named[name] for name in classifier.bundle.manifest.outputs}
 
 
 def _run(classifier: Classifier, images: Images, batch: int, epsilon: float | None = None) -> NamedOutputs:
@@ -178,7 +180,7 @@ class _Tally:
 
     def add(
         self,
-        trained: Trained,
+        trained: TrainedDetector,
         classifier: Classifier,
         ours: NamedOutputs,
         expected: NamedOutputs,
@@ -190,12 +192,12 @@ class _Tally:
                 self.signs[name] = self.signs.get(name, 0.0) + differing
             else:
                 measure = relative_error_each if name in ("distances", "confidences") else relative_error
-                limit = SCORE_LIMIT if name == "confidences" else EXACT_LIMIT
+                limit = {"confidences": SCORE_LIMIT, "distances": DISTANCE_LIMIT}.get(name, EXACT_LIMIT)
                 self._note(name, measure(value, expected[name]), limit)
         decided = decide(
             classifier.bundle.manifest.detector, Evidence.of(ours, theirs.crops, theirs.appearance)
         )
-        reference = decide(trained.calibration.detector, theirs)
+        reference = decide(trained.detector, theirs)
         for check in value_checks(decided, reference):
             self._note(check.name, check.value, check.limit)
         beyond, borderline = decision_flips(decided, reference, SCORE_LIMIT)
@@ -215,12 +217,13 @@ class _Tally:
         self.worst[name] = float(np.maximum(self.worst.get(name, 0.0), value))
 
 
-def _check_perturbation(trained: Trained, classifier: Classifier, images: Images) -> Iterator[Check]:
+def _check_perturbation(trained: TrainedDetector, classifier: Classifier, images: Images) -> Iterator[Check]:
     """Gradient and second pass apart, on a few cells: signs against float64, and the second pass forced."""
-    epsilon = trained.calibration.detector.epsilon or PROBE_EPSILON
-    tensor, double = to_tensor(images), copy.deepcopy(trained.network).double()
-    single = score_images(trained.network, trained.gaussians, tensor, epsilon)
-    exact = score_images(double, trained.gaussians, tensor.double(), epsilon)
+    epsilon = trained.detector.epsilon or PROBE_EPSILON
+    tensor = to_tensor(images)
+    double = replace(trained.model, network=copy.deepcopy(trained.network).double())
+    single = perturbed_outputs(trained.model, tensor, epsilon)
+    exact = perturbed_outputs(double, tensor.double(), epsilon)
     ours = _run(classifier, images, len(images), epsilon)
     error = relative_error_each(ours["confidences"], single.confidences.numpy())
     yield Check(f"perturbed by {epsilon:g}: confidences", error, SCORE_LIMIT)

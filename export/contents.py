@@ -14,7 +14,8 @@ from edge_runtime.bundle.files import MODEL, Bundle
 from edge_runtime.bundle.manifest import Manifest
 from edge_runtime.bundle.parity import Check
 from export.graph import Perturbation, build_graph, output_names
-from export.sealing import Trained
+from export.identity import identity_of
+from training.trained import TrainedDetector
 
 # The same numbers, but for the last bit where another machine multiplied matrices in another order.
 CONSTANTS_LIMIT = 1e-6
@@ -24,7 +25,7 @@ NEGLIGIBLE = 1e-6
 Array = NDArray[np.generic]
 
 
-def comparable(trained: Trained, manifest: Manifest) -> bool:
+def comparable(trained: TrainedDetector, manifest: Manifest) -> bool:
     """Whether graph and reference take the same input and give outputs of the same names."""
     return (
         manifest.input == trained.info.input
@@ -33,20 +34,19 @@ def comparable(trained: Trained, manifest: Manifest) -> bool:
     )
 
 
-def check_manifest(trained: Trained, manifest: Manifest) -> Iterator[Check]:
+def check_manifest(trained: TrainedDetector, manifest: Manifest) -> Iterator[Check]:
     """What the device takes from the manifest, against the run."""
     same = comparable(trained, manifest) and manifest.classes == trained.info.classes
     yield Check("classes, input or outputs differ", float(not same), 0)
-    detector = manifest.detector == trained.calibration.detector
+    detector = manifest.detector == trained.detector
     yield Check("threshold or layer weights differ", float(not detector), 0)
 
 
-def check_graph(trained: Trained, bundle: Bundle) -> Iterator[Check]:
+def check_graph(trained: TrainedDetector, bundle: Bundle) -> Iterator[Check]:
     """Build the graph again, with the exporter's versions of torch and onnxscript, and compare all of it."""
     built = build_graph(
-        trained.network,
-        trained.gaussians,
-        size=trained.info.input.size,
+        trained.model,
+        identity=identity_of(bundle.manifest),
         perturbation=_perturbation(bundle.manifest),
     )
     sealed = onnx.load_from_string(bundle.contents[MODEL])

@@ -4,7 +4,6 @@ Everything the paper's equations 2 to 4 need is in one file; the layer weights a
 they stay data in the manifest.
 """
 
-from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -14,9 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.differentiation.backward import append_gradient, clone_subgraph
 from export.forward import export_forward, feature_name
+from export.identity import Identity, write_identity
 from training.gaussians import SILENCE, LayerGaussian
 from training.networks import Network
-from training.reference import SMOOTHING
+from training.reference import SMOOTHING, FeatureModel
 
 Perturbation = Literal["per-layer", "none"]
 
@@ -24,13 +24,7 @@ PRODUCER = "cellgate"
 SMOOTHED = "logits.smoothed"
 
 
-def build_graph(
-    network: Network,
-    gaussians: Mapping[str, LayerGaussian],
-    *,
-    size: int,
-    perturbation: Perturbation,
-) -> onnx.ModelProto:
+def build_graph(model: FeatureModel, *, identity: Identity, perturbation: Perturbation) -> onnx.ModelProto:
     """Build the graph that a bundle holds.
 
     Inputs: `image` float32 [N, 3, size, size] RGB in [0, 1]; with the perturbation also `epsilon`, a float32
@@ -40,13 +34,13 @@ def build_graph(
     [N, 3, size, size] of the distance to the nearest class.
 
     Args:
-        network: trained, in evaluation mode, on the CPU.
-        gaussians: per layer of the network.
-        size: side of the input in pixels.
+        model: the trained network, on the CPU, and the statistics of its features.
+        identity: what the graph says of itself; its input has the side of the image in pixels.
         perturbation: "per-layer" perturbs the image once per layer (eq. 3), "none" leaves it as it is.
     """
-    model = export_forward(network, size)
-    graph = model.graph
+    network, gaussians, size = model.network, model.gaussians, identity.input.size
+    made = export_forward(network, size)
+    graph = made.graph
     _smoothed_logits(graph)
     for layer in network.layers:
         _add_constants(graph, layer, gaussians[layer])
@@ -66,10 +60,11 @@ def build_graph(
         )
     _node(graph, "Concat", [f"least.{layer}" for layer in network.layers], "least", axis=1)
     _node(graph, "Neg", ["least"], "confidences")
-    _declare(graph, network, gaussians, size, perturbation)
-    model.producer_name, model.producer_version = PRODUCER, ""
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    _declare(graph, model, size, perturbation)
+    write_identity(made, identity)
+    made.producer_name, made.producer_version = PRODUCER, ""
+    onnx.checker.check_model(made, full_check=True)
+    return made
 
 
 def output_names(network: Network, perturbation: Perturbation) -> tuple[str, ...]:
@@ -196,26 +191,20 @@ def _stack(graph: onnx.GraphProto, per_layer: list[str], output: str) -> None:
     _node(graph, "Concat", rows, output, axis=1)
 
 
-def _declare(
-    graph: onnx.GraphProto,
-    network: Network,
-    gaussians: Mapping[str, LayerGaussian],
-    size: int,
-    perturbation: Perturbation,
-) -> None:
+def _declare(graph: onnx.GraphProto, model: FeatureModel, size: int, perturbation: Perturbation) -> None:
     """State the inputs and outputs with their shapes."""
-    count, classes = len(network.layers), len(next(iter(gaussians.values())).means)
+    count, classes = len(model.network.layers), len(next(iter(model.gaussians.values())).means)
     shapes: dict[str, list[str | int]] = {
         "logits": ["N", classes],
         SMOOTHED: ["N", classes],
         "distances": ["N", count, classes],
         "confidences": ["N", count],
     }
-    for layer in network.layers:
-        shapes[feature_name(layer)] = ["N", gaussians[layer].means.shape[1]]
+    for layer in model.network.layers:
+        shapes[feature_name(layer)] = ["N", model.gaussians[layer].means.shape[1]]
         shapes[f"gradient.{layer}"] = ["N", 3, size, size]
     del graph.output[:]
-    for name in output_names(network, perturbation):
+    for name in output_names(model.network, perturbation):
         graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]))
     del graph.input[:]
     graph.input.append(helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, size, size]))

@@ -25,7 +25,7 @@ from edge_runtime.decision.limits import Strictness, with_pictures
 from edge_runtime.errors import SourceError
 from training.calibration import Fusion, z_sum
 from training.cells.source import CellSource, cell_source_options
-from training.evaluation.counting import change_row
+from training.evaluation.counting import corruption_row
 from training.evaluation.detectors.mahalanobis import fit_class_conditional, unit
 from training.evaluation.detectors.observed import Array, Observed, observe
 from training.evaluation.evaluate import CACHE, STATE
@@ -55,10 +55,10 @@ class Choice:
         rejected: share of clean test cells.
         near: AUROC and TNR on white cells, platelets and debris of the same slides.
         far: the same on white cells of other laboratories.
-        failures: mean AUROC on failures of the segmentation.
+        segmentation: mean AUROC on segmentation errors.
         attacks: share of successful attacks rejected, per strength.
-        harmless: mean share accepted under changes that cost no accuracy.
-        harmful: accuracy of the accepted under changes that do.
+        harmless: mean share accepted under corruptions that cost no accuracy.
+        harmful: accuracy of the accepted under corruptions that do.
     """
 
     features: str
@@ -67,7 +67,7 @@ class Choice:
     rejected: float
     near: tuple[float, float]
     far: tuple[float, float]
-    failures: float
+    segmentation: float
     attacks: tuple[float, ...]
     harmless: float
     harmful: float
@@ -75,10 +75,15 @@ class Choice:
 
 def choices(subject: Subject, kept: dict[str, Kept], on: Fitted) -> Iterator[Choice]:
     """Measure every kind of features with all layers, the deepest ones and the others, twice each."""
-    seen = {name: observe(subject.network, made.set.images) for name, made in kept.items() if len(made.set)}
-    names, count = subject.network.layers, len(subject.network.layers)
+    seen = {
+        name: observe(subject.trained.network, made.set.images)
+        for name, made in kept.items()
+        if len(made.set)
+    }
+    names = subject.trained.network.layers
+    count = len(names)
     subsets = [range(count - deepest, count) for deepest in range(count, 0, -1)] + [range(count - 2)]
-    detector = subject.calibration.detector
+    detector = subject.trained.detector
     usual = Evidence.of_pictures(subject.cells.images[subject.split.train])
     column = [test.name for test in table.TESTS].index(table.CONFIDENCE)
 
@@ -133,14 +138,14 @@ def _choice(
     harmless: list[float] = []
     harmful: list[NDArray[np.bool_]] = []
     for name, made in kept.items():
-        if made.set.group == "changes" and name in scores:
+        if made.set.group == "corruptions" and name in scores:
             taken = scores[name] >= threshold
-            row = change_row(name, made.right, taken, accuracy)
+            row = corruption_row(name, made.right, taken, accuracy)
             if row.verdict == "harmless":
                 harmless.append(row.accepted)
             elif row.verdict == "harmful":
                 harmful.append(made.right[taken])
-    failures = [separation(clean, scores[n]).auroc for n, k in kept.items() if k.set.group == "failures"]
+    errors = [separation(clean, scores[n]).auroc for n, k in kept.items() if k.set.group == "segmentation"]
     return Choice(
         features=told[0],
         layers=told[1],
@@ -148,7 +153,7 @@ def _choice(
         rejected=float((clean < threshold).mean()),
         near=against(NEAR),
         far=against(*FAR),
-        failures=_mean(failures),
+        segmentation=_mean(errors),
         attacks=tuple(
             _mean(scores[name] < threshold) if name in scores else float("nan") for name in ATTACKS
         ),
@@ -170,7 +175,7 @@ def as_table(found: list[Choice]) -> str:
         "clean rejected",
         "near AUROC/TNR",
         "other WBC AUROC/TNR",
-        "failures AUROC",
+        "segmentation errors AUROC",
     ]
     head += ["BIM 2, 4, 8 rejected", "harmless accepted", "harmful: accuracy of accepted"]
     lines = [" | ".join(head), " | ".join(["---"] * len(head))]
@@ -179,7 +184,7 @@ def as_table(found: list[Choice]) -> str:
             _percent(one.rejected),
             " / ".join(map(_percent, one.near)),
             " / ".join(map(_percent, one.far)),
-            _percent(one.failures),
+            _percent(one.segmentation),
             ", ".join(map(_percent, one.attacks)),
             _percent(one.harmless),
             _percent(one.harmful),

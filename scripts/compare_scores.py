@@ -28,9 +28,9 @@ from edge_runtime.console import Commands
 from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.errors import CheckFailedError, SourceError
-from export.sealing import Trained, load_trained
 from training.cells.archive import CellFile, list_cells
-from training.reference import BLOCK, reference_decisions
+from training.reference import BLOCK
+from training.trained import TrainedDetector, load_trained
 
 
 @click.group(cls=Commands, invoke_without_command=True)
@@ -79,15 +79,15 @@ def _read_scores(path: Path) -> dict[str, dict[str, object]]:
         raise SourceError(f"{path}: not the output of 'cellgate score --json' ({error})") from error
 
 
-def _decide(trained: Trained, files: list[CellFile]) -> Decisions:
-    size, detector = trained.info.input.size, trained.calibration.detector
+def _decide(trained: TrainedDetector, files: list[CellFile]) -> Decisions:
+    size = trained.info.input.size
     parts: list[Decisions] = []
     starts = range(0, len(files), BLOCK)
     with click.progressbar(starts, label="PyTorch", file=sys.stderr) as bar:
         for start in bar:
             some = files[start : start + BLOCK]
             crops = [decode_crop(file.read(), file.name, size) for file in some]
-            parts.append(reference_decisions(trained.network, trained.gaussians, detector, np.stack(crops)))
+            parts.append(trained.decide(np.stack(crops)))
     return Decisions(
         **{
             field.name: np.concatenate([getattr(part, field.name) for part in parts])

@@ -117,9 +117,9 @@ def next_step(run: Path, cells: str, ood: str | None, epochs: int | None = None)
         return ["calibrate", *common]
     # Every figure is noted in run.json, so figures of an earlier calibration are older than this one.
     stale = calibration.stat().st_mtime_ns > (run / RUN_FILE).stat().st_mtime_ns
-    wanted = {"test", "changes", *(["ood"] if ood else [])}
+    wanted = {"test", "corruptions", *(["ood"] if ood else [])}
     if stale or wanted - info.metrics.keys():
-        return ["test", "--changes", *(["--ood", ood] if ood else []), *common]
+        return ["test", "--corruptions", *(["--ood", ood] if ood else []), *common]
     return None
 
 

@@ -2,8 +2,8 @@
 
     python -m scripts.measure_sites --run runs/default --ood ../shared/data/other.zip/nih_native_ood
 
-A site is a change of the microscope at its greatest severity: 200 of its cells, without labels, recalibrate
-the detector, and its other cells and the OOD images, changed likewise, judge it before and after. Prints a
+A site is a corruption at its greatest severity: 200 of its cells, without labels, recalibrate
+the detector, and its other cells and the OOD images, corrupted likewise, judge it before and after. Prints a
 table in Markdown.
 """
 
@@ -20,12 +20,11 @@ from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.device.recalibration import FEWEST_CELLS, recalibrate
 from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.simulator.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from edge_runtime.slide.group import judge_group
 from training.cells.source import CellSource, cell_source_options
-from training.evaluation.changes import CHANGES, SEVERITIES, change_all
 from training.evaluation.imagesets import ood_jobs
 from training.evaluation.subject import Subject, load_subject
-from training.reference import reference_decisions, reference_evidence
 
 Crops = NDArray[np.uint8]
 
@@ -36,10 +35,10 @@ FEWEST_OF_PATIENT = 30  # cells, for a patient's alarm to be counted
 
 @dataclass(frozen=True)
 class Site:
-    """What a changed microscope does to the detector. Shares are 0 to 1; None where it refused to be fitted.
+    """What a worse microscope does to the detector. Shares are 0 to 1; None where it refused to be fitted.
 
     Attributes:
-        change: its name and severity.
+        corruption: its name and severity.
         accuracy: of the classifier on the site's cells, rejected or not.
         alarms: share of slides of GROUP cells that sound the alarm.
         accepted: share of the site's cells, before and after recalibration.
@@ -47,7 +46,7 @@ class Site:
         ood_rejected: share of what is no red cell, before and after.
     """
 
-    change: str
+    corruption: str
     accuracy: float
     alarms: float
     accepted: tuple[float, float | None]
@@ -55,21 +54,19 @@ class Site:
     ood_rejected: tuple[float, float | None]
 
 
-def measure_site(subject: Subject, cells: NDArray[np.int64], ood: Crops, change: str) -> Site:
+def measure_site(subject: Subject, cells: NDArray[np.int64], ood: Crops, corruption: str) -> Site:
     """Recalibrate on the first FEWEST_CELLS cells, judge by the others and by the OOD images.
 
     Args:
         subject: the run.
         cells: numbers of test cells, more than FEWEST_CELLS, in a random order.
         ood: uint8 [N, size, size, 3] RGB.
-        change: one of `changes.CHANGES`, at its greatest severity.
+        corruption: one of CORRUPTIONS, at its greatest severity.
     """
-    severity, calibration = max(SEVERITIES), subject.calibration
+    severity, calibration = max(SEVERITIES), subject.trained.calibration
 
     def seen(crops: Crops) -> Evidence:
-        changed = change_all(crops, change, severity, seed=0)
-        epsilon = calibration.detector.epsilon
-        return reference_evidence(subject.network, subject.gaussians, changed, epsilon)
+        return subject.trained.evidence(corrupt(crops, corruption, severity))
 
     fitting, judged, strange = (
         seen(images)
@@ -92,7 +89,7 @@ def measure_site(subject: Subject, cells: NDArray[np.int64], ood: Crops, change:
     rejected_here = decide(calibration.detector, judged).rejected
     drawn = [rejected_here[rng.choice(len(right), GROUP)].sum() for _ in range(DRAWS)]
     alarms = [_alarm(subject, int(rejected), GROUP) for rejected in drawn]
-    return Site(f"{change} {severity}", float(right.mean()), float(np.mean(alarms)), *pairs)
+    return Site(f"{corruption} {severity}", float(right.mean()), float(np.mean(alarms)), *pairs)
 
 
 def _figures(
@@ -105,16 +102,13 @@ def _figures(
 
 
 def _alarm(subject: Subject, rejected: int, cells: int) -> bool:
-    calibration = subject.calibration
+    calibration = subject.trained.calibration
     return judge_group(rejected, cells, usual=calibration.alpha, correlation=calibration.correlation).alarm
 
 
 def false_alarms(subject: Subject, cells: NDArray[np.int64]) -> tuple[int, int]:
-    """How many of the patients of unchanged test cells sound the alarm, and how many were asked."""
-    images = subject.cells.images[cells]
-    rejected = reference_decisions(
-        subject.network, subject.gaussians, subject.calibration.detector, images
-    ).rejected
+    """How many of the patients of test cells as they are sound the alarm, and how many were asked."""
+    rejected = subject.trained.decide(subject.cells.images[cells]).rejected
     patients = np.array([subject.cells.patients[cell] for cell in cells])
     found = [rejected[patients == patient] for patient in np.unique(patients)]
     asked = [cells for cells in found if len(cells) >= FEWEST_OF_PATIENT]
@@ -135,7 +129,7 @@ def table(sites: list[Site]) -> str:
     for site in sites:
         pairs = (site.accepted, site.accuracy_of_accepted, site.ood_rejected)
         shown = [f"{_percent(before)} to {_percent(after)}" for before, after in pairs]
-        lines.append(" | ".join([site.change, _percent(site.accuracy), _percent(site.alarms), *shown]))
+        lines.append(" | ".join([site.corruption, _percent(site.accuracy), _percent(site.alarms), *shown]))
     return "\n".join(f"| {line} |" for line in lines)
 
 
@@ -149,18 +143,18 @@ def _percent(share: float | None) -> str:
 @click.option("--ood", help="Images that are no red cells; the simulator's if left out.")
 @click.option("--limit", type=click.IntRange(FEWEST_CELLS + 40), default=700, show_default=True)
 def main(run: Path, source: CellSource, ood: str | None, limit: int) -> None:
-    """Measure recalibration and the alarm of a slide under every change of a microscope."""
+    """Measure recalibration and the alarm of a slide under every corruption."""
     subject = load_subject(run, source)
-    cells = np.random.default_rng(subject.info.config.seed).permutation(subject.split.test)
+    cells = np.random.default_rng(subject.trained.info.config.seed).permutation(subject.split.test)
     if len(cells) < FEWEST_CELLS + 40:
         raise SourceError(f"{run}: {len(cells)} test cells; at least {FEWEST_CELLS + 40} are needed")
-    jobs = list(ood_jobs(ood, limit, subject.info.input.size))
+    jobs = list(ood_jobs(ood, limit, subject.trained.info.input.size))
     chosen = jobs[:-1] if ood is not None else jobs[-1:]
     made = [job.make() for job in chosen]
     crops = np.concatenate([images.pixels for images in made if len(images)])
-    click.echo(table([measure_site(subject, cells[:limit], crops, change) for change in CHANGES]))
+    click.echo(table([measure_site(subject, cells[:limit], crops, name) for name in CORRUPTIONS]))
     alarms, asked = false_alarms(subject, subject.split.test)
-    click.echo(f"\nUnchanged, {alarms} of {asked} patients sound the alarm; {len(crops)} OOD images.")
+    click.echo(f"\nAs they are, {alarms} of {asked} patients sound the alarm; {len(crops)} OOD images.")
 
 
 if __name__ == "__main__":

@@ -51,10 +51,9 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, cell_folder: Path, cell
 @pytest.fixture(scope="session")
 def bundle_folder(run_folder: Path, cell_cache: Path) -> Path:
     """The bundle of that run, with four reference inputs. Not to be changed: copy it."""
-    from export import sealing
+    from export.sealing import seal_bundle
     from training.cells.source import CellSource
+    from training.handover import hand_over
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sealing, "REFERENCE_CELLS", 4)
-        source = CellSource(cache=cell_cache)
-        return sealing.seal_bundle(run_folder, run_folder.with_name("bundle"), source).path
+    made = hand_over(run_folder, CellSource(cache=cell_cache), reference_cells=4)
+    return seal_bundle(made, run_folder.with_name("bundle")).path

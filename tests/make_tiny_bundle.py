@@ -8,6 +8,7 @@ when the schema of the manifest, the names or meaning of the graph's outputs, th
 simulator's looks have changed.
 """
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,23 +18,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edge_runtime.bundle.classifier import Classifier
-from edge_runtime.bundle.files import MODEL, REFERENCE, Bundle, open_bundle
-from edge_runtime.bundle.verification import replay
 from edge_runtime.cells.preprocessing import InputSpec
-from export import sealing
-from export.graph import build_graph
+from export.sealing import seal_bundle
 from training.augmentation import Strength, augment, draw
 from training.calibration import calibrate
 from training.cells.simulated import Simulation
 from training.cells.source import CellSet, CellSource
 from training.cells.splits import Split, calibration_halves
 from training.gaussians import Moments, fit_gaussian, relative_activations
+from training.handover import performance_of, refer
 from training.networks import ResNet
-from training.reference import reference_decisions
+from training.reference import FeatureModel
 from training.run import RunConfig, make_split, new_run
 from training.statistics import as_images, predict
-from training.testing import CellFigures, summarise
+from training.testing import CellFigures, measure
+from training.trained import TrainedDetector
 
 OUT = Path(__file__).parent / "edge_runtime" / "tiny-bundle"
 WIDTHS = (4, 8, 12, 16)
@@ -61,21 +60,14 @@ def main() -> None:
     with TemporaryDirectory() as cache:
         trained, cells, split = _train(Path(cache))
     images = np.ascontiguousarray(cells.images[split.test[_alternating(cells.labels[split.test])]])
-    files = {
-        MODEL: build_graph(
-            trained.network, trained.gaussians, size=SIZE, perturbation="per-layer"
-        ).SerializeToString(),
-        REFERENCE: sealing._reference_vectors(trained, images, "per-layer"),
-    }
-    manifest = sealing._manifest(trained, "per-layer", "tiny", "1", _figures(trained, cells, split))
-    checks = replay(Classifier.open(Bundle(OUT, manifest, "", files)))
-    print(*checks, sep="\n")
-    parity = {check.name: check.value for check in checks}
-    sealing._write(OUT, replace(manifest, parity=parity), files)
-    print(open_bundle(OUT).title, f"{sum(f.stat().st_size for f in OUT.iterdir()) / 1000:.0f} kB")
+    made = refer(trained, performance_of(trained.info, _figures(trained, cells, split)), images)
+    shutil.rmtree(OUT, ignore_errors=True)
+    bundle = seal_bundle(made, OUT, perturbation="per-layer", name="tiny")
+    print(*(f"{name:<34} {value:.2e}" for name, value in bundle.manifest.parity.items()), sep="\n")
+    print(bundle.title, f"{sum(f.stat().st_size for f in OUT.iterdir()) / 1000:.0f} kB")
 
 
-def _train(cache: Path) -> tuple[sealing.Trained, CellSet, Split]:
+def _train(cache: Path) -> tuple[TrainedDetector, CellSet, Split]:
     cells = CellSource(CONFIG.cells, cache).load(InputSpec(size=SIZE))
     split = make_split(CONFIG, cells)
     network = ResNet(WIDTHS, 2)
@@ -88,9 +80,10 @@ def _train(cache: Path) -> tuple[sealing.Trained, CellSet, Split]:
         for layer, found in zip(network.layers, features, strict=True)
     }
     halves = calibration_halves(split.validation, cells.labels, seed=CONFIG.seed)
-    calibration = calibrate(network, gaussians, cells, halves, split.train, epsilon=EPSILON, alpha=ALPHA)
+    model = FeatureModel(network, gaussians)
+    calibration = calibrate(model, cells, halves, split.train, epsilon=EPSILON, alpha=ALPHA)
     info = replace(new_run(CONFIG, cells, split, network.layers), input=InputSpec(size=SIZE))
-    return sealing.Trained(info, network, gaussians, calibration), cells, split
+    return TrainedDetector(info, model, calibration), cells, split
 
 
 def _fit(network: ResNet, cells: CellSet, split: Split) -> None:
@@ -119,11 +112,8 @@ def _loss(network: ResNet, images: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits, labels, label_smoothing=0.05)
 
 
-def _figures(trained: sealing.Trained, cells: CellSet, split: Split) -> CellFigures:
-    decisions = reference_decisions(
-        trained.network, trained.gaussians, trained.calibration.detector, cells.images[split.test]
-    )
-    figures = summarise(decisions, cells.labels[split.test], [cells.patients[i] for i in split.test])
+def _figures(trained: TrainedDetector, cells: CellSet, split: Split) -> CellFigures:
+    figures = measure(trained, cells, split.test)
     print(f"accuracy {figures.accuracy:.3f}, rejected {figures.rejected:.3f} of {len(split.test)} test cells")
     return figures
 

@@ -11,7 +11,7 @@ import torch
 from edge_runtime.console import Commands
 from training import distributed, fitting
 from training.augmentation import Augmentation
-from training.calibration import REJECTED, calibrate_run
+from training.calibration import REJECTED, calibrate_run, known_anomaly
 from training.cells.download import NIH, download_archive
 from training.cells.source import CellSource, cell_source_options
 from training.cells.splits import SplitBy
@@ -19,8 +19,8 @@ from training.evaluation.evaluate import CELLS, ROWS
 from training.evaluation.evaluate import evaluate as run_evaluation
 from training.evaluation.subject import load_subject
 from training.networks import NETWORKS
-from training.robustness import measure_changes, measure_ood
-from training.run import Precision, RunConfig
+from training.robustness import measure_corruptions, measure_ood
+from training.run import Precision, RunConfig, load_run
 from training.testing import measure_run
 
 
@@ -31,7 +31,7 @@ class _Recipe(NamedTuple):
 
 
 # What each network gets where its options are left out. The larger ones stay long on a plateau at the start,
-# which more and smaller steps leave sooner (docs/results.md).
+# which more and smaller steps leave sooner (docs/experiments/2026-11-26-accuracy.md).
 _RECIPES = {
     "edge": _Recipe(24, 64, 0.1),
     "resnet18": _Recipe(20, 32, 0.03),
@@ -154,31 +154,32 @@ def calibrate(
     source: CellSource,
 ) -> None:
     """Fit the layer weights and the threshold on validation cells."""
-    made = calibrate_run(folder, source, anomalies=anomalies, epsilon=epsilon, alpha=alpha)
+    anomaly = known_anomaly(anomalies, load_run(folder).input) if anomalies else None
+    made = calibrate_run(folder, source, anomaly=anomaly, epsilon=epsilon, alpha=alpha)
     click.echo(json.dumps(asdict(made), indent=2))
 
 
 @main.command()
 @run_option
 @cell_source_options
-@click.option("--changes", is_flag=True, help="Also judge test cells under changed light and focus.")
+@click.option("--corruptions", is_flag=True, help="Also judge test cells in other light and out of focus.")
 @click.option("--ood", help="Also judge what is no red cell: images, a kind per folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def test(
     folder: Path,
     source: CellSource,
-    changes: bool,
+    corruptions: bool,
     ood: str | None,
     as_json: bool,
 ) -> None:
     """Accuracy, sensitivity and specificity on the test cells, per patient too."""
     result = measure_run(folder, source)
-    changed = measure_changes(folder, source) if changes else {}
+    corrupted = measure_corruptions(folder, source) if corruptions else {}
     strange = measure_ood(folder, ood) if ood else {}
     if as_json:
         told = asdict(result)
-        if changes:
-            told["changes"] = {name: asdict(change) for name, change in changed.items()}
+        if corruptions:
+            told["corruptions"] = {name: asdict(figures) for name, figures in corrupted.items()}
         if ood:
             told["ood"] = {name: asdict(kind) for name, kind in strange.items()}
         click.echo(json.dumps(told, indent=2))
@@ -197,10 +198,10 @@ def test(
         click.echo(
             f"{name.replace('_', ' '):<22}{value:>8.2%}  (95 % over patients: {low:.2%} to {high:.2%})"
         )
-    for name, change in changed.items():
+    for name, figures in corrupted.items():
         click.echo(
-            f"{name:<40}{change.accepted:>8.2%} of {change.cells} accepted, "
-            f"{change.accuracy_of_accepted:.2%} of these right"
+            f"{name:<40}{figures.accepted:>8.2%} of {figures.cells} accepted, "
+            f"{figures.accuracy_of_accepted:.2%} of these right"
         )
     for name, kind in strange.items():
         click.echo(

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edge_runtime.simulator.corruptions import FADED_COLOUR, FADED_CONTRAST, SPECK_RADIUS, SPECK_SHADE
+
 
 @dataclass(frozen=True)
 class Strength:
@@ -53,7 +55,7 @@ class Strength:
 
 Augmentation = Literal["microscope", "harsh", "paper"]
 
-# "harsh": a worse microscope, at the price that docs/detector.md tells. "paper": rotation, shear, translation
+# "harsh": a worse microscope, at the price that docs/experiments tells. "paper": rotation, shear, translation
 # and zoom alone, as the paper trains.
 STRENGTHS: Mapping[Augmentation, Strength] = {
     "microscope": Strength(),
@@ -65,10 +67,6 @@ STRENGTHS: Mapping[Augmentation, Strength] = {
 
 
 _SPECKS = 3  # at most
-_SPECK_RADIUS = (1 / 60, 1 / 18)  # of the side
-_SPECK_SHADE = (0.3, 0.6)  # of the light
-
-_FADED_CONTRAST, _FADED_COLOUR = (0.25, 0.85), (0.0, 0.6)  # what is left of them
 
 # Uniform random numbers per cell, one for each decision below: those of every augmentation, of dust, and of
 # uneven light, each drawn after the other, so that they are the same with what follows and without.
@@ -98,7 +96,7 @@ def augment(images: Tensor, uniform: Tensor, strength: Strength) -> Tensor:
     cell = _mask(moved, uniform[:, 8], strength)
     lit = _uneven(_relight(moved, cell, uniform[:, 9:16], strength), uniform[:, _DUST_END:], strength)
     dusty = _dust(lit, uniform[:, _COLUMNS:_DUST_END], strength)
-    seen = _blur(dusty, uniform[:, 16], strength) + _noise(dusty, uniform[:, 17:20], strength)
+    seen = _blur(dusty, cell, uniform[:, 16], strength) + _noise(dusty, uniform[:, 17:20], strength)
     return seen.clamp(0, 1) * cell
 
 
@@ -152,8 +150,8 @@ def _relight(images: Tensor, cell: Tensor, u: Tensor, strength: Strength) -> Ten
     u = u.to(images.device)
     gain = per_cell(_between(u[:, 0], strength.gain))
     cast = 1 + per_cell(_symmetric(u[:, 1:4], strength.cast))
-    contrast = per_cell(_left(u[:, 4], strength.contrast, strength.fading, _FADED_CONTRAST))
-    saturation = per_cell(_left(u[:, 5], strength.saturation, strength.fading, _FADED_COLOUR))
+    contrast = per_cell(_left(u[:, 4], strength.contrast, strength.fading, FADED_CONTRAST))
+    saturation = per_cell(_left(u[:, 5], strength.saturation, strength.fading, FADED_COLOUR))
     grey = images.mean(dim=1, keepdim=True)
     coloured = grey + (images - grey) * saturation
     area = cell.sum(dim=(2, 3), keepdim=True).clamp(min=1)
@@ -189,22 +187,27 @@ def _dust(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
     there = (torch.arange(_SPECKS, device=u.device) <= u[:, 1:2] * _SPECKS)[..., None, None]
     axis = torch.arange(side, device=u.device)
     distance = torch.hypot(axis[:, None] - y * side, axis - x * side)
-    inside = torch.sigmoid(_between(radius, _SPECK_RADIUS) * side - distance)
-    left = 1 - there * inside * (1 - _between(shade, _SPECK_SHADE))
+    inside = torch.sigmoid(_between(radius, SPECK_RADIUS) * side - distance)
+    left = 1 - there * inside * (1 - _between(shade, SPECK_SHADE))
     dusty = images.clone()
     dusty[chosen] = images[chosen] * left.prod(dim=1, keepdim=True)
     return dusty
 
 
-def _blur(images: Tensor, u: Tensor, strength: Strength) -> Tensor:
-    """Defocus: a 5x5 binomial kernel on the chosen cells."""
+def _blur(images: Tensor, cell: Tensor, u: Tensor, strength: Strength) -> Tensor:
+    """Defocus: a 5x5 binomial kernel on the chosen cells, over the pixels of the cell alone.
+
+    What lies outside weighs nothing: no lens blurs black into a cell.
+    """
     chosen = _chosen(u < strength.blur, images)
     if not len(chosen):
         return images
     row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device) / 16
-    kernel = (row[:, None] * row[None, :]).expand(3, 1, 5, 5)
+    kernel = (row[:, None] * row[None, :]).expand(4, 1, 5, 5)
+    inside = cell[chosen]
+    spread = F.conv2d(torch.cat([images[chosen] * inside, inside], dim=1), kernel, padding=2, groups=4)
     blurred = images.clone()
-    blurred[chosen] = F.conv2d(images[chosen], kernel, padding=2, groups=3)
+    blurred[chosen] = spread[:, :3] / spread[:, 3:].clamp(min=kernel.min())
     return blurred
 
 

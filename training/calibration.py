@@ -7,7 +7,6 @@ looks like does not depend on the network: there training cells count, too, for 
 stains.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 
 from edge_runtime.cells.crops import read_crops
-from edge_runtime.cells.preprocessing import resize_crop
+from edge_runtime.cells.preprocessing import InputSpec, resize_crop
 from edge_runtime.console import tell_skipped
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
@@ -29,24 +28,35 @@ from training.calibration_file import Calibration, save_calibration
 from training.cells import simulated
 from training.cells.source import CellSet, CellSource
 from training.cells.splits import calibration_halves
-from training.gaussians import LayerGaussian
 from training.intervals import patient_correlation
-from training.networks import Network
-from training.reference import reference_evidence
-from training.run import load_network, load_run, load_split, load_statistics
+from training.reference import FeatureModel, reference_evidence
+from training.run import load_model, load_run, load_split
 
 Array = NDArray[np.float64]
 
 # Lee et al.'s magnitudes in units of the image; those below half a grey level are left out.
 EPSILONS = (0.0, 0.002, 0.005, 0.01)
-# Layers that count where no anomaly is known: the first one sees stain and light above all. docs/detector.md
-# has the tables.
+# Layers that count where no anomaly is known: the first one sees stain and light above all; why:
+# docs/decisions/all-layers-but-the-first.md.
 DEEPEST = 4
 REJECTED = 0.05  # share of in-distribution cells that may be rejected
 _FEWEST_ANOMALIES = 10
 _HOW_ALONE = f"{{}}; weights: mean of the standardised confidences of the deepest {DEEPEST} layers"
 _HOW_AGAINST = "epsilon and weights: logistic regression with the best AUROC against the known anomaly"
 _HOW_LIMITED = "; thresholds: each test its share, split conformal on cells used for nothing else"
+
+
+@dataclass(frozen=True)
+class KnownAnomaly:
+    """What the layers are fitted against where an anomaly is known, as in the paper.
+
+    Attributes:
+        name: where its images come from.
+        crops: uint8 [M, size, size, 3] RGB.
+    """
+
+    name: str
+    crops: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -94,25 +104,23 @@ def logistic(confidences: Array, anomalous: Array) -> Fusion:
 
 
 def calibrate(
-    network: Network,
-    gaussians: Mapping[str, LayerGaussian],
+    model: FeatureModel,
     cells: CellSet,
     halves: tuple[NDArray[np.int64], NDArray[np.int64]],
     training: NDArray[np.int64],
     *,
-    anomaly: tuple[str, NDArray[np.uint8]] | None = None,
+    anomaly: KnownAnomaly | None = None,
     epsilon: float | None = None,
     alpha: float = REJECTED,
 ) -> Calibration:
     """Fit fusion, epsilon and the limits of all tests.
 
     Args:
-        network: trained.
-        gaussians: its statistics.
+        model: the network and the statistics of its features.
         cells: the cells of the run.
         halves: validation cells for the fusion, and for the limits.
         training: cells that count for the tests of the picture, beside those of the first half.
-        anomaly: name and images uint8 [M, size, size, 3] RGB of the known anomaly; None for the mode "none".
+        anomaly: what is known to be none of the cells; None for the mode "none".
         epsilon: the magnitude to use; if None it is chosen with a known anomaly, and 0 without.
         alpha: share of in-distribution cells to reject.
 
@@ -123,36 +131,32 @@ def calibrate(
     known, auroc, chosen = None, None, epsilon or 0.0
     how = _HOW_ALONE.format("epsilon given" if epsilon else "no perturbation")
     if anomaly is not None:
-        chosen, known, auroc = _against(network, gaussians, fusing, anomaly[1], epsilon)
+        chosen, known, auroc = _against(model, fusing, anomaly.crops, epsilon)
         how = _HOW_AGAINST
-    evidence = [reference_evidence(network, gaussians, crops, chosen) for crops in (fusing, limiting)]
+    evidence = [reference_evidence(model, crops, chosen) for crops in (fusing, limiting)]
     fusion = known or z_sum(evidence[0].confidences.astype(np.float64), DEEPEST)
     weights = tuple(fusion.weights.tolist())
-    unlimited = Detector(network.layers, chosen, weights, fusion.bias, (), (), limits={})
+    unlimited = Detector(model.network.layers, chosen, weights, fusion.bias, (), (), limits={})
     pictures = Evidence.of_pictures(cells.images[training])
     detector, rejected = fit_limits(unlimited, (evidence[0], evidence[1]), pictures, alpha)
+    patients = np.array(cells.patients)[np.concatenate(halves)]
     return Calibration(
         detector=detector,
         mode="none" if anomaly is None else "known",
-        anomaly="" if anomaly is None else anomaly[0],
+        anomaly="" if anomaly is None else anomaly.name,
         alpha=alpha,
         fusion_cells=len(halves[0]),
-        anomaly_cells=0 if anomaly is None else len(anomaly[1]),
+        anomaly_cells=0 if anomaly is None else len(anomaly.crops),
         threshold_cells=len(halves[1]),
-        correlation=_correlation(rejected, np.array(cells.patients)[np.concatenate(halves)]),
+        # A few patients can look wholly alike, which no test of a slide could work with.
+        correlation=min(patient_correlation(rejected, patients), 0.99),
         how=how + _HOW_LIMITED,
         auroc=auroc,
     )
 
 
-def _correlation(rejected: NDArray[np.bool_], patients: NDArray[np.str_]) -> float:
-    # A few patients can look wholly alike, which no test of a slide could work with.
-    return min(patient_correlation(rejected, patients), 0.99)
-
-
 def _against(
-    network: Network,
-    gaussians: Mapping[str, LayerGaussian],
+    model: FeatureModel,
     images: NDArray[np.uint8],
     anomalous: NDArray[np.uint8],
     epsilon: float | None,
@@ -161,7 +165,7 @@ def _against(
     best: tuple[float, Fusion, float] | None = None
     for candidate in EPSILONS if epsilon is None else (epsilon,):
         normal, strange = (
-            reference_evidence(network, gaussians, crops, candidate).confidences.astype(np.float64)
+            reference_evidence(model, crops, candidate).confidences.astype(np.float64)
             for crops in (images, anomalous)
         )
         fusion = logistic(normal, strange)
@@ -178,7 +182,7 @@ def calibrate_run(
     folder: Path,
     source: CellSource,
     *,
-    anomalies: str | None = None,
+    anomaly: KnownAnomaly | None = None,
     epsilon: float | None = None,
     alpha: float = REJECTED,
 ) -> Calibration:
@@ -187,37 +191,38 @@ def calibrate_run(
     Args:
         folder: the run folder.
         source: where the run's cells are now, if they were moved.
-        anomalies: images of the known anomaly (file, folder or zip), or "simulated"; None for none known.
+        anomaly: see `known_anomaly`; None for the mode "none".
         epsilon: see `calibrate`.
         alpha: share of in-distribution cells that may be rejected.
     """
     info = load_run(folder)
     cells, split = load_split(info, source)
-    known = None if anomalies is None else (anomalies, _anomaly_images(anomalies, info.input.size))
-    made = calibrate(
-        load_network(folder, info, distributed.device()),
-        load_statistics(folder),
-        cells,
-        calibration_halves(split.validation, cells.labels, seed=info.config.seed),
-        split.train,
-        anomaly=known,
-        epsilon=epsilon,
-        alpha=alpha,
-    )
+    halves = calibration_halves(split.validation, cells.labels, seed=info.config.seed)
+    model = load_model(folder, info, distributed.device())
+    made = calibrate(model, cells, halves, split.train, anomaly=anomaly, epsilon=epsilon, alpha=alpha)
     save_calibration(folder, made)
     return made
 
 
-def _anomaly_images(source: str, size: int) -> NDArray[np.uint8]:
+def known_anomaly(source: str, spec: InputSpec) -> KnownAnomaly:
+    """Read the images of an anomaly.
+
+    Args:
+        source: a file, folder or zip of images, or "simulated" for what is no red cell on simulated films.
+        spec: what the network is fed.
+
+    Raises:
+        SourceError: too few images.
+    """
     if simulated.is_simulated(source):
         made = simulated.anomalies(simulated.parse(source))
-        crops = [resize_crop(crop, size, kind) for kind, crop in made]
+        crops = [resize_crop(crop, spec.size, kind) for kind, crop in made]
     else:
-        read, skipped = read_crops(list_images(source), size)
+        read, skipped = read_crops(list_images(source), spec.size)
         crops = list(read)
         tell_skipped(skipped)
     if len(crops) < _FEWEST_ANOMALIES:
         raise SourceError(
             f"{source}: {len(crops)} images; at least {_FEWEST_ANOMALIES} are needed to fit against"
         )
-    return np.stack(crops)
+    return KnownAnomaly(source, np.stack(crops))

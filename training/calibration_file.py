@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_runtime.bundle.strict import MisfitError, read_strictly
+from edge_runtime.decision import table
 from edge_runtime.decision.detector import Detector
 from edge_runtime.errors import SourceError
 from edge_runtime.storage import write_whole
@@ -55,7 +56,7 @@ def load_calibration(folder: Path) -> Calibration:
     """Read calibration.json.
 
     Raises:
-        SourceError: absent, unreadable or of another version.
+        SourceError: absent, unreadable, of another version or of other tests than those of the table.
     """
     path = folder / CALIBRATION
     raw = read_json(path, f"{path}: missing; run 'python -m training calibrate --run {folder}'")
@@ -63,6 +64,12 @@ def load_calibration(folder: Path) -> Calibration:
     if not isinstance(raw, dict) or raw.get("schema") != _SCHEMA:
         raise SourceError(f"{path}: {other}")
     try:
-        return read_strictly(Calibration, raw, str(path))
+        found: Calibration = read_strictly(Calibration, raw, str(path))
     except MisfitError as error:
         raise SourceError(f"{error}; {other}") from error
+    limits, tests = set(found.detector.limits), {test.name for test in table.TESTS}
+    if limits != tests:
+        raise SourceError(
+            f"{path}: limits of {sorted(limits)}, but this cellgate tests {sorted(tests)}; calibrate again"
+        )
+    return found

@@ -67,6 +67,28 @@ class Layer:
         return (difference @ self.whitening.T).square().sum(dim=2)
 
 
+@dataclass(frozen=True)
+class FeatureModel:
+    """A network with the Gaussian statistics of its features.
+
+    Attributes:
+        network: in evaluation mode; its parameters' type (float32 or float64) decides the arithmetic.
+        gaussians: per layer of the network.
+    """
+
+    network: Network
+    gaussians: Mapping[str, LayerGaussian]
+
+    @property
+    def parameter(self) -> Tensor:
+        """Any parameter of the network: what it is fed must be like it in type and device."""
+        return next(self.network.parameters())
+
+    def tensors(self) -> list[Layer]:
+        """Every layer's Gaussian as tensors, in order."""
+        return [Layer(self.gaussians[name], self.parameter) for name in self.network.layers]
+
+
 def smooth(images: Tensor) -> Tensor:
     """Blur images [N, 3, H, W] slightly: every pixel of the cell becomes the mean of those around it.
 
@@ -97,33 +119,30 @@ def answers(network: Network, images: Tensor) -> tuple[dict[str, Tensor], tuple[
     return {"logits": logits, "logits.smoothed": smoothed}, features
 
 
-def score_images(
-    network: Network,
-    gaussians: Mapping[str, LayerGaussian],
-    images: Tensor,
-    epsilon: float,
-) -> Reference:
-    """Score a batch of images, every layer with its own perturbed image as in the paper.
+def reference_outputs(model: FeatureModel, images: Tensor, epsilon: float) -> Reference:
+    """What the reference says of a batch of images, by the cheaper of the two ways.
 
     Args:
-        network: in evaluation mode; its parameters' type (float32 or float64) decides the arithmetic.
-        gaussians: per layer of the network.
+        model: network and statistics.
         images: [N, 3, H, W] RGB in [0, 1].
-        epsilon: magnitude of the perturbation, in units of the image.
+        epsilon: magnitude of the perturbation, in units of the image; without one there are no gradients.
     """
-    parameter = next(network.parameters())
-    layers = [Layer(gaussians[name], parameter) for name in network.layers]
+    return plain_outputs(model, images) if epsilon == 0 else perturbed_outputs(model, images, epsilon)
+
+
+def perturbed_outputs(model: FeatureModel, images: Tensor, epsilon: float) -> Reference:
+    """The same with every layer's own perturbed image, as in the paper, and all gradients."""
     # Two copies of the input would share no graph, so one forward pass serves all layers' gradients.
-    inputs = images.to(parameter).detach().requires_grad_()
-    answered, features = answers(network, inputs)
+    inputs = images.to(model.parameter).detach().requires_grad_()
+    answered, features = answers(model.network, inputs)
     distances, gradients, perturbed, confidences = [], [], [], []
-    for number, layer in enumerate(layers):
+    for number, layer in enumerate(model.tensors()):
         distance = layer.distances(features[number])
         nearest = distance.min(dim=1).values  # eq. 2: the distance to the nearest class
         (gradient,) = torch.autograd.grad(nearest.sum(), inputs, retain_graph=True)
         shifted = (inputs.detach() - epsilon * gradient.sign()).clamp(0, 1)  # eq. 3
         with torch.no_grad():
-            _, again = network(shifted)
+            _, again = model.network(shifted)
             confidence = -layer.distances(again[number]).min(dim=1).values  # eq. 4
         distances.append(distance.detach())
         gradients.append(gradient)
@@ -140,64 +159,38 @@ def score_images(
 
 
 @torch.inference_mode()
-def score_plain(network: Network, gaussians: Mapping[str, LayerGaussian], images: Tensor) -> Reference:
+def plain_outputs(model: FeatureModel, images: Tensor) -> Reference:
     """The same without perturbation (epsilon 0), in one forward pass; gradients and perturbed are empty."""
-    parameter = next(network.parameters())
-    images = images.to(parameter)
-    answered, features = answers(network, images)
+    images = images.to(model.parameter)
+    answered, features = answers(model.network, images)
     distances = torch.stack(
-        [
-            Layer(gaussians[name], parameter).distances(f)
-            for name, f in zip(network.layers, features, strict=True)
-        ],
-        dim=1,
+        [layer.distances(f) for layer, f in zip(model.tensors(), features, strict=True)], dim=1
     )
     nothing = images.new_zeros((len(images), 0, *images.shape[1:]))
     confidences = -distances.min(dim=2).values
     return Reference(answered, features, distances, nothing, nothing, confidences)
 
 
-def reference_decisions(
-    network: Network,
-    gaussians: Mapping[str, LayerGaussian],
-    detector: Detector,
-    images: NDArray[np.uint8],
-) -> Decisions:
-    """What the device must decide: the reference's scores, through the runtime's own decision.
+def reference_evidence(model: FeatureModel, crops: NDArray[np.uint8], epsilon: float) -> Evidence:
+    """What speaks for and against cells by the reference, in blocks.
 
     Args:
-        network: in evaluation mode.
-        gaussians: per layer of the network.
-        detector: layer weights, epsilon and threshold.
-        images: uint8 [N, size, size, 3] RGB, resized crops.
-    """
-    return decide(detector, reference_evidence(network, gaussians, images, detector.epsilon))
-
-
-def reference_evidence(
-    network: Network,
-    gaussians: Mapping[str, LayerGaussian],
-    images: NDArray[np.uint8],
-    epsilon: float,
-) -> Evidence:
-    """What speaks for and against cells by the reference, scored in blocks.
-
-    Args:
-        network: in evaluation mode.
-        gaussians: per layer of the network.
-        images: uint8 [N, size, size, 3] RGB, resized crops.
+        model: network and statistics.
+        crops: uint8 [N, size, size, 3] RGB, resized.
         epsilon: magnitude of the perturbation, in units of the image.
     """
-    blocks = torch.split(torch.from_numpy(to_input(images)), BLOCK)
-    scored = [score_at(network, gaussians, block, epsilon).by_name() for block in blocks]
-    outputs = {name: torch.cat([block[name] for block in scored]).float().cpu().numpy() for name in OUTPUTS}
-    return Evidence.of(outputs, images)
+    blocks = torch.split(torch.from_numpy(to_input(crops)), BLOCK)
+    said = [reference_outputs(model, block, epsilon).by_name() for block in blocks]
+    outputs = {name: torch.cat([block[name] for block in said]).float().cpu().numpy() for name in OUTPUTS}
+    return Evidence.of(outputs, crops)
 
 
-def score_at(
-    network: Network, gaussians: Mapping[str, LayerGaussian], images: Tensor, epsilon: float
-) -> Reference:
-    """`score_images`, or the much cheaper `score_plain` where there is no perturbation."""
-    if epsilon == 0:
-        return score_plain(network, gaussians, images)
-    return score_images(network, gaussians, images, epsilon)
+def reference_decisions(model: FeatureModel, detector: Detector, crops: NDArray[np.uint8]) -> Decisions:
+    """What the device must decide: the reference's evidence, through the runtime's own decision.
+
+    Args:
+        model: network and statistics.
+        detector: layer weights, epsilon and limits.
+        crops: uint8 [N, size, size, 3] RGB, resized.
+    """
+    return decide(detector, reference_evidence(model, crops, detector.epsilon))

@@ -1,45 +1,41 @@
-"""What a finished run does outside its test cells: under a changed light, and with what is no red cell."""
+"""What a finished run does outside its test cells: under everyday corruptions, with what is no red cell."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.cells.crops import read_crops
 from edge_runtime.console import tell_skipped
 from edge_runtime.decision.decide import Decisions
+from edge_runtime.simulator.corruptions import corrupt_by
 from edge_runtime.sources.images import ImageFile, list_images
 from training import distributed
-from training.calibration_file import load_calibration
 from training.cells.source import CellSource
-from training.reference import reference_decisions
-from training.run import RunInfo, add_metrics, load_network, load_run, load_split, load_statistics
+from training.run import add_metrics, load_split
+from training.trained import load_trained
 
 Crops = NDArray[np.uint8]
 
-MOST_CELLS = (
-    1000  # test cells per change: a share is then known to 3 points, and VGG-19 still ends in an hour
-)
+# Test cells per corruption: a share is then known to 3 points, and VGG-19 still ends in an hour.
+MOST_CELLS = 1000
 
-# Factors on red, green and blue: what a weaker lamp, another white balance or a longer exposure do.
-_LIGHTS = {
-    "30 % dimmer light": (0.7, 0.7, 0.7),
-    "10 % brighter light": (1.1, 1.1, 1.1),
-    "warm cast": (1.0, 0.93, 0.8),
-    "cool cast": (0.85, 0.95, 1.0),
+# What every microscope does on some day: which corruption, and how strong.
+EVERYDAY: Mapping[str, tuple[str, float]] = {
+    "30 % dimmer light": ("dimmer light", 0.3),
+    "10 % brighter light": ("brighter light", 0.1),
+    "warm cast": ("warm cast", 0.2),
+    "cool cast": ("cool cast", 0.15),
+    "slight defocus": ("defocus", 2.0),
 }
-_DEFOCUS = "slight defocus"
-_DEFOCUS_SIGMA = 1.0  # pixels of the network's input
 
 
 @dataclass(frozen=True)
-class Change:
-    """What became of cells under a change.
+class CorruptionFigures:
+    """What became of cells under a corruption.
 
     Attributes:
         cells: number of test cells.
@@ -71,35 +67,21 @@ class OodFigures:
     parasitized: float
 
 
-def changed(crops: Crops) -> Mapping[str, Crops]:
-    """The same crops under each change, black outside the cell as before: uint8 [N, size, size, 3] RGB."""
-    lit = {
-        name: np.clip(np.rint(crops * np.array(factors, np.float32)), 0, 255).astype(np.uint8)
-        for name, factors in _LIGHTS.items()
-    }
-    blurred = [
-        np.where(crop.any(axis=2, keepdims=True), cv2.GaussianBlur(crop, (0, 0), _DEFOCUS_SIGMA), np.uint8(0))
-        for crop in crops
-    ]
-    return {**lit, _DEFOCUS: np.stack(blurred)}
-
-
-def measure_changes(folder: Path, source: CellSource) -> dict[str, Change]:
-    """Judge test cells under every change, and note the figures in run.json.
+def measure_corruptions(folder: Path, source: CellSource) -> dict[str, CorruptionFigures]:
+    """Judge test cells under every corruption of EVERYDAY, and note the figures in run.json.
 
     Raises:
         SourceError: the run is not fitted or calibrated, or its cells have changed.
     """
-    info = load_run(folder)
-    cells, split = load_split(info, source)
-    chosen = np.random.default_rng(info.config.seed).permutation(split.test)[:MOST_CELLS]
-    labels = cells.labels[chosen]
-    decide = _decider(folder, info)
+    trained = load_trained(folder, distributed.device())
+    cells, split = load_split(trained.info, source)
+    chosen = np.random.default_rng(trained.info.config.seed).permutation(split.test)[:MOST_CELLS]
+    crops, labels = np.ascontiguousarray(cells.images[chosen]), cells.labels[chosen]
     found = {
-        name: _change(decide(crops), labels)
-        for name, crops in changed(np.ascontiguousarray(cells.images[chosen])).items()
+        name: _corruption(trained.decide(corrupt_by(crops, corruption, strength)), labels)
+        for name, (corruption, strength) in EVERYDAY.items()
     }
-    add_metrics(folder, changes={name: vars(change) for name, change in found.items()})
+    add_metrics(folder, corruptions={name: vars(figures) for name, figures in found.items()})
     return found
 
 
@@ -113,14 +95,13 @@ def measure_ood(folder: Path, ood: str) -> dict[str, OodFigures]:
     Raises:
         SourceError: there is nothing to judge, or the run is not fitted or calibrated.
     """
-    info = load_run(folder)
-    decide = _decider(folder, info)
+    trained = load_trained(folder, distributed.device())
     found = {}
     for kind, files in files_by_kind(ood).items():
-        crops, skipped = read_crops(files, info.input.size)
+        crops, skipped = read_crops(files, trained.info.input.size)
         tell_skipped(skipped)
         if len(crops):
-            found[kind] = _ood(decide(crops), refused=len(skipped))
+            found[kind] = _ood(trained.decide(crops), refused=len(skipped))
     add_metrics(folder, ood={kind: vars(figures) for kind, figures in found.items()})
     return found
 
@@ -139,15 +120,9 @@ def files_by_kind(source: str) -> dict[str, list[ImageFile]]:
     return dict(sorted(kinds.items()))
 
 
-def _decider(folder: Path, info: RunInfo) -> Callable[[Crops], Decisions]:
-    """The run's reference decision, its parts read once."""
-    network, statistics = load_network(folder, info, distributed.device()), load_statistics(folder)
-    return partial(reference_decisions, network, statistics, load_calibration(folder).detector)
-
-
-def _change(decisions: Decisions, labels: NDArray[np.int64]) -> Change:
+def _corruption(decisions: Decisions, labels: NDArray[np.int64]) -> CorruptionFigures:
     right, accepted = decisions.label == labels, ~decisions.rejected
-    return Change(
+    return CorruptionFigures(
         cells=len(labels),
         accepted=float(accepted.mean()),
         accuracy=float(right.mean()),

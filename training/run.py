@@ -24,6 +24,7 @@ from training.cells.source import CellSet, CellSource
 from training.cells.splits import Split, SplitBy, split_cells
 from training.gaussians import LayerGaussian, load_gaussians
 from training.networks import Network, build_network
+from training.reference import FeatureModel
 
 RUN_FILE, WEIGHTS, GAUSSIANS, CALIBRATION, CHECKPOINT = (
     "run.json",
@@ -183,6 +184,15 @@ def load_network(folder: Path, info: RunInfo, device: torch.device | None = None
             f"{path}: damaged, or not the weights of {info.config.network}; fit again"
         ) from error
     return network.eval().to(device or "cpu")
+
+
+def load_model(folder: Path, info: RunInfo, device: torch.device | None = None) -> FeatureModel:
+    """The trained network of a run with the statistics of its features (see `load_network`).
+
+    Raises:
+        SourceError: one of the two is absent or damaged.
+    """
+    return FeatureModel(load_network(folder, info, device), load_statistics(folder))
 
 
 def load_statistics(folder: Path) -> dict[str, LayerGaussian]:

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from edge_runtime.decision.decide import Decisions
 from training import distributed
-from training.calibration_file import load_calibration
-from training.cells.source import CellSource
+from training.cells.source import CellSet, CellSource
 from training.intervals import over_patients
-from training.reference import reference_decisions
-from training.run import add_metrics, load_network, load_run, load_split, load_statistics
+from training.run import add_metrics, load_split
+from training.trained import TrainedDetector, load_trained
 
 
 @dataclass(frozen=True)
@@ -68,18 +67,17 @@ def measure_run(folder: Path, source: CellSource) -> CellFigures:
     Raises:
         SourceError: the run is not fitted or calibrated, or its cells have changed.
     """
-    info = load_run(folder)
-    cells, split = load_split(info, source)
-    detector = load_calibration(folder).detector
-    decisions = reference_decisions(
-        load_network(folder, info, distributed.device()),
-        load_statistics(folder),
-        detector,
-        cells.images[split.test],
-    )
-    result = summarise(decisions, cells.labels[split.test], [cells.patients[i] for i in split.test])
+    trained = load_trained(folder, distributed.device())
+    cells, split = load_split(trained.info, source)
+    result = measure(trained, cells, split.test)
     add_metrics(folder, test=asdict(result))
     return result
+
+
+def measure(trained: TrainedDetector, cells: CellSet, chosen: NDArray[np.int64]) -> CellFigures:
+    """Test a detector on the chosen cells."""
+    decisions = trained.decide(cells.images[chosen])
+    return summarise(decisions, cells.labels[chosen], [cells.patients[i] for i in chosen])
 
 
 def summarise(decisions: Decisions, labels: NDArray[np.int64], patients: list[str]) -> CellFigures:

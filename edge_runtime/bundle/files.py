@@ -80,8 +80,9 @@ def open_bundle(path: str | Path) -> Bundle:
     return Bundle(path, manifest, hashlib.sha256(text).hexdigest(), contents)
 
 
-def save_bundle(out: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> None:
+def save_bundle(out: str | Path, manifest: Manifest, contents: Mapping[str, bytes]) -> None:
     """Write a bundle's files and, last, the manifest with their hashes: a folder cut off is no bundle."""
+    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     for name, data in contents.items():
         write_whole(out / name, data)

@@ -48,7 +48,7 @@ class CellScore:
     bundle: str
 
 
-def score_images(path: Path, classifier: Classifier) -> Iterator[CellScore | SkippedFrame]:
+def score_images(path: str | Path, classifier: Classifier) -> Iterator[CellScore | SkippedFrame]:
     """Decide for the crops of a file, folder or zip; those that cannot be read are yielded as skipped.
 
     Raises:

@@ -1,6 +1,8 @@
 """Cells cut out of a frame, ready to be judged, and those that are seen but cannot be."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +10,16 @@ from numpy.typing import NDArray
 from edge_runtime.cells.preprocessing import MIN_SIDE, Box, masked_crop, resize_crop
 from edge_runtime.cells.segmentation import Cell, segment
 from edge_runtime.errors import ImageError
+
+NotCutReason = Literal["edge", "clump", "too-small", "too-dark"]
+
+# Why a cell is seen but not judged: by the code that the slide record has, as a person reads it.
+WHY_NOT_CUT: Mapping[str, str] = {
+    "edge": "cut by the edge",
+    "clump": "clumped",
+    "too-small": "too small",
+    "too-dark": "too dark",
+}
 
 
 @dataclass(frozen=True)
@@ -27,10 +39,10 @@ class CutCell:
 
 @dataclass(frozen=True)
 class NotCut:
-    """A cell that cannot be judged, and why: "edge", "clump", "too-small" or "too-dark"."""
+    """A cell that cannot be judged, and why (see WHY_NOT_CUT)."""
 
     box: Box
-    reason: str
+    reason: NotCutReason
 
 
 def cut_cells(frame: NDArray[np.uint8], size: int) -> tuple[list[CutCell], list[NotCut]]:
@@ -47,22 +59,22 @@ def cut_cells(frame: NDArray[np.uint8], size: int) -> tuple[list[CutCell], list[
     not_cut: list[NotCut] = []
     for cell in segment(frame):
         why = _why_not(cell)
-        if not why:
+        if why is None:
             crop = masked_crop(frame, cell.box, cell.mask)
             try:
                 cut.append(CutCell(cell.box, crop, resize_crop(crop, size)))
             except ImageError:  # dirt may be as black as what is masked out
                 why = "too-dark"
-        if why:
+        if why is not None:
             not_cut.append(NotCut(cell.box, why))
     return cut, not_cut
 
 
-def _why_not(cell: Cell) -> str:
+def _why_not(cell: Cell) -> NotCutReason | None:
     if cell.at_edge:
         return "edge"
     if cell.clump:
         return "clump"
     if max(cell.box[2:]) < MIN_SIDE:
         return "too-small"
-    return ""
+    return None

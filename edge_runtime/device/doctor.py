@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import onnxruntime as ort
 
-import edge_runtime
 from edge_runtime.bundle import files
 from edge_runtime.device.footprint import (
     ONNXRUNTIME,
@@ -22,6 +21,7 @@ from edge_runtime.device.footprint import (
     measure_install,
 )
 from edge_runtime.errors import BundleError
+from edge_runtime.version import __version__
 
 _LEAST_FREE = 2e9  # bytes; a slide of a hundred fields with its crops and report takes about a tenth of it
 
@@ -48,7 +48,7 @@ class Finding:
 def examine() -> list[Finding]:
     """Look at the installation and its size, the processor and the disk."""
     return [
-        Finding("cellgate", ok=True, found=edge_runtime.__version__),
+        Finding("cellgate", ok=True, found=__version__),
         Finding("python", ok=True, found=f"{platform.python_version()} on {platform.machine()}"),
         Finding("numpy", ok=True, found=np.__version__),
         _one_of("opencv", cv2.__version__, OPENCV, "opencv-python-headless"),

@@ -116,7 +116,7 @@ def _check_trust(before: Decisions, alpha: float) -> None:
         )
 
 
-def site_cells(source: Path, size: int) -> tuple[NDArray[np.uint8], list[SkippedFrame]]:
+def site_cells(source: str | Path, size: int) -> tuple[NDArray[np.uint8], list[SkippedFrame]]:
     """The cells of a site: crops (an image, folder or zip), or all judged cells of a slide that was read.
 
     Args:
@@ -129,6 +129,7 @@ def site_cells(source: Path, size: int) -> tuple[NDArray[np.uint8], list[Skipped
     Raises:
         SourceError: there is nothing to read.
     """
+    source = Path(source)
     if not (source / RECORD).exists():
         return read_crops(list_images(source), size)
     with SlideRecord.open(source / RECORD) as record:
@@ -142,7 +143,7 @@ def site_cells(source: Path, size: int) -> tuple[NDArray[np.uint8], list[Skipped
 
 
 def recalibrate_bundle(
-    classifier: Classifier, resized: NDArray[np.uint8], site: str, out: Path
+    classifier: Classifier, resized: NDArray[np.uint8], site: str, out: str | Path
 ) -> Recalibration:
     """Write a bundle for a site: the same graph, with the detector fitted to the site's cells.
 
@@ -156,6 +157,7 @@ def recalibrate_bundle(
         SourceError: `out` holds something, or there are too few cells.
         CheckFailedError: see `recalibrate`.
     """
+    out = Path(out)
     if out.exists() and any(out.iterdir()):
         raise SourceError(f"{out}: not empty; choose another folder for the bundle")
     bundle = classifier.bundle

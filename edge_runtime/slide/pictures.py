@@ -1,41 +1,21 @@
-"""The pictures of a slide's report: galleries of cells, and fields with a box around every cell."""
+"""What the report shows of cells: which of them, in which order, as which picture and in which words."""
 
 import base64
 import math
 from collections import Counter
 from dataclasses import dataclass
-from html import escape
 
 import cv2
 import numpy as np
 
-from edge_runtime.decision import table
-from edge_runtime.slide.readings import CellReading, FieldReading, Status
+from edge_runtime.cells.cutting import WHY_NOT_CUT
+from edge_runtime.decision.table import CONFIDENCE
+from edge_runtime.slide.colours import PENS
+from edge_runtime.slide.readings import CellReading, FieldReading, SlideHeader
 
 MOST_SHOWN = 200  # crops per gallery; at some 10 kB each a phone still opens the report
 _SHOWN_AT_ONCE = 48  # crops before the rest is folded away
 _CROP_SIDE = 176  # pixels; twice the size on the page, sharp on a phone's dense screen
-
-# Drawn in this order, the gravest on top. The answers differ in dashes and width as well as in colour, and
-# rejected is never green: it must not pass for a good cell at a glance.
-_PENS: dict[Status, str] = {
-    "uninfected": 'stroke="#17753a" stroke-width="1.5"',
-    "not-judged": 'stroke="#4a4f55" stroke-width="1.5" stroke-dasharray="1.5 3"',
-    "rejected": 'stroke="#33383d" stroke-width="2.5" stroke-dasharray="6 4"',
-    "parasitized": 'stroke="#c4121f" stroke-width="3.5"',
-}
-_LEGEND: dict[Status, str] = {
-    "parasitized": "Parasitized: thick red line",
-    "uninfected": "Uninfected: thin green line",
-    "rejected": "Rejected: dashed grey line",
-    "not-judged": "Not judged: dotted grey line",
-}
-_NOT_JUDGED = {
-    "edge": "cut by the edge",
-    "clump": "clumped",
-    "too-small": "too small",
-    "too-dark": "too dark",
-}
 
 
 @dataclass(frozen=True)
@@ -53,112 +33,80 @@ class NumberedCell:
     reading: CellReading
 
 
-def reason_text(reason: str) -> str:
-    """Return a reason code in words, as plain text; an unknown code stays as it is."""
-    rejected = {test.reason.code: test.reason.sentence for test in table.TESTS}
-    return (rejected | _NOT_JUDGED).get(reason, reason)
+@dataclass(frozen=True)
+class Gallery:
+    """Cells for review.
+
+    Attributes:
+        shown: in sight.
+        folded: behind a click.
+        left_out: number of further cells, which are in the record only.
+    """
+
+    shown: list[NumberedCell]
+    folded: list[NumberedCell]
+    left_out: int
 
 
-def parasitized_first(cells: list[NumberedCell]) -> list[NumberedCell]:
-    """Order cells for review: those labelled parasitized first, then by score, highest first."""
+def numbered(field: FieldReading) -> list[NumberedCell]:
+    """Return the cells of a field with their numbers."""
+    return [NumberedCell(field.number, number, cell) for number, cell in enumerate(field.cells, start=1)]
+
+
+def gallery(cells: list[NumberedCell]) -> Gallery:
+    """Order cells for review: those labelled parasitized first, then the most confident first."""
 
     def order(cell: NumberedCell) -> tuple[bool, float]:
-        score = cell.reading.values.get("confidence", math.nan)
-        return cell.reading.label != "parasitized", math.inf if math.isnan(score) else -score
+        confidence = cell.reading.values.get(CONFIDENCE, math.nan)
+        return cell.reading.label != "parasitized", math.inf if math.isnan(confidence) else -confidence
 
-    return sorted(cells, key=order)
-
-
-def gallery(cells: list[NumberedCell]) -> str:
-    """Return crops as HTML: the first few in sight, more folded away, the last only counted."""
-    shown = cells[:MOST_SHOWN]
-    parts = [_crops(shown[:_SHOWN_AT_ONCE])]
-    folded = shown[_SHOWN_AT_ONCE:]
-    if folded:
-        parts.append(f"<details><summary>Show {len(folded)} more</summary>{_crops(folded)}</details>")
-    if len(cells) > len(shown):
-        parts.append(f'<p class="soft">{len(cells) - len(shown):,} more are in the slide record only.</p>')
-    return "\n".join(parts)
+    ordered = sorted(cells, key=order)
+    shown = ordered[:MOST_SHOWN]
+    return Gallery(shown[:_SHOWN_AT_ONCE], shown[_SHOWN_AT_ONCE:], len(ordered) - len(shown))
 
 
-def legend() -> str:
-    """Return the key to the boxes as HTML."""
-    entries = "\n".join(
-        f'<li><svg viewBox="0 0 40 30" aria-hidden="true"><g {_PENS[status]}>'
-        f'<rect x="6" y="5" width="28" height="20"/></g></svg>{text}</li>'
-        for status, text in _LEGEND.items()
-    )
-    return f'<ul class="legend">\n{entries}\n</ul>'
-
-
-def field_figure(field: FieldReading) -> str:
-    """Return one field as HTML: its counts, and its overview with a box around every cell."""
+def counted(field: FieldReading) -> str:
+    """Return how many cells of a field have which answer."""
     by_status = Counter(cell.status for cell in field.cells)
-    counted = ", ".join(f"{by_status[status]} {_words(status)}" for status in _LEGEND)
-    boxes = "\n".join(_boxes(field, status) for status in _PENS)
-    return f"""<figure class="field" id="field-{field.number}">
-<figcaption><h3>Field {field.number} <span class="soft note">{escape(field.name)}</span></h3>
-<span class="note">{counted}</span></figcaption>
-<div class="view">
-<img src="{_data_uri("jpeg", field.overview)}" width="{field.width}" height="{field.height}"
- loading="lazy" alt="Field {field.number}: {counted}">
-<svg viewBox="0 0 {field.width} {field.height}" preserveAspectRatio="none" aria-hidden="true">
-{boxes}
-</svg></div></figure>"""
+    return ", ".join(f"{by_status[status]} {words(status)}" for status in PENS)
 
 
-def _crops(cells: list[NumberedCell]) -> str:
-    return '<ul class="crops">\n' + "\n".join(map(_crop, cells)) + "\n</ul>"
-
-
-def _crop(cell: NumberedCell) -> str:
-    reading = cell.reading
-    probability = _probability(reading.probability)
-    place, answer = f"Field {cell.field}", probability
-    if reading.status == "rejected":
-        answer = f"{escape(reading.label)} {probability}"
-        answer = f"<span>{answer}</span><span>{escape(reason_text(reading.reason))}</span>"
-    alt = escape(f"Cell {cell.number} of field {cell.field}, {_describe(reading)}")
-    return (
-        f'<li><img src="{_data_uri("png", _thumbnail(reading.crop))}" alt="{alt}" loading="lazy">'
-        f'<a href="#field-{cell.field}">{place}</a> {answer}</li>'
-    )
-
-
-def _boxes(field: FieldReading, status: Status) -> str:
-    rects = "\n".join(
-        '<rect x="{}" y="{}" width="{}" height="{}">'.format(*cell.box)
-        + f"<title>Cell {number}: {escape(_describe(cell))}</title></rect>"
-        for number, cell in enumerate(field.cells, start=1)
-        if cell.status == status
-    )
-    return f'<g class="{status}" {_PENS[status]}>\n{rects}\n</g>'
-
-
-def _describe(cell: CellReading) -> str:
+def describe(cell: CellReading, header: SlideHeader) -> str:
     """Return a cell's answer as plain text."""
     if cell.status == "not-judged":
-        return f"not judged: {reason_text(cell.reason)}"
-    label = f"{cell.label}, probability {_probability(cell.probability)}"
-    return f"rejected: {reason_text(cell.reason)}; {label}" if cell.status == "rejected" else label
+        return f"not judged: {why(cell, header)}"
+    label = f"{cell.label}, probability {probability(cell.probability)}"
+    return f"rejected: {why(cell, header)}; {label}" if cell.status == "rejected" else label
 
 
-def _words(status: Status) -> str:
+def why(cell: CellReading, header: SlideHeader) -> str:
+    """Return every reason why a cell was rejected, gravest first, or why it was not judged; in words.
+
+    A code that nobody explains stays as it is.
+    """
+    sentences = WHY_NOT_CUT if cell.status == "not-judged" else header.sentences
+    failed = [test.sentence for test in cell.failed(header.tests)]
+    return ", ".join(dict.fromkeys([sentences.get(cell.reason, cell.reason), *failed]))
+
+
+def words(status: str) -> str:
+    """Return an answer as a person reads it."""
     return status.replace("-", " ")
 
 
-def _probability(probability: float) -> str:
-    """No classifier is certain, so 99.97 % is not rounded to 100."""
-    if math.isnan(probability):
+def probability(share: float) -> str:
+    """Return a probability as a percentage; no classifier is certain, so 99.97 % is not rounded to 100."""
+    if math.isnan(share):
         return "unknown"
-    return "over 99\u00a0%" if probability > 0.99 else f"{100 * probability:.0f}\u00a0%"
+    return "over 99\u00a0%" if share > 0.99 else f"{100 * share:.0f}\u00a0%"
 
 
-def _data_uri(kind: str, data: bytes) -> str:
+def data_uri(data: bytes, kind: str) -> str:
+    """Return an encoded picture as the address of itself; `kind` is "png" or "jpeg"."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _thumbnail(png: bytes) -> bytes:
+def thumbnail(png: bytes) -> bytes:
     """Shrink a large crop; a small one stays as it was judged."""
     side = max(int.from_bytes(png[16:20]), int.from_bytes(png[20:24]))  # PNG's first chunk
     if side <= _CROP_SIDE:

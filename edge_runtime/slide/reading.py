@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import edge_runtime
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.cells.cutting import CutCell, NotCut, cut_cells
 from edge_runtime.decision import table
@@ -21,6 +20,7 @@ from edge_runtime.slide.report import write_report
 from edge_runtime.slide.summary import SlideSummary, summarise
 from edge_runtime.sources.frames import EVERY_SECONDS, Frame, frames, shown_source
 from edge_runtime.sources.images import SkippedFrame, printable
+from edge_runtime.version import __version__
 
 REPORT = "report.html"
 OVERVIEW_WIDTH = 1600  # pixels; a report of fifty fields must still open on a phone
@@ -28,10 +28,10 @@ OVERVIEW_QUALITY = 80
 
 
 def read_slide(
-    source: str,
+    source: str | Path,
     classifier: Classifier,
     slide: str,
-    out: Path,
+    out: str | Path,
     *,
     limit: int | None = None,
     every: float = EVERY_SECONDS,
@@ -56,6 +56,7 @@ def read_slide(
             fields recorded before are kept and reported.
         StorageError: the disk is full; fields recorded before are kept.
     """
+    out = Path(out)
     found = frames(source, limit=limit, every=every)
     first = next(found, None)  # a source that is not there leaves nothing behind
     out.mkdir(parents=True, exist_ok=True)
@@ -142,18 +143,18 @@ def _not_judged(cell: NotCut) -> CellReading:
     return CellReading(cell.box, "not-judged", cell.reason, "", nan, {}, (), b"")
 
 
-def _header(source: str, classifier: Classifier, slide: str) -> SlideHeader:
+def _header(source: str | Path, classifier: Classifier, slide: str) -> SlideHeader:
     manifest = classifier.bundle.manifest
     return SlideHeader(
         slide=printable(slide),
-        source=shown_source(source),
+        source=shown_source(str(source)),
         bundle=classifier.bundle.title,
         bundle_digest=classifier.bundle.digest,
         tests=applied_tests(manifest.detector),
         usual=manifest.calibrated.alpha,
         correlation=manifest.calibrated.correlation,
         provider=classifier.provider,
-        software=f"cellgate {edge_runtime.__version__}",
+        software=f"cellgate {__version__}",
         started=_now(),
     )
 

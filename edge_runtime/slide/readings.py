@@ -1,6 +1,6 @@
 """What a reading of a slide finds: the slide, its fields, their cells, and how many of which kind."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -81,6 +81,11 @@ class SlideHeader:
     started: str
     finished: str | None = None
 
+    @property
+    def sentences(self) -> dict[str, str]:
+        """What every reason for rejection means to a person, by its code; gravest first."""
+        return {test.reason: test.sentence for test in self.tests}
+
 
 @dataclass(frozen=True)
 class CellReading:
@@ -105,6 +110,10 @@ class CellReading:
     values: Mapping[str, float]
     confidences: tuple[float, ...]
     crop: bytes
+
+    def failed(self, tests: Sequence[AppliedTest]) -> list[AppliedTest]:
+        """Which tests this cell fails, gravest first; none if it was not judged."""
+        return [test for test in tests if test.name in self.values and test.fails(self.values[test.name])]
 
 
 @dataclass(frozen=True)
@@ -141,7 +150,8 @@ class Counts:
         not_judged: clumped or cut by the edge.
         fields: fields read.
         skipped: frames that could not be read.
-        reasons: of the rejected, how many for which reason (the gravest one of each).
+        reasons: of the rejected, how many for which reason (the gravest one of each); every reason that there
+            is, gravest first, also where no cell has it.
         broken: of the rejected, those that are no whole cell: segmentation errors.
     """
 

@@ -44,13 +44,14 @@ class SlideRecord:
 
     @classmethod
     @contextmanager
-    def create(cls, path: Path, header: SlideHeader) -> Iterator["SlideRecord"]:
+    def create(cls, path: str | Path, header: SlideHeader) -> Iterator["SlideRecord"]:
         """Start a record.
 
         Raises:
             SourceError: there is a record already.
             StorageError: the disk is full or cannot be written.
         """
+        path = Path(path)
         if path.exists():
             raise SourceError(f"{path}: holds a slide already; choose another --out")
         with _storage_errors(path), closing(_connect(path)) as connection:
@@ -65,12 +66,13 @@ class SlideRecord:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path) -> Iterator["SlideRecord"]:
+    def open(cls, path: str | Path) -> Iterator["SlideRecord"]:
         """Open a record for reading.
 
         Raises:
             SourceError: absent, no slide record, or one of another version.
         """
+        path = Path(path)
         if not path.is_file():
             raise SourceError(f"{path}: no slide record; make one with 'cellgate read'")
         try:
@@ -125,8 +127,8 @@ class SlideRecord:
         by_reason = self._counted(
             "SELECT reason, count(*) FROM cell WHERE status = 'rejected' GROUP BY reason"
         )
-        tests = self.header().tests
-        ordered = [reason for reason in dict.fromkeys(test.reason for test in tests) if reason in by_reason]
+        header = self.header()
+        no_cell = {test.reason for test in header.tests if not test.whole}
         return Counts(
             uninfected=by_status.get("uninfected", 0),
             parasitized=by_status.get("parasitized", 0),
@@ -134,8 +136,8 @@ class SlideRecord:
             not_judged=by_status.get("not-judged", 0),
             fields=self._counted("SELECT 'all', count(*) FROM field")["all"],
             skipped=self._counted("SELECT 'all', count(*) FROM skipped")["all"],
-            reasons={reason: by_reason[reason] for reason in ordered},
-            broken=sum(by_reason.get(reason, 0) for reason in {t.reason for t in tests if not t.whole}),
+            reasons={reason: by_reason.get(reason, 0) for reason in header.sentences},
+            broken=sum(by_reason.get(reason, 0) for reason in no_cell),
         )
 
     def _rows(self, query: str, *values: object) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from edge_runtime.slide.record import SlideRecord
 
 @dataclass(frozen=True)
 class SlideSummary:
-    """The numbers of a slide.
+    """The numbers of a slide; `read --json` and `report --json` print them by these names.
 
     Attributes:
         header: what holds for the whole slide.

@@ -58,13 +58,13 @@ class SimulatedSource:
 
 
 def frames(
-    source: str, *, limit: int | None = None, every: float = EVERY_SECONDS
+    source: str | Path, *, limit: int | None = None, every: float = EVERY_SECONDS
 ) -> Iterator[Frame | SkippedFrame]:
     """Frames of a source, one at a time; what cannot be read among many is yielded as skipped.
 
     Args:
         source: an image, a folder or zip of images, a video file, a camera ("0" or "camera:0"), a stream
-            (rtsp:// or http://), or "simulated[:fields=12,seed=5]".
+            (rtsp:// or http://), or "simulated[:fields=12,seed=5]". A `Path` is always a file or folder.
         limit: stop after so many frames; needed for a camera or stream, which have no end.
         every: seconds between two frames that are taken from a video, camera or stream.
 
@@ -72,7 +72,7 @@ def frames(
         SourceError: the source is absent, broken or ended too early. Frames yielded before remain valid.
         ImageError: the source is a single image that cannot be read.
     """
-    found = _frames(source, limit, every)
+    found = _files(source, every) if isinstance(source, Path) else _frames(source, limit, every)
     taken = 0
     for item in found:
         yield item
@@ -93,9 +93,11 @@ def _frames(source: str, limit: int | None, every: float) -> Iterator[Frame | Sk
         )
     if "://" in source:
         return _live(source, shown_source(source), limit, every)
-    if Path(source).suffix.lower() in VIDEO_SUFFIXES:
-        return _video(Path(source), every)
-    return _images(source)
+    return _files(Path(source), every)
+
+
+def _files(path: Path, every: float) -> Iterator[Frame | SkippedFrame]:
+    return _video(path, every) if path.suffix.lower() in VIDEO_SUFFIXES else _images(path)
 
 
 def shown_source(source: str) -> str:
@@ -129,12 +131,12 @@ def _simulated(settings: SimulatedSource) -> Iterator[Frame]:
         yield Frame(f"field {index + 1}", simulate_field(settings.seed, index).frame)
 
 
-def _images(source: str) -> Iterator[Frame | SkippedFrame]:
-    files = list_images(source)
-    alone = len(files) == 1 and Path(source).is_file() and Path(source).suffix.lower() != ".zip"
-    if alone and Path(source).suffix.lower() not in SUFFIXES:
+def _images(path: Path) -> Iterator[Frame | SkippedFrame]:
+    files = list_images(path)
+    alone = len(files) == 1 and path.is_file() and path.suffix.lower() != ".zip"
+    if alone and path.suffix.lower() not in SUFFIXES:
         kinds = ", ".join((*SUFFIXES, ".zip", *VIDEO_SUFFIXES))
-        raise SourceError(f"{source}: not a kind of source; expected a folder, {kinds}")
+        raise SourceError(f"{path}: not a kind of source; expected a folder, {kinds}")
     for file in files:
         try:
             yield Frame(file.name, _large_enough(decode_image(file.read(), file.name), file.name))

@@ -1,1 +1,1 @@
-"""Reverse-mode differentiation of ONNX graphs."""
+"""Reverse-mode differentiation of ONNX graphs; README.md in this folder explains how it works."""

@@ -94,7 +94,7 @@ def _differentiate(tape: Tape, node: onnx.NodeProto, gradients: Mapping[str, str
     rule = RULES.get(node.op_type)
     if rule is None or node.domain not in ("", "ai.onnx"):
         found = f"an operator of {node.domain or 'ai.onnx'} without a gradient rule"
-        raise refusal(node, found, "what gradient_rules.RULES lists")
+        raise refusal(node, found, "what rules.RULES lists")
     if not gradients.keys().isdisjoint(node.output[1:]):
         raise refusal(node, "a gradient for an output other than the first", "one for the first")
     parts = rule(tape, node, gradients[node.output[0]])

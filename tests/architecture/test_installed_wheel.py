@@ -138,6 +138,34 @@ def test_the_wheel_holds_the_runtime_and_its_bundle_and_nothing_else(wheel: Path
     }
 
 
+def test_the_wheel_holds_the_pages_of_the_report(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    pages = ("report.html", "pictures.html", "report.css")
+    assert {f"edge_runtime/slide/{name}" for name in pages} <= names
+
+
+PUBLIC = """
+import sys
+from edge_runtime import Classifier, SlideRecord, default_bundle, open_bundle, read_slide, score_images
+classifier = Classifier.open(open_bundle(default_bundle()), threads=1)
+(cell,) = score_images(sys.argv[1], classifier)
+summary = read_slide(sys.argv[2], classifier, "S", "from-python")
+with SlideRecord.open("from-python/slide.sqlite") as record:
+    assert record.counts() == summary.counts
+print(cell.bundle, summary.counts.fields, sep="\\n")
+"""
+
+
+def test_the_public_names_work_from_python(
+    cellgate: Run, python: Path, crop: Path, frames: Path, empty_folder: Path
+) -> None:
+    done = call(python, "-c", PUBLIC, crop, frames, cwd=empty_folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [open_bundle(TINY).title, "2"]
+    assert (empty_folder / "from-python" / "report.html").exists()
+
+
 def test_score(cellgate: Run, crop: Path) -> None:
     (line,) = cellgate("score", crop, "--json").stdout.splitlines()
     assert json.loads(line)["bundle"] == open_bundle(TINY).title
@@ -169,7 +197,7 @@ def test_doctor_measures_what_was_installed(cellgate: Run, python: Path) -> None
     assert found["cellgate's own size"]["size"] == sum(file.stat().st_size for file in own)
     whole = found["size of the install"]
     assert "editable" not in whole["found"]
-    assert {"numpy", "onnxruntime", "opencv-python-headless", "click"} <= set(
+    assert {"numpy", "onnxruntime", "opencv-python-headless", "click", "jinja2"} <= set(
         whole["found"].partition(" with ")[2].split(", ")
     )
     everything = sum(

@@ -1,6 +1,7 @@
 """The commands of the device that are not tested elsewhere, and how they refuse to be used wrongly."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -14,6 +15,8 @@ from click.testing import Result
 
 import edge_runtime
 from edge_runtime.bundle.files import open_bundle
+from edge_runtime.console import to_json
+from edge_runtime.decision import table
 
 Run = Callable[..., Result]
 
@@ -74,7 +77,10 @@ def test_verify_prints_every_check_and_passes(cellgate: Run, tiny_bundle: Path) 
     result = cellgate("verify", tiny_bundle)
     assert result.exit_code == 0
     *checks, verdict = result.stdout.splitlines()
-    assert len(checks) == 20
+    told = " ".join(checks)
+    for test in table.TESTS:
+        assert f" value of {test.name} " in told
+        assert f" frame: value of {test.name} " in told
     assert all(line.startswith("ok   ") for line in checks)
     assert verdict == (
         f"{open_bundle(tiny_bundle).title} decides here as its PyTorch reference did, on CPUExecutionProvider"
@@ -91,9 +97,28 @@ def test_verify_fails_with_exit_code_1_where_the_device_decides_otherwise(
     bundle = edited_bundle(files={"reference.npz": (tmp_path / "other.npz").read_bytes()})
     result = cellgate("verify", bundle)
     assert result.exit_code == 1
-    failed = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("FAIL")]
-    assert failed == ["logits", "decisions"]
+    lines = result.stdout.splitlines()
+    failed = [line.removeprefix("FAIL ").split("  ")[0] for line in lines if line.startswith("FAIL")]
+    assert failed == ["logits", "value of stability", "decisions that differ"]
     assert "does NOT decide as its reference did, on CPUExecutionProvider" in result.stdout
+    as_json = cellgate("verify", bundle, "--json")
+    assert as_json.exit_code == 1
+    told = json.loads(as_json.stdout)
+    assert told["passed"] is False
+    assert [check["name"] for check in told["checks"] if not check["passed"]] == failed
+
+
+def test_verify_as_json_has_every_check(cellgate: Run, tiny_bundle: Path) -> None:
+    result = cellgate("verify", tiny_bundle, "--json")
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert list(told) == ["bundle", "provider", "passed", "checks"]
+    assert told["bundle"] == open_bundle(tiny_bundle).title
+    assert told["provider"] == "CPUExecutionProvider"
+    assert told["passed"] is True
+    assert all(list(check) == ["name", "value", "limit", "passed"] for check in told["checks"])
+    assert all(check["value"] <= check["limit"] and check["passed"] for check in told["checks"])
+    assert f"value of {table.TESTS[0].name}" in [check["name"] for check in told["checks"]]
 
 
 def test_inspect_shows_the_card(cellgate: Run, tiny_bundle: Path) -> None:
@@ -126,6 +151,57 @@ def test_report_is_written_again_byte_for_byte(
     assert (out / "report.html").read_bytes() == first
 
 
+def no_constant(name: str) -> float:
+    raise AssertionError(f"{name} is no JSON")
+
+
+def test_read_and_report_as_json_tell_the_slide_in_numbers(
+    cellgate: Run, slide_folder: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    """The shape on which other programs rely."""
+    out = tmp_path / "out"
+    read = cellgate("read", slide_folder, "--bundle", tiny_bundle, "--slide", "S-9", "--out", out, "--json")
+    assert read.exit_code == 0
+    told = json.loads(read.stdout, parse_constant=no_constant)
+    assert list(told) == ["header", "counts", "group", "report"]
+    header, counts, group = told["header"], told["counts"], told["group"]
+    assert list(header) == [
+        "slide", "source", "bundle", "bundle_digest", "tests", "usual", "correlation", "provider", "software",
+        "started", "finished",
+    ]  # fmt: skip
+    assert (header["slide"], header["source"]) == ("S-9", str(slide_folder))
+    limits = open_bundle(tiny_bundle).manifest.detector.limits
+    assert header["tests"] == [
+        {
+            "name": test.name,
+            "reason": test.reason.code,
+            "sentence": test.reason.sentence,
+            "whole": test.reason.whole,
+            "side": test.side,
+            "limit": limits[test.name],
+        }
+        for test in table.TESTS
+    ]
+    assert list(counts) == [
+        "uninfected", "parasitized", "rejected", "not_judged", "fields", "skipped", "reasons", "broken",
+    ]  # fmt: skip
+    assert list(counts["reasons"]) == list(dict.fromkeys(test.reason.code for test in table.TESTS))
+    assert sum(counts["reasons"].values()) == counts["rejected"] > 0
+    assert (counts["fields"], counts["skipped"]) == (3, 0)
+    assert list(group) == ["cells", "rejected", "most", "p_value", "alarm"]
+    assert group["rejected"] == counts["rejected"] - counts["broken"]
+    assert told["report"] == str(out / "report.html")
+    assert [line.split(" (")[0] for line in read.stderr.splitlines()] == ["field 1", "field 2", "field 3"]
+    again = cellgate("report", out, "--json")
+    assert (again.exit_code, again.stdout, again.stderr) == (0, read.stdout, "")
+
+
+def test_json_has_null_where_there_is_no_number() -> None:
+    value = {"a": math.nan, "b": [math.inf, (1.5, -math.inf)], "c": {"d": True, "e": "nan", "f": None}}
+    told = json.loads(to_json(value), parse_constant=no_constant)
+    assert told == {"a": None, "b": [None, [1.5, None]], "c": {"d": True, "e": "nan", "f": None}}
+
+
 def test_the_simulated_camera_is_read_end_to_end(cellgate: Run, tiny_bundle: Path, tmp_path: Path) -> None:
     result = cellgate(
         "read",
@@ -138,9 +214,9 @@ def test_the_simulated_camera_is_read_end_to_end(cellgate: Run, tiny_bundle: Pat
         tmp_path / "out",
     )
     assert result.exit_code == 0
-    table = dict(line.rsplit(maxsplit=1) for line in result.stdout.splitlines()[:6])
-    assert int(table["uninfected"]) > 50
-    assert int(table["parasitized"]) >= 1
+    counted = dict(line.rsplit(maxsplit=1) for line in result.stdout.splitlines()[:2])
+    assert int(counted["uninfected"]) > 50
+    assert int(counted["parasitized"]) >= 1
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="no shell")

@@ -13,8 +13,8 @@ import torch
 from edge_runtime.bundle.files import MODEL, open_bundle, save_bundle
 from export import contents, sealing
 from export.forward import export_forward
-from export.sealing import Trained, load_trained
 from training.networks import Network, build_network
+from training.trained import TrainedDetector, load_trained
 
 FORWARD_SIZE = 41  # pixels, odd, so that no stride divides it; VGG-19 needs 32
 
@@ -58,7 +58,7 @@ def forward_of() -> Callable[[str], Forward]:
 
 
 @pytest.fixture(scope="session")
-def trained(run_folder: Path) -> Trained:
+def trained(run_folder: Path) -> TrainedDetector:
     return load_trained(run_folder)
 
 
@@ -69,11 +69,7 @@ def run_graph(bundle_folder: Path) -> onnx.ModelProto:
 
 @pytest.fixture
 def built_once(monkeypatch: pytest.MonkeyPatch, run_graph: onnx.ModelProto) -> None:
-    """Every building of the run's graph gives the one that was built already: an export takes seconds.
-
-    So does sealing take four reference inputs.
-    """
-    monkeypatch.setattr(sealing, "REFERENCE_CELLS", 4)
+    """Every building of the run's graph gives the one that was built already: an export takes seconds."""
     for module in (contents, sealing):
         monkeypatch.setattr(module, "build_graph", lambda *_args, **_settings: run_graph)
 

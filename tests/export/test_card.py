@@ -25,13 +25,16 @@ def manifest(bundle_folder: Path) -> Manifest:
             weights=(0.5, 0.25, 0.125, 0.0625, 0.03125),
             bias=1.23456,
             epsilon=0.005,
-            threshold=-0.98765,
-            least_margin=0.4321,
-            least_stability=-0.65432,
             outline_low=(-1.25, -2.0, -3.0, -4.0, -5.0),
             outline_high=(1.5, 2.0, 3.0, 4.0, 5.0),
-            least_colour=-6.25,
-            least_texture=-7.5,
+            limits={
+                "wholeness": -0.125,
+                "colour": -6.25,
+                "texture": -7.5,
+                "confidence": -0.98765,
+                "stability": -0.65432,
+                "margin": 0.4321,
+            },
         ),
         calibrated=replace(
             sealed.calibrated, mode="none", anomaly="", alpha=0.07, fusion_cells=611, threshold_cells=612
@@ -49,8 +52,8 @@ def manifest(bundle_folder: Path) -> Manifest:
             split="patient",
             patients=24,
             ood_rejected={"wbc (12)": 0.75},
-            changes_accepted={"warm cast": 0.95},
-            changes_accuracy={"warm cast": 0.965},
+            corruptions_accepted={"warm cast": 0.95},
+            corruptions_accuracy={"warm cast": 0.965},
         ),
         parity={"logits": 1.5e-6, "confidences": 2.5e-4},
     )
@@ -59,9 +62,17 @@ def manifest(bundle_folder: Path) -> Manifest:
 def test_states_the_figures(manifest: Manifest) -> None:
     card = model_card(manifest)
     assert card.startswith("# ward 3 7\n")
+    outline = (
+        "fill -1.25 to 1.5, irregularity -2 to 2, elongation -3 to 3, skewness -4 to 4, contrast -5 to 5"
+    )
     for line in (
-        "  fill -1.25 to 1.5, irregularity -2 to 2, elongation -3 to 3, skewness -4 to 4, contrast -5 to 5.",
-        "- Faint, and rejected: colour below -6.25 or texture below -7.5.",
+        f"- Outline of ordinary cells: {outline}.",
+        "| wholeness | at least -0.125 | not-one-cell: not one whole cell | 10.0% |",
+        "| colour | at least -6.25 | faint: too little colour or contrast | 2.5% |",
+        "| texture | at least -7.5 | faint: too little colour or contrast | 2.5% |",
+        "| confidence | at least -0.9877 | far-from-training: unlike the training cells | 25.0% |",
+        "| stability | at least -0.6543 | unstable: of a class by the finest detail alone | 35.0% |",
+        "| margin | at least 0.4321 | ambiguous: between the classes | 25.0% |",
         "| sensitivity | 97.25% | 95.00% to 99.00% | 401 parasitized |",
         "| false positive rate | 3.14% | 1.00% to 5.00% | 402 uninfected |",
         "| rejected | 5.50% | 3.00% to 8.00% | 803 |",
@@ -79,10 +90,9 @@ def test_states_the_figures(manifest: Manifest) -> None:
 def test_states_how_it_rejects(manifest: Manifest) -> None:
     text = " ".join(model_card(manifest).split())
     assert "stem 0.5, layer1 0.25, layer2 0.125, layer3 0.0625, layer4 0.0312" in text
-    assert "bias 1.235, epsilon 0.005, accepted at -0.9877 or above, " in text
-    assert "if the two largest logits are at least 0.4321 apart, and smoothing the cell changes " in text
-    assert "changes that by no less than -0.6543." in text
-    assert "Calibrated with no anomaly known on 611 cells; thresholds on 612 others" in text
+    assert "bias 1.235, epsilon 0.005." in text
+    assert "A cell is rejected if it fails any of these tests." in text
+    assert "Calibrated with no anomaly known on 611 cells; limits on 612 others, together " in text
     assert "set to reject 7% of cells like them" in text
 
 

@@ -15,8 +15,9 @@ from onnx import numpy_helper
 
 from edge_runtime.bundle.files import MODEL, Bundle, open_bundle
 from edge_runtime.bundle.parity import all_passed
+from edge_runtime.decision import table
 from export.contents import CONSTANTS_LIMIT, NEGLIGIBLE, check_graph, check_manifest, constant_difference
-from export.sealing import Trained
+from training.trained import TrainedDetector
 
 Edit = Callable[[onnx.GraphProto], None]
 
@@ -28,18 +29,18 @@ def bundle(bundle_folder: Path) -> Bundle:
     return open_bundle(bundle_folder)
 
 
-def graph_passes(trained: Trained, bundle: Bundle, edit: Edit) -> bool:
+def graph_passes(trained: TrainedDetector, bundle: Bundle, edit: Edit) -> bool:
     model = onnx.load_from_string(bundle.contents[MODEL])
     edit(model.graph)
     contents = {**bundle.contents, MODEL: model.SerializeToString()}
     return all_passed(check_graph(trained, replace(bundle, contents=contents)))
 
 
-def test_passes_as_it_was_sealed(trained: Trained, bundle: Bundle) -> None:
+def test_passes_as_it_was_sealed(trained: TrainedDetector, bundle: Bundle) -> None:
     assert graph_passes(trained, bundle, lambda _graph: None)
 
 
-def test_one_entry_of_any_tensor_one_percent_off(trained: Trained, bundle: Bundle) -> None:
+def test_one_entry_of_any_tensor_one_percent_off(trained: TrainedDetector, bundle: Bundle) -> None:
     """In each tensor its smallest entry that counts: measured against the largest it would seem right."""
     model = onnx.load_from_string(bundle.contents[MODEL])
     floats = [t.name for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT]
@@ -115,7 +116,7 @@ def not_a_number(graph: onnx.GraphProto) -> None:
         not_a_number,
     ],
 )
-def test_anything_else_in_the_graph_altered(trained: Trained, bundle: Bundle, edit: Edit) -> None:
+def test_anything_else_in_the_graph_altered(trained: TrainedDetector, bundle: Bundle, edit: Edit) -> None:
     assert not graph_passes(trained, bundle, edit)
 
 
@@ -126,17 +127,21 @@ def test_anything_else_in_the_graph_altered(trained: Trained, bundle: Bundle, ed
         ({"classes": ("parasitized", "uninfected")}, [False, True]),
         ({"outputs": ("logits", "logits.smoothed", "confidences")}, [False, True]),
         ({"perturbation": "none"}, [False, True]),
-        ({"detector": {"threshold": 1.01}}, [True, False]),
         ({"detector": {"epsilon": 1.01}}, [True, False]),
         ({"detector": {"bias": 1.01}}, [True, False]),
-        ({"detector": {"least_margin": 1.01}}, [True, False]),
-        ({"detector": {"least_stability": 1.01}}, [True, False]),
+        *(({"limits": {test.name: 1.01}}, [True, False]) for test in table.TESTS),
     ],
 )
-def test_manifest(trained: Trained, bundle: Bundle, changed: dict[str, Any], expected: list[bool]) -> None:
-    """The detector's entries are factors."""
-    if "detector" in changed:
-        detector = bundle.manifest.detector
+def test_manifest(
+    trained: TrainedDetector, bundle: Bundle, changed: dict[str, Any], expected: list[bool]
+) -> None:
+    """The detector's entries and the limits of its tests are factors."""
+    detector = bundle.manifest.detector
+    if "limits" in changed:
+        ((name, factor),) = changed["limits"].items()
+        limits = {**detector.limits, name: detector.limits[name] * factor}
+        changed = {"detector": replace(detector, limits=limits)}
+    elif "detector" in changed:
         ((name, factor),) = changed["detector"].items()
         changed = {"detector": replace(detector, **{name: getattr(detector, name) * factor})}
     checks = check_manifest(trained, replace(bundle.manifest, **changed))

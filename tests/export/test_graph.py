@@ -1,5 +1,6 @@
 """The multi-output graph against the PyTorch reference, with and without the perturbation."""
 
+import json
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -11,12 +12,14 @@ from onnx import TensorProto, helper
 from scipy.spatial.distance import mahalanobis
 from smoothing import smoothed
 
+from edge_runtime.cells.preprocessing import InputSpec
 from export import graph
 from export.forward import export_forward
 from export.graph import Perturbation, build_graph, output_names
+from export.identity import Identity
 from training.gaussians import LayerGaussian, relative_activations
 from training.networks import Network, ResNet
-from training.reference import Reference, score_images, smooth
+from training.reference import FeatureModel, Reference, perturbed_outputs, smooth
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +50,10 @@ Gaussians = Mapping[str, LayerGaussian]
 
 def images_of(batch: int, size: int = SIZE) -> np.ndarray:
     return np.random.default_rng(batch).random((batch, 3, size, size), np.float32)
+
+
+def identity_of(size: int) -> Identity:
+    return Identity("ward 3", "7", ("uninfected", "parasitized"), InputSpec(size=size))
 
 
 def gaussians_of(network: Network, size: int, *, relative: bool = True) -> Gaussians:
@@ -84,7 +91,10 @@ def models(network: ResNet, gaussians: Gaussians) -> Mapping[str, onnx.ModelProt
     kinds: tuple[Perturbation, ...] = ("none", "per-layer")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(graph, "export_forward", lambda _network, _size: copied(forward))
-        return {kind: build_graph(network, gaussians, size=SIZE, perturbation=kind) for kind in kinds}
+        return {
+            kind: build_graph(FeatureModel(network, gaussians), identity=identity_of(SIZE), perturbation=kind)
+            for kind in kinds
+        }
 
 
 def copied(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -134,7 +144,7 @@ def test_perturbing_graph_against_the_reference(
     models: Mapping[str, onnx.ModelProto], network: ResNet, gaussians: Gaussians, batch: int
 ) -> None:
     images = images_of(batch)
-    reference = score_images(network, gaussians, torch.from_numpy(images), EPSILON)
+    reference = perturbed_outputs(FeatureModel(network, gaussians), torch.from_numpy(images), EPSILON)
     assert_agrees(run(models["per-layer"], images, EPSILON), reference, LAYERS)
 
 
@@ -143,7 +153,7 @@ def test_plain_graph_against_the_reference(
     models: Mapping[str, onnx.ModelProto], network: ResNet, gaussians: Gaussians, batch: int
 ) -> None:
     images = images_of(batch)
-    reference = score_images(network, gaussians, torch.from_numpy(images), 0.0)
+    reference = perturbed_outputs(FeatureModel(network, gaussians), torch.from_numpy(images), 0.0)
     assert_agrees(run(models["none"], images), reference, LAYERS)
 
 
@@ -152,15 +162,15 @@ def test_of_vgg(monkeypatch: pytest.MonkeyPatch, forward_of: Callable) -> None:
     network, forward = forward_of("vgg19")
     monkeypatch.setattr(graph, "export_forward", lambda _network, _size: copied(forward))
     statistics = gaussians_of(network, 41)
-    model = build_graph(network, statistics, size=41, perturbation="per-layer")
+    model = build_graph(FeatureModel(network, statistics), identity=identity_of(41), perturbation="per-layer")
     images = images_of(3, 41)
-    reference = score_images(network, statistics, torch.from_numpy(images), EPSILON)
+    reference = perturbed_outputs(FeatureModel(network, statistics), torch.from_numpy(images), EPSILON)
     assert_agrees(run(model, images, EPSILON), reference, network.layers)
 
 
 def assert_agrees(got: dict[str, np.ndarray], reference: Reference, layers: tuple[str, ...]) -> None:
-    close = {"logits": reference.logits, "logits.smoothed": reference.smoothed}
-    close["distances"] = reference.distances
+    close = {**reference.answers, "distances": reference.distances}
+    assert set(reference.answers) == {"logits", "logits.smoothed"}
     close |= {f"features.{layer}": f for layer, f in zip(layers, reference.features, strict=True)}
     for name, expected in close.items():
         np.testing.assert_allclose(
@@ -184,11 +194,13 @@ def test_smoothed_logits_are_those_of_the_smoothed_image(
     y, x = np.mgrid[:SIZE, :SIZE] - SIZE // 2
     images[:3] *= np.stack([np.hypot(x, y * flat) < 13 for flat in (1.0, 1.4, 2.0)])[:, None]
     model = copied(models[kind])
-    model.graph.output.append(helper.make_tensor_value_info("soft.image", TensorProto.FLOAT, None))
+    model.graph.output.append(helper.make_tensor_value_info("smooth.image", TensorProto.FLOAT, None))
     epsilon = EPSILON if kind == "per-layer" else None
-    got = run(model, images, epsilon, ["logits", "logits.smoothed", "soft.image"])
-    np.testing.assert_allclose(got["soft.image"], [smoothed(image) for image in images], rtol=1e-5, atol=1e-6)
-    assert (got["soft.image"][images == 0] == 0).all()
+    got = run(model, images, epsilon, ["logits", "logits.smoothed", "smooth.image"])
+    np.testing.assert_allclose(
+        got["smooth.image"], [smoothed(image) for image in images], rtol=1e-5, atol=1e-6
+    )
+    assert (got["smooth.image"][images == 0] == 0).all()
     with torch.no_grad():
         expected = network(smooth(torch.from_numpy(images)))[0].numpy()
     np.testing.assert_allclose(
@@ -200,7 +212,7 @@ def test_smoothed_logits_are_those_of_the_smoothed_image(
 def test_second_pass_on_the_references_own_perturbed_images(
     models: Mapping[str, onnx.ModelProto], network: ResNet, gaussians: Gaussians
 ) -> None:
-    reference = score_images(network, gaussians, torch.from_numpy(images_of(7)), EPSILON)
+    reference = perturbed_outputs(FeatureModel(network, gaussians), torch.from_numpy(images_of(7)), EPSILON)
     for number in range(len(LAYERS)):
         forced = run(models["per-layer"], reference.perturbed[:, number].numpy(), 0.0, ["confidences"])
         expected = reference.confidences[:, number].numpy()
@@ -258,3 +270,46 @@ def test_versions_are_pinned_and_all_is_in_one_file(models: Mapping[str, onnx.Mo
         assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 18)]
         assert all(t.data_location == TensorProto.DEFAULT for t in model.graph.initializer)
         assert model.producer_name == "cellgate"
+
+
+@pytest.mark.parametrize("kind", ["none", "per-layer"])
+def test_says_what_it_is_on_its_own(models: Mapping[str, onnx.ModelProto], kind: str) -> None:
+    """To a program that has onnx and nothing of ours."""
+    model = onnx.load_from_string(models[kind].SerializeToString())
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    as_json = {key: json.loads(metadata.pop(key)) for key in ("classes", "layers", "preprocessing")}
+    assert metadata == {
+        "bundle": "ward 3",
+        "version": "7",
+        "perturbation": kind,
+        "intended_use": "Research use only. Not for use in diagnostic procedures.",
+    }
+    assert as_json == {
+        "classes": ["uninfected", "parasitized"],
+        "layers": list(LAYERS),
+        "preprocessing": {
+            "size": SIZE,
+            "color_order": "RGB",
+            "range": [0.0, 1.0],
+            "interpolation": "area-down,bilinear-up",
+            "masking": "black-outside-cell",
+            "framing": "tight-box,black-square",
+        },
+    }
+    assert "manifest" in model.graph.doc_string
+
+
+def test_every_input_and_output_is_explained(models: Mapping[str, onnx.ModelProto]) -> None:
+    graph = models["per-layer"].graph
+    told = {tensor.name: tensor.doc_string for tensor in (*graph.input, *graph.output)}
+    assert told["image"].startswith("float32 [N, 3, 33, 33], RGB in [0, 1]: ")
+    assert told["epsilon"].startswith("float32 scalar in units of the image: ")
+    assert told["logits"].startswith("float32 [N, 2], without unit: one per class")
+    assert told["logits.smoothed"].startswith("float32 [N, 2], without unit: one per class")
+    assert told["logits.smoothed"].endswith("Of the same cells, smoothed.")
+    assert told["features.layer3"].startswith("float32 [N, 12], 0 or more")
+    assert told["distances"].startswith("float32 [N, 5, 2], 0 or more")
+    assert told["confidences"].startswith("float32 [N, 5], 0 or less")
+    assert told["gradient.stem"].startswith("float32 [N, 3, 33, 33], per unit of the image")
+    assert len(told) == len(PLAIN + GRADIENTS) + 2
+    assert all(told.values())

@@ -18,7 +18,8 @@ from export.comparison import verify_bundle
 from export.sealing import seal_bundle
 from training.calibration import calibrate_run
 from training.calibration_file import load_calibration
-from training.cells.source import load_cells
+from training.cells.source import CellSource
+from training.handover import hand_over
 from training.run import load_run
 from training.testing import measure_run
 
@@ -53,18 +54,19 @@ def test_an_invented_test_goes_the_whole_way(
     )
     monkeypatch.setattr(table, "TESTS", invented)
     run = Path(shutil.copytree(run_folder, tmp_path / "run"))
-    calibrate_run(run, epsilon=0.002, alpha=ALPHA, cache=cell_cache)
+    source = CellSource(cache=cell_cache)
+    calibrate_run(run, source, epsilon=0.002, alpha=ALPHA)
 
     limits = load_calibration(run).detector.limits
     assert list(limits) == [test.name for test in invented]
     assert limits["evenness"] == 0.5
-    cells = load_cells(load_run(run).config.cells, load_run(run).input, cell_cache)
+    cells = source.or_else(load_run(run).config.cells).load(load_run(run).input)
     greens = green(Evidence.of_pictures(cells.images), load_calibration(run).detector)
     assert np.quantile(greens, 0.8) < limits["green"] < 256  # above most cells
 
-    tested = measure_run(run, cache=cell_cache)
+    tested = measure_run(run, source)
     assert tested.rejected > 0.3  # about half of all cells are odd
-    bundle = seal_bundle(run, tmp_path / "bundle", cache=cell_cache)
+    bundle = seal_bundle(hand_over(run, source, reference_cells=4), tmp_path / "bundle")
     assert bundle.manifest.detector.limits == limits
     assert json.loads((bundle.path / "manifest.json").read_text())["detector"]["limits"]["evenness"] == 0.5
     card = bundle.contents[MODEL_CARD].decode()

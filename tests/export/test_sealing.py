@@ -1,7 +1,9 @@
 """What stands in a sealed bundle, and when none is made."""
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,13 +19,16 @@ from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.files import open_bundle, save_bundle
 from edge_runtime.bundle.parity import all_passed
 from edge_runtime.bundle.verification import replay
-from edge_runtime.errors import BundleError, CheckFailedError
+from edge_runtime.decision import table
+from edge_runtime.errors import BundleError, CheckFailedError, StorageError
 from export import contents, sealing
 from export.__main__ import main
 from export.comparison import verify_bundle
-from export.sealing import Trained, seal_bundle
+from export.sealing import seal_bundle
 from training.cells.source import CellSource
+from training.handover import hand_over
 from training.run import load_run, load_split
+from training.trained import TrainedDetector
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +61,7 @@ def test_holds_four_files_and_their_hashes(bundle_folder: Path, manifest: Mappin
 
 
 def test_manifest_says_what_the_device_needs(manifest: Mapping) -> None:
-    assert (manifest["schema"], manifest["name"], manifest["version"]) == (7, "cellgate", "1")
+    assert (manifest["schema"], manifest["name"], manifest["version"]) == (8, "cellgate", "1")
     assert manifest["classes"] == ["uninfected", "parasitized"]
     assert manifest["input"]["size"] == 125
     assert manifest["input"]["color_order"] == "RGB"
@@ -116,16 +121,17 @@ def test_cells_whose_light_was_not_changed_in_training_are_told_of(run_folder: P
 
 def test_parity_was_measured_for_every_output(manifest: Mapping) -> None:
     names = {name.removesuffix(", signs") for name in manifest["parity"]}
-    whats = ("cells found elsewhere", "confidences", "appearance", "decisions that differ")
+    decided = {"decisions that differ", *(f"value of {test.name}" for test in table.TESTS)}
+    whats = {"cells found elsewhere", "confidences", "appearance", *decided}
     frame = {f"frame: {what}" for what in whats}
-    assert names == {*manifest["outputs"], "appearance", "decisions that differ", *frame}
+    assert names == {*manifest["outputs"], "appearance", *decided, *frame}
     assert all(value < 5e-3 for value in manifest["parity"].values())
 
 
-def test_weights_are_stored_once(bundle_folder: Path, trained: Trained) -> None:
+def test_weights_are_stored_once(bundle_folder: Path, trained: TrainedDetector) -> None:
     """Convolutions and the last layer, a bias per channel for each batch norm, and the statistics."""
     matrices = sum(p.numel() for p in trained.network.parameters() if p.dim() > 1)
-    statistics = sum(g.whitening.size + g.means.size for g in trained.gaussians.values())
+    statistics = sum(g.whitening.size + g.means.size for g in trained.model.gaussians.values())
     size = (bundle_folder / "model.onnx").stat().st_size
     assert (matrices + statistics) * 4 < size < (matrices + statistics) * 4 * 1.05
 
@@ -202,7 +208,8 @@ def test_without_epsilon_the_graph_does_not_perturb(
     calibration = json.loads((own_run / "calibration.json").read_text())
     calibration["detector"]["epsilon"] = 0.0
     (own_run / "calibration.json").write_text(json.dumps(calibration))
-    bundle = seal_bundle(own_run, tmp_path / "bundle", CellSource(cache=cell_cache))
+    made = hand_over(own_run, CellSource(cache=cell_cache), reference_cells=4)
+    bundle = seal_bundle(made, tmp_path / "bundle")
     assert bundle.manifest.perturbation == "none"
     model = onnx.load_from_string(bundle.contents["model.onnx"])
     assert [given.name for given in model.graph.input] == ["image"]
@@ -225,23 +232,24 @@ def test_a_graph_that_disagrees_is_fatal(
     (bias,) = [t for t in wrong.graph.initializer if t.name == "network.fc.bias"]
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(0.01), bias.name))
     monkeypatch.setattr(sealing, "build_graph", lambda *_args, **_settings: wrong)
+    made = hand_over(run_folder, CellSource(cache=cell_cache), reference_cells=4)
     with pytest.raises(CheckFailedError, match="FAIL logits"):
-        seal_bundle(run_folder, tmp_path / "bundle", CellSource(cache=cell_cache))
+        seal_bundle(made, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 
 
 def test_a_bundle_cut_off_by_a_full_disk_is_none(
     monkeypatch: pytest.MonkeyPatch, bundle_folder: Path, tmp_path: Path
 ) -> None:
-    bundle, write = open_bundle(bundle_folder), Path.write_bytes
+    bundle, replace_file = open_bundle(bundle_folder), os.replace
 
-    def on_a_full_disk(file: Path, data: bytes) -> int:
+    def on_a_full_disk(unfinished: Path, file: Path) -> None:
         if file.name == "reference.npz":
-            raise OSError(28, "No space left on device", str(file))
-        return write(file, data)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace_file(unfinished, file)
 
-    monkeypatch.setattr(Path, "write_bytes", on_a_full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(os, "replace", on_a_full_disk)
+    with pytest.raises(StorageError, match=r"reference\.npz: the disk is full; free some space"):
         save_bundle(tmp_path / "bundle", bundle.manifest, bundle.contents)
     with pytest.raises(BundleError, match=r"manifest\.json: missing"):
         open_bundle(tmp_path / "bundle")

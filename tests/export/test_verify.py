@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 from onnx import numpy_helper
 
 from edge_runtime.bundle.files import open_bundle
-from edge_runtime.decision.decide import Detector
+from edge_runtime.decision import table
+from edge_runtime.decision.detector import Detector
 from export.__main__ import main
 
 pytestmark = pytest.mark.slow
@@ -82,7 +83,7 @@ def test_an_honest_bundle_in_a_process_of_its_own(
         "batch 1: logits",
         "batch 7: features.stem",
         "batch 64: distances",
-        "batch 64: scores",
+        *(f"batch 64: value of {test.name}" for test in table.TESTS),
         "batch 64: gradient.layer4, signs",
         "batch 64: decisions that differ",
         "second pass, forced: layer4",
@@ -111,6 +112,13 @@ def test_one_weight_mean_or_whitening_entry_altered(
     assert "DOES NOT decide as its run does" in result.stdout
 
 
+def limit_off(name: str) -> Callable[[Detector], Detector]:
+    def change(detector: Detector) -> Detector:
+        return replace(detector, limits={**detector.limits, name: detector.limits[name] * 1.01})
+
+    return change
+
+
 def last_weight_off(detector: Detector) -> Detector:
     *rest, last = detector.weights  # those of the shallow layers are 0
     return replace(detector, weights=(*rest, last * 1.01))
@@ -119,12 +127,12 @@ def last_weight_off(detector: Detector) -> Detector:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda detector: replace(detector, threshold=detector.threshold * 1.01),
+        limit_off("confidence"),
+        limit_off("stability"),
         lambda detector: replace(detector, epsilon=detector.epsilon * 1.01),
-        lambda detector: replace(detector, least_stability=detector.least_stability * 1.01),
         last_weight_off,
     ],
-    ids=["threshold", "epsilon", "least stability", "layer weight"],
+    ids=["limit of the confidence", "limit of the stability", "epsilon", "layer weight"],
 )
 @pytest.mark.usefixtures("built_once")
 def test_the_detector_altered(

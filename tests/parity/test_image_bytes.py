@@ -16,10 +16,9 @@ from edge_runtime.cells.preprocessing import InputSpec, resize_crop
 from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.sources.decoding import decode_image
-from export.sealing import load_trained
 from training.cells.archive import CellFile, list_cells
 from training.cells.source import CellSource
-from training.reference import reference_decisions
+from training.trained import load_trained
 
 pytestmark = pytest.mark.slow
 
@@ -55,10 +54,7 @@ def only_confidence(limit: float) -> dict[str, float]:
 
 
 def by_reference(files: list[CellFile], run: Path) -> Decisions:
-    trained = load_trained(run)
-    return reference_decisions(
-        trained.network, trained.gaussians, trained.calibration.detector, resized(files)
-    )
+    return load_trained(run).decide(resized(files))
 
 
 def assert_same(device: dict[str, CellScore], files: list[CellFile], reference: Decisions) -> None:

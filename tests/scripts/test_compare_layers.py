@@ -17,7 +17,7 @@ def test_the_table_has_a_line_per_choice() -> None:
         rejected=0.05,
         near=(0.99, 0.9),
         far=(1.0, 1.0),
-        failures=0.875,
+        segmentation=0.875,
         attacks=(0.5, 0.25, float("nan")),
         harmless=0.95,
         harmful=0.9,

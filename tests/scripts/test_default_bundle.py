@@ -71,7 +71,7 @@ class Stage:
 
     def _test(self) -> None:
         more = {"ood": {}} if "--ood" in self.asked[-1] else {}
-        add_metrics(self.option("--run"), test={}, changes={}, **more)
+        add_metrics(self.option("--run"), test={}, corruptions={}, **more)
 
     def _bundle(self) -> None:
         shutil.copytree(TINY, self.option("--out"))
@@ -120,7 +120,7 @@ def test_every_step_is_done_and_the_bundle_is_in_its_place(
     assert stage.asked[0] == [
         *("training", "fit", "--network", "edge", "--split", "patient", "--cells", CELLS, "--run", str(run))
     ]
-    assert "--changes" in stage.asked[2]
+    assert "--corruptions" in stage.asked[2]
     assert "--ood" not in stage.asked[2]
     assert open_bundle(out).title in told
     assert [file.name for file in out.parent.iterdir()] == ["default_bundle"]
@@ -207,7 +207,7 @@ def test_a_new_calibration_is_tested_again(make: Callable[..., str], stage: Stag
     make()
     later = (run / "run.json").stat().st_mtime_ns + 10**9
     os.utime(run / "calibration.json", ns=(later, later))
-    assert next_step(run, CELLS, None) == ["test", "--changes", "--cells", CELLS, "--run", str(run)]
+    assert next_step(run, CELLS, None) == ["test", "--corruptions", "--cells", CELLS, "--run", str(run)]
 
 
 def test_ood_images_are_judged_where_they_are_given(
@@ -298,7 +298,7 @@ def test_a_failing_command_ends_the_script_with_its_code(capfd: pytest.CaptureFi
 def test_what_was_sealed_is_noted_in_the_run(make: Callable[..., str], run: Path, out: Path) -> None:
     make()
     assert json.loads((run / "sealed.json").read_text())["bundle"] == open_bundle(out).digest
-    assert load_run(run).metrics.keys() == {"validation_accuracy", "test", "changes"}
+    assert load_run(run).metrics.keys() == {"validation_accuracy", "test", "corruptions"}
     assert is_sealed(run, out)
     assert not is_sealed(run, out.with_name("gone"))
     seal(run, out, CELLS, "2")

@@ -1,6 +1,7 @@
 """Sites and alarms, on decisions that are given instead of computed."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -9,7 +10,6 @@ from detectors import lenient, with_margins
 from edge_runtime.decision.decide import Decisions, decide
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
-from scripts import measure_sites
 from scripts.measure_sites import Site, false_alarms, measure_site, table
 
 DETECTOR = lenient(("a", "b"), (0.5, 0.5), epsilon=0.25, confidence=-1.0, stability=0.0, margin=0.5)
@@ -31,11 +31,19 @@ class _Cells:
 
 
 @dataclass
+class _Trained:
+    evidence: Callable[[np.ndarray], Evidence] | None = None
+    calibration: _Calibration = field(default_factory=_Calibration)
+
+    def decide(self, crops: np.ndarray) -> Decisions:
+        assert self.evidence is not None
+        return decide(self.calibration.detector, self.evidence(crops))
+
+
+@dataclass
 class _Subject:
     cells: _Cells
-    calibration: _Calibration
-    network: None = None
-    gaussians: None = None
+    trained: _Trained = field(default_factory=_Trained)
 
 
 @pytest.fixture
@@ -45,23 +53,20 @@ def subject() -> _Subject:
     images[:, 0, 0] = np.arange(600)[:, None] // 100
     images[:, 1, 1] = 200
     patients = [f"C{number // 100}" for number in range(600)]
-    return _Subject(_Cells(images, np.ones(600, np.int64), patients), _Calibration())
+    return _Subject(_Cells(images, np.ones(600, np.int64), patients))
 
 
 def cells_at(shift: float, count: int, seed: int = 0) -> Evidence:
     return with_margins([5.0] * count, np.random.default_rng(seed).normal(shift, 0.3, (count, 2)))
 
 
-def test_a_moved_site_is_accepted_again_and_sounds_the_alarm(
-    subject: _Subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def seen(_network: None, _gaussians: None, images: np.ndarray, epsilon: float) -> Evidence:
-        assert epsilon == 0.25
+def test_a_moved_site_is_accepted_again_and_sounds_the_alarm(subject: _Subject) -> None:
+    def seen(images: np.ndarray) -> Evidence:
         return cells_at(-9 if len(images) == len(NOBODY) else -0.9, len(images), seed=len(images))
 
-    monkeypatch.setattr(measure_sites, "reference_evidence", seen)
+    subject.trained.evidence = seen
     site = measure_site(subject, np.arange(600), NOBODY, "dimmer light")  # type: ignore[arg-type]
-    assert site.change == "dimmer light 5"
+    assert site.corruption == "dimmer light 5"
     before, after = site.accepted
     assert 0.5 < before < 0.8
     assert after is not None
@@ -71,22 +76,20 @@ def test_a_moved_site_is_accepted_again_and_sounds_the_alarm(
     assert site.ood_rejected == (1.0, 1.0)
 
 
-def test_a_site_that_cannot_be_mended_says_so(subject: _Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        measure_sites, "reference_evidence", lambda _n, _g, images, _e: cells_at(-9, len(images))
-    )
+def test_a_site_that_cannot_be_mended_says_so(subject: _Subject) -> None:
+    subject.trained.evidence = lambda images: cells_at(-9, len(images))
     site = measure_site(subject, np.arange(600), NOBODY, "dimmer light")  # type: ignore[arg-type]
     assert site.accepted == (0.0, None)
     assert "0.0 to refused" in table([site])
 
 
-def test_false_alarms_are_counted_by_patient(subject: _Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    def seen(_network: None, _gaussians: None, detector: Detector, images: np.ndarray) -> Decisions:
+def test_false_alarms_are_counted_by_patient(subject: _Subject) -> None:
+    def seen(images: np.ndarray) -> Evidence:
         strange = images[:, 0, 0, 0] == 5
         confidences = np.where(strange, -9.0, 0.0)[:, None].repeat(2, axis=1)
-        return decide(detector, with_margins([5.0] * len(images), confidences))
+        return with_margins([5.0] * len(images), confidences)
 
-    monkeypatch.setattr(measure_sites, "reference_decisions", seen)
+    subject.trained.evidence = seen
     assert false_alarms(subject, np.arange(600)) == (1, 6)  # type: ignore[arg-type]
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from edge_runtime.simulator import corruptions
 from training.augmentation import STRENGTHS, Strength, augment, draw
 
 SIDE, CELLS = 33, 12
@@ -242,8 +243,41 @@ def test_blur_is_binomial_inside_the_cell(images: Tensor) -> None:
     kernel = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
     for image, blurred in zip(images.flip(3).numpy(), found, strict=True):
         for channel, seen in zip(image, blurred, strict=True):
-            expected = ndimage.convolve(channel, kernel, mode="constant") * (channel > 0)
+            inside = (channel > 0).astype(float)
+            spread, weight = (ndimage.convolve(of, kernel, mode="constant") for of in (channel, inside))
+            expected = inside * spread / np.maximum(weight, 1e-9)
             assert np.allclose(seen, expected, atol=1e-5)
+
+
+def test_blur_brings_no_black_into_the_cell(images: Tensor) -> None:
+    plain = (images > 0) * torch.tensor([0.8, 0.5, 0.6]).view(1, 3, 1, 1)
+    assert same(augment(plain, HIGH * 0.01, replace(NONE, blur=0.5)), plain.flip(3))
+
+
+def test_light_is_that_of_the_simulated_microscope() -> None:
+    """Where augmentation and the corruptions mean the same thing, they do the same."""
+    light = np.random.default_rng(0).random((SIDE, SIDE, 3), np.float32) * np.float32(0.4) + np.float32(0.3)
+    image = torch.from_numpy(light.transpose(2, 0, 1))[None]
+
+    def like(made: Tensor, expected: NDArray[np.float32]) -> bool:
+        return same(made[0].permute(1, 2, 0), expected)
+
+    u, high = torch.full((1, COLUMNS), 0.99), HIGH[:1].clone()
+    assert like(augment(image, high, replace(NONE, gain=(0.5, 0.7))), corruptions.tinted(light, (0.7,) * 3))
+    u[:] = 1.0
+    u[:, 13], u[:, 34] = 0.5, 0.125
+    fading = replace(NONE, fading=0.6)
+    left = 0.25 + 0.5 / 0.6 * (0.85 - 0.25)
+    flare = corruptions.stray_light(light, 1 - left, light.mean(axis=(0, 1)))
+    assert like(augment(image, u, fading), flare)
+    u[:, 13], u[:, 14] = 1.0, 0.3
+    assert like(augment(image, u, fading), corruptions.faded(light, 1 - 0.3))
+    uneven = corruptions.uneven(light, 0.4, np.pi / 4)
+    assert like(augment(image, u, replace(NONE, uneven=0.4)), uneven)
+    u[:, 20:34] = torch.tensor([0.0, 0.0, *(0.4, 0.6, 0.5, 0.25), *(0.0,) * 8])
+    (low, high_radius), (dark, bright) = corruptions.SPECK_RADIUS, corruptions.SPECK_SHADE
+    speck = (0.4 * SIDE, 0.6 * SIDE, (low + high_radius) / 2 * SIDE, dark + 0.25 * (bright - dark))
+    assert like(augment(image, u, replace(NONE, dust=0.5)), corruptions.dusty(light, [speck]))
 
 
 def test_blur_takes_its_share_of_the_cells(images: Tensor) -> None:

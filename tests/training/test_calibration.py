@@ -1,4 +1,4 @@
-"""Fusion of the layers, the thresholds of a run, and what is written down of them."""
+"""Fusion of the layers, the limits of a run, and what is written down of them."""
 
 import json
 import shutil
@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from edge_runtime.decision.appearance import describe, wholeness
-from edge_runtime.decision.decide import Detector, vividness
+from edge_runtime.cells.preprocessing import InputSpec
+from edge_runtime.decision import table
+from edge_runtime.decision.appearance import describe
+from edge_runtime.decision.detector import Detector
+from edge_runtime.decision.values import within
 from edge_runtime.errors import SourceError
 from training import calibration
-from training.calibration import DEEPEST, calibrate_run, logistic, outputs_of, z_sum
+from training.calibration import DEEPEST, calibrate_run, known_anomaly, logistic, z_sum
 from training.calibration_file import Calibration, load_calibration, save_calibration
 from training.cells.source import CellSet, CellSource
 from training.cells.splits import calibration_halves
-from training.reference import Reference, score_images, score_plain
-from training.run import load_network, load_run, load_split, load_statistics
+from training.reference import Reference, perturbed_outputs, plain_outputs
+from training.run import load_model, load_run, load_split
 from training.statistics import as_images
 
 Array = NDArray[np.float64]
@@ -73,30 +76,17 @@ def test_logistic_separates_a_known_anomaly() -> None:
 def answer(scored: Reference) -> tuple[Array, Array]:
     """Margins and stability of two classes."""
     before, after = (
-        np.diff(part.double().numpy(), axis=1)[:, 0] for part in (scored.logits, scored.smoothed)
+        np.diff(scored.answers[name].double().numpy(), axis=1)[:, 0] for name in ("logits", "logits.smoothed")
     )
     return np.abs(before), np.sign(before) * after - np.abs(before)
 
 
-def test_outputs_are_the_references(calibrated: Path, cells: CellSet) -> None:
-    network, gaussians = load_network(calibrated, load_run(calibrated)), load_statistics(calibrated)
-    images = as_images(cells, np.arange(70))  # more than a block
-    confidence, *answers = outputs_of(network, gaussians, images, 0.0)
-    scored = score_plain(network, gaussians, images)
-    assert confidence == pytest.approx(scored.confidences.double().numpy(), rel=1e-4)
-    for ours, theirs in zip(answers, answer(scored), strict=True):
-        assert ours.dtype == np.float64
-        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
-
-
-def test_threshold_and_weights_come_from_different_halves(
-    calibrated: Path, cells: CellSet, cache: Path
-) -> None:
+def test_limits_and_weights_come_from_different_halves(calibrated: Path, cells: CellSet, cache: Path) -> None:
     info, found = load_run(calibrated), load_calibration(calibrated)
     _, split = load_split(info, CellSource(cache=cache))
     halves = calibration_halves(split.validation, cells.labels, seed=info.config.seed)
-    network, gaussians = load_network(calibrated, info), load_statistics(calibrated)
-    scored = [score_plain(network, gaussians, as_images(cells, half)) for half in halves]
+    model = load_model(calibrated, info)
+    scored = [plain_outputs(model, as_images(cells, half)) for half in halves]
     fusing, setting = (found.confidences.double().numpy() for found in scored)
     fusing_answer, setting_answer = (answer(part) for part in scored)
     assert (found.fusion_cells, found.threshold_cells) == (len(halves[0]), len(halves[1]))
@@ -106,35 +96,30 @@ def test_threshold_and_weights_come_from_different_halves(
     assert DEEPEST == 4
     appearance = [describe(cells.images[half]) for half in halves]
     usual = np.concatenate([appearance[0], describe(cells.images[split.train])])
-    low, high = np.quantile(usual, [0.01, 0.99], axis=0)
+    low, high = np.quantile(usual[:, :5], [0.01, 0.99], axis=0)
+    assert found.detector.outline_low == pytest.approx(low.tolist())
+    assert found.detector.outline_high == pytest.approx(high.tolist())
 
-    def looks(seen: np.ndarray) -> list[np.ndarray]:
-        return [wholeness(seen, low[:5], high[:5]), seen[:, 5], seen[:, 6]]
+    def looks(seen: Array) -> list[Array]:
+        return [within(seen, low, high), seen[:, 5], seen[:, 6]]
 
-    first, second = (
-        np.column_stack([confidence @ weights + found.detector.bias, *answers, *looks(seen)])
-        for confidence, answers, seen in (
-            (fusing, fusing_answer, appearance[0]),
-            (setting, setting_answer, appearance[1]),
-        )
-    )
+    def said(confidence: Array, answers: tuple[Array, Array]) -> list[Array]:
+        margin, stability = answers
+        return [confidence @ weights + found.detector.bias, stability, margin]
+
+    second = np.column_stack([*looks(appearance[1]), *said(setting, setting_answer)])
     assert 19 <= len(second) < 39  # so that a share of 5 % means the worst cell, and nobody else
-    shares = (0.25, 0.25, 0.35, 0.1, 0.025, 0.025)
-    measured = [*first.T[:3], *looks(usual)]
+    names = ("wholeness", "colour", "texture", "confidence", "stability", "margin")
+    shares = (0.1, 0.025, 0.025, 0.25, 0.35, 0.25)
+    # What the picture shows is measured on training cells, too, for it does not depend on the network.
+    measured = [*looks(usual), *said(fusing, fusing_answer)]
     rare = [np.quantile(test, 0.05 * share) for test, share in zip(measured, shares, strict=True)]
     middle = np.array([np.median(test) for test in measured])
     strict = ((second - middle) / (middle - rare)).min()
     expected = middle + strict * (middle - rare)
-    detector = found.detector
-    answered = detector.threshold, detector.least_margin, detector.least_stability
-    assert answered == pytest.approx(tuple(expected[:3]), rel=1e-3)
-    assert (detector.least_colour, detector.least_texture) == pytest.approx(tuple(expected[4:]), rel=1e-3)
-    # The limits are where the wholeness is what its test asks for.
-    for outline in (detector.outline_low, detector.outline_high):
-        at_limit = np.array([[*outline, 0.0, 0.0]])
-        assert wholeness(at_limit, low[:5], high[:5])[0] == pytest.approx(expected[3], rel=1e-3)
+    assert found.detector.limits == pytest.approx(dict(zip(names, expected, strict=True)), rel=1e-3)
     assert (found.mode, found.anomaly, found.auroc, found.alpha) == ("none", "", None, 0.05)
-    assert (found.detector.epsilon, found.detector.layers) == (0.0, network.layers)
+    assert (found.detector.epsilon, found.detector.layers) == (0.0, model.network.layers)
 
 
 @pytest.fixture
@@ -154,7 +139,8 @@ def test_known_anomaly_chooses_epsilon_and_weights(
     monkeypatch.setattr(calibration, "EPSILONS", (0.0, 0.005))
     run = noise.with_name("run")
     shutil.copytree(fitted, run)
-    found = calibrate_run(run, CellSource(cache=cache), anomalies=str(noise), alpha=0.2)
+    anomaly = known_anomaly(str(noise), load_run(run).input)
+    found = calibrate_run(run, CellSource(cache=cache), anomaly=anomaly, alpha=0.2)
     assert (found.mode, found.anomaly, found.anomaly_cells) == ("known", str(noise), 12)
     assert found.detector.epsilon in {0.0, 0.005}
     assert found.auroc is not None
@@ -170,47 +156,52 @@ def test_given_epsilon_is_used(fitted: Path, tmp_path: Path, cells: CellSet, cac
     info = load_run(run)
     _, split = load_split(info, CellSource(cache=cache))
     half = calibration_halves(split.validation, cells.labels, seed=info.config.seed)[1]
-    scored = score_images(load_network(run, info), load_statistics(run), as_images(cells, half), 0.004)
+    scored = perturbed_outputs(load_model(run, info), as_images(cells, half), 0.004)
     scores = scored.confidences.double().numpy() @ found.detector.weights + found.detector.bias
     margin, stable = answer(scored)
-    appearance = describe(cells.images[half])
-    broken = wholeness(appearance, found.detector.outline_low, found.detector.outline_high) < 0
-    broken |= vividness(found.detector, appearance) < 0
-    detector = found.detector
-    limits = detector.threshold, detector.least_margin, detector.least_stability
-    below = [
-        test < least - 1e-3 * abs(least) for test, least in zip((scores, margin, stable), limits, strict=True)
-    ]
-    rejected = np.any([*below, broken], axis=0)
+    appearance, detector = describe(cells.images[half]), found.detector
+    whole = within(appearance, np.array(detector.outline_low), np.array(detector.outline_high))
+    values = {
+        "wholeness": whole,
+        "colour": appearance[:, 5],
+        "texture": appearance[:, 6],
+        "confidence": scores,
+        "stability": stable,
+        "margin": margin,
+    }
+    assert set(values) == set(detector.limits)
+    below = [values[name] < limit - 1e-3 * abs(limit) for name, limit in detector.limits.items()]
+    rejected = np.any(below, axis=0)
     rank = int(0.3 * (len(half) + 1))
     # One cell sets the limit, and float32 may put it, or a neighbour, on either side.
     assert abs(int(rejected.sum()) - (rank - 1)) <= 1
 
 
-def test_too_few_anomalies_are_refused(
-    fitted: Path, noise: Path, cache: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_too_few_anomalies_are_refused(noise: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(4, 12):
         (noise / f"{number}.png").unlink()
     (noise / "3.png").write_text("no image")
     with pytest.raises(SourceError, match="noise: 3 images; at least 10 are needed"):
-        calibrate_run(fitted, CellSource(cache=cache), anomalies=str(noise))
+        known_anomaly(str(noise), InputSpec())
     assert f"skipped: {noise / '3.png'}: not an image" in capsys.readouterr().err
 
 
 EXAMPLE = Calibration(
     detector=Detector(
-        ("stem", "layer1"),
-        0.002,
-        (0.1, 1 / 3),
-        -0.7,
-        1e-17,
-        0.1 + 0.2,
-        -1 / 7,
-        (-1 / 3,) * 5,
-        (0.7,) * 5,
-        -2 / 3,
-        -0.1,
+        layers=("stem", "layer1"),
+        epsilon=0.002,
+        weights=(0.1, 1 / 3),
+        bias=-0.7,
+        outline_low=(-1 / 3,) * 5,
+        outline_high=(0.7,) * 5,
+        limits={
+            "wholeness": -0.1,
+            "colour": -2 / 3,
+            "texture": 0.7,
+            "confidence": 1e-17,
+            "stability": -1 / 7,
+            "margin": 0.1 + 0.2,
+        },
     ),
     mode="known",
     anomaly="white cells",
@@ -244,7 +235,7 @@ def change(key: str, value: object) -> Callable[[dict[str, object]], object]:
 @pytest.mark.parametrize(
     "alter",
     [
-        change("schema", 6),
+        change("schema", 7),
         change("colour", "red"),
         change("detector", {"layers": ["stem"]}),
         change("detector", 7),
@@ -262,7 +253,22 @@ def test_another_schema_is_refused(tmp_path: Path, alter: Callable[[dict[str, ob
         load_calibration(tmp_path)
 
 
+def test_limits_of_other_tests_than_those_of_the_table_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_calibration(tmp_path, EXAMPLE)
+    every = table.TESTS
+    monkeypatch.setattr(table, "TESTS", every[1:])
+    with pytest.raises(
+        SourceError, match=r"limits of .*'wholeness'.*, but this cellgate tests .*calibrate again"
+    ):
+        load_calibration(tmp_path)
+    monkeypatch.setattr(table, "TESTS", (*every, replace(every[0], name="roundness")))
+    with pytest.raises(SourceError, match=r"this cellgate tests .*'roundness'.*; calibrate again"):
+        load_calibration(tmp_path)
+
+
 def test_file_that_is_no_json(tmp_path: Path) -> None:
-    (tmp_path / "calibration.json").write_text('{"schema": 7')
+    (tmp_path / "calibration.json").write_text('{"schema": 8')
     with pytest.raises(SourceError, match="cannot be read"):
         load_calibration(tmp_path)

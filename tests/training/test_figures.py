@@ -10,34 +10,33 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, recall_score
 
-from edge_runtime.decision.appearance import describe, wholeness
-from edge_runtime.decision.decide import Decisions, vividness
+from edge_runtime.decision import table
+from edge_runtime.decision.appearance import describe
+from edge_runtime.decision.decide import Decisions
+from edge_runtime.decision.values import within
 from training.calibration_file import load_calibration
 from training.cells.source import CellSet, CellSource
 from training.reference import smooth
-from training.run import load_network, load_run, load_split, load_statistics
+from training.run import load_model, load_run, load_split
 from training.statistics import as_images, predict
 from training.testing import PatientFigures, measure_run, summarise
 
 
 def decisions(label: list[int], rejected: list[int]) -> Decisions:
+    """Of cells that fail the test of the confidence where they are rejected, and pass all others."""
     nothing = np.zeros((len(label), 2))
-    far = np.array(rejected, bool)
-    none, no = nothing[:, 0], np.zeros_like(far)
+    values, limits = (
+        np.array([[test.sign for test in table.TESTS]] * len(label), float),
+        np.zeros(len(table.TESTS)),
+    )
+    values[np.array(rejected, bool), [test.name for test in table.TESTS].index("confidence")] *= -1
     return Decisions(
         label=np.array(label),
         probabilities=nothing,
         confidences=nothing,
-        score=none,
-        margin=none,
-        stability=none,
         appearance=nothing,
-        wholeness=none,
-        far=far,
-        ambiguous=no,
-        unstable=no,
-        not_one_cell=no,
-        faint=no,
+        values=values,
+        limits=limits,
     )
 
 
@@ -74,26 +73,34 @@ def test_run_is_measured_on_its_test_cells(
     found = measure_run(run, CellSource(cache=cache))
     info = load_run(run)
     _, split = load_split(info, CellSource(cache=cache))
-    network = load_network(run, info)
+    model = load_model(run, info)
+    network = model.network
     logits, features = predict(network, cells, split.test)
     truth, called = cells.labels[split.test], logits.argmax(axis=1)
     assert found.accuracy == pytest.approx(accuracy_score(truth, called))
     assert found.sensitivity == pytest.approx(recall_score(truth, called))
     assert found.specificity == pytest.approx(recall_score(truth, called, pos_label=0))
-    detector, gaussians = load_calibration(run).detector, load_statistics(run)
+    detector = load_calibration(run).detector
     nearest = [
-        gaussians[name].distances(f).min(axis=1) for name, f in zip(network.layers, features, strict=True)
+        model.gaussians[name].distances(f).min(axis=1)
+        for name, f in zip(network.layers, features, strict=True)
     ]
     scores = -np.stack(nearest, axis=1) @ detector.weights + detector.bias
-    ambiguous = np.ptp(logits, axis=1) < detector.least_margin
-    appearance = describe(cells.images[split.test])
-    broken = wholeness(appearance, detector.outline_low, detector.outline_high) < 0
-    broken |= vividness(detector, appearance) < 0
+    appearance, limits = describe(cells.images[split.test]), detector.limits
+    whole = within(appearance, np.array(detector.outline_low), np.array(detector.outline_high))
     with torch.no_grad():
         smoothed = network(smooth(as_images(cells, split.test)))[0].numpy()
     lead = np.where(called == 1, 1, -1) * (smoothed[:, 1] - smoothed[:, 0])
-    unstable = lead - np.ptp(logits, axis=1) < detector.least_stability
-    rejected = (scores < detector.threshold) | ambiguous | unstable | broken
+    below = {
+        "wholeness": whole < limits["wholeness"],
+        "colour": appearance[:, 5] < limits["colour"],
+        "texture": appearance[:, 6] < limits["texture"],
+        "confidence": scores < limits["confidence"],
+        "stability": lead - np.ptp(logits, axis=1) < limits["stability"],
+        "margin": np.ptp(logits, axis=1) < limits["margin"],
+    }
+    assert set(below) == set(limits)
+    rejected = np.any(list(below.values()), axis=0)
     assert found.rejected == pytest.approx(rejected.mean())
     assert sum(patient.cells for patient in found.patients) == len(split.test)
     assert {patient.patient for patient in found.patients} == {cells.patients[i] for i in split.test}

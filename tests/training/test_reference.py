@@ -1,26 +1,33 @@
 """Equations 2 to 4 against a slow implementation, image by image with explicit inverse covariances."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from detectors import ANY, UNMOST_STABLE
+from detectors import lenient
 from numpy.typing import NDArray
 from smoothing import smoothed
 from torch import Tensor, nn
 
-from edge_runtime.decision.decide import Detector
+from edge_runtime.decision.appearance import describe
+from edge_runtime.decision.detector import Detector
+from training.cells.source import CellSet
 from training.gaussians import LayerGaussian
 from training.networks import ResNet
 from training.reference import (
+    FeatureModel,
     Reference,
+    perturbed_outputs,
+    plain_outputs,
     reference_decisions,
-    score_at,
-    score_images,
-    score_plain,
+    reference_evidence,
+    reference_outputs,
     smooth,
 )
+from training.run import load_model, load_run
+from training.statistics import as_images
 
 SIDE, EPSILON = 33, 0.01
 Array = NDArray[np.float64]
@@ -34,6 +41,10 @@ class Model:
     gaussians: dict[str, LayerGaussian]
     means: dict[str, Array]
     covariances: dict[str, Array]
+
+    @property
+    def features(self) -> FeatureModel:
+        return FeatureModel(self.network, self.gaussians)
 
 
 def gaussian_from(means: Array, covariance: Array, *, relative: bool = False) -> LayerGaussian:
@@ -103,7 +114,7 @@ def slow_scores(model: Model, image: Tensor, layer: str, epsilon: float) -> tupl
 
 @pytest.fixture(scope="module")
 def scored(model: Model, images: Tensor) -> Reference:
-    return score_images(model.network, model.gaussians, images, EPSILON)
+    return perturbed_outputs(model.features, images, EPSILON)
 
 
 def test_scores_are_those_of_the_slow_implementation(model: Model, images: Tensor, scored: Reference) -> None:
@@ -142,22 +153,23 @@ def test_perturbed_images_stay_images(images: Tensor, scored: Reference) -> None
 
 
 def test_small_perturbation_raises_confidence(model: Model, images: Tensor) -> None:
-    found = score_images(model.network, model.gaussians, images, 1e-6)
+    found = perturbed_outputs(model.features, images, 1e-6)
     assert (found.confidences > -found.distances.min(dim=2).values).all()
 
 
 def test_confidences_need_no_gradient_afterwards(scored: Reference) -> None:
     assert not scored.confidences.requires_grad
-    assert not scored.logits.requires_grad
-    assert not scored.smoothed.requires_grad
+    assert not any(answer.requires_grad for answer in scored.answers.values())
 
 
 def test_epsilon_0_is_the_plain_score(model: Model, images: Tensor) -> None:
-    perturbed = score_images(model.network, model.gaussians, images, 0.0)
-    plain = score_plain(model.network, model.gaussians, images)
+    perturbed = perturbed_outputs(model.features, images, 0.0)
+    plain = plain_outputs(model.features, images)
     assert torch.equal(perturbed.perturbed, images[:, None].double().expand_as(perturbed.perturbed))
-    for name in ("logits", "smoothed", "distances", "confidences"):
-        assert torch.allclose(getattr(perturbed, name), getattr(plain, name), rtol=1e-12)
+    expected = plain.by_name()
+    assert set(expected) == {"logits", "logits.smoothed", "distances", "confidences"}
+    for name, value in perturbed.by_name().items():
+        assert torch.allclose(value, expected[name], rtol=1e-12)
     for one, other in zip(perturbed.features, plain.features, strict=True):
         assert torch.allclose(one, other, rtol=1e-12)
     assert torch.equal(plain.confidences, -plain.distances.min(dim=2).values)
@@ -209,15 +221,17 @@ def test_smoothed_logits_are_those_of_the_smoothed_images(
     with torch.no_grad():
         slow = torch.from_numpy(np.stack([smoothed(image.double().numpy()) for image in images]))
         expected = model.network(slow)[0]
-    assert torch.allclose(scored.smoothed, expected, rtol=1e-6, atol=1e-9)
-    assert (scored.smoothed - scored.logits).abs().max() > 1e-3
+    found = scored.answers["logits.smoothed"]
+    assert torch.allclose(found, expected, rtol=1e-6, atol=1e-9)
+    assert (found - scored.answers["logits"]).abs().max() > 1e-3
 
 
 def test_scores_do_not_depend_on_the_batch(model: Model, images: Tensor, scored: Reference) -> None:
     for row in range(len(images)):
-        alone = score_images(model.network, model.gaussians, images[row : row + 1], EPSILON)
+        alone = perturbed_outputs(model.features, images[row : row + 1], EPSILON)
         assert torch.allclose(alone.confidences[0], scored.confidences[row], rtol=1e-9)
-        assert torch.allclose(alone.smoothed[0], scored.smoothed[row], rtol=1e-9)
+        for name, answer in alone.answers.items():
+            assert torch.allclose(answer[0], scored.answers[name][row], rtol=1e-9)
 
 
 class Linear(nn.Module):
@@ -242,9 +256,8 @@ def test_closed_form_on_a_linear_network() -> None:
     covariance = factor @ factor.T
     precision = np.linalg.inv(covariance)
     images = rng.uniform(0.3, 0.7, size=(8, 3, 2, 2))  # so far from 0 and 1 that nothing is clamped
-    found = score_images(
-        Linear(torch.from_numpy(matrix)),  # type: ignore[arg-type]
-        {"only": gaussian_from(means, covariance)},
+    found = perturbed_outputs(
+        FeatureModel(Linear(torch.from_numpy(matrix)), {"only": gaussian_from(means, covariance)}),  # type: ignore[arg-type]
         torch.from_numpy(images),
         EPSILON,
     )
@@ -263,26 +276,44 @@ def test_closed_form_on_a_linear_network() -> None:
 
 def detector(epsilon: float, threshold: float) -> Detector:
     layers = ("stem", "layer1", "layer2", "layer3", "layer4")
-    return Detector(layers, epsilon, (1.0, 0.5, 0.0, 2.0, 0.25), 3.0, threshold, 0.0, UNMOST_STABLE, *ANY)
+    return lenient(layers, (1.0, 0.5, 0.0, 2.0, 0.25), 3.0, epsilon=epsilon, confidence=threshold)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, EPSILON])
 def test_decisions_follow_the_scores(model: Model, epsilon: float) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (70, SIDE, SIDE, 3), np.uint8)
     images = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255))
-    expected = score_at(model.network, model.gaussians, images, epsilon)
+    expected = reference_outputs(model.features, images, epsilon)
     scores = expected.confidences.numpy() @ [1.0, 0.5, 0.0, 2.0, 0.25] + 3.0
     threshold = float(np.median(scores))
-    found = reference_decisions(model.network, model.gaussians, detector(epsilon, threshold), pixels)
-    assert found.score == pytest.approx(scores, rel=1e-5)
-    assert found.label.tolist() == expected.logits.argmax(dim=1).tolist()
-    before, after = (np.diff(part.numpy(), axis=1)[:, 0] for part in (expected.logits, expected.smoothed))
-    assert found.stability == pytest.approx(np.sign(before) * (after - before), rel=1e-4, abs=1e-5)
+    found = reference_decisions(model.features, detector(epsilon, threshold), pixels)
+    assert found.value("confidence") == pytest.approx(scores, rel=1e-5)
+    logits, smoothed_logits = (expected.answers[name] for name in ("logits", "logits.smoothed"))
+    assert found.label.tolist() == logits.argmax(dim=1).tolist()
+    before, after = (np.diff(part.numpy(), axis=1)[:, 0] for part in (logits, smoothed_logits))
+    assert found.value("stability") == pytest.approx(np.sign(before) * (after - before), rel=1e-4, abs=1e-5)
     clear = np.abs(scores - threshold) > 1e-3
     assert clear.sum() > 60
     assert (found.rejected == (scores < threshold))[clear].all()
 
 
 def test_only_a_perturbation_costs_gradients(model: Model, images: Tensor) -> None:
-    assert score_at(model.network, model.gaussians, images, 0.0).gradients.shape[1] == 0
-    assert score_at(model.network, model.gaussians, images, EPSILON).gradients.shape[1] == 5
+    assert reference_outputs(model.features, images, 0.0).gradients.shape[1] == 0
+    assert reference_outputs(model.features, images, EPSILON).gradients.shape[1] == 5
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.002])
+def test_evidence_is_the_references(calibrated: Path, cells: CellSet, epsilon: float) -> None:
+    model = load_model(calibrated, load_run(calibrated))
+    chosen = np.arange(70)  # more than a block
+    found = reference_evidence(model, cells.images[chosen], epsilon)
+    expected = reference_outputs(model, as_images(cells, chosen), epsilon)
+    for ours, name in (
+        (found.logits, "logits"),
+        (found.smoothed, "logits.smoothed"),
+        (found.confidences, "confidences"),
+    ):
+        assert ours.dtype == np.float32
+        assert ours == pytest.approx(expected.by_name()[name].numpy(), rel=1e-3, abs=1e-4)
+    assert np.array_equal(found.crops, cells.images[chosen])
+    assert np.array_equal(found.appearance, describe(cells.images[chosen]))

@@ -1,4 +1,4 @@
-"""Changes of light keep the mask and do what their names say; OOD images are counted by kind."""
+"""Everyday corruptions are those of the microscope; OOD images are counted by kind."""
 
 import json
 import shutil
@@ -9,37 +9,37 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_runtime.simulator.corruptions import CORRUPTIONS, corrupt_by
 from training.cells.source import CellSet, CellSource
-from training.robustness import changed, measure_changes, measure_ood
+from training.robustness import EVERYDAY, measure_corruptions, measure_ood
 from training.run import load_run
 
 
-def test_changes_do_what_they_say_and_keep_the_background_black(cells: CellSet) -> None:
+def test_everyday_corruptions_are_mild_ones_of_the_microscope(cells: CellSet) -> None:
     crops = np.ascontiguousarray(cells.images[:4])
-    found = changed(crops)
-    outside = ~crops.any(axis=3)
-    for name, after in found.items():
-        assert (after.shape, after.dtype) == (crops.shape, np.uint8), name
-        assert not after[outside].any(), name
-        assert (after != crops).any(), name
+    for name, (corruption, strength) in EVERYDAY.items():
+        made = corrupt_by(crops, corruption, strength)
+        assert (made != crops).any(), name
+        np.testing.assert_array_equal(made.any(axis=3), crops.any(axis=3))
+        assert 0 < strength <= CORRUPTIONS[corruption].strengths[2], name
     inside = crops.any(axis=3)
-    ratio = found["30 % dimmer light"][inside].mean() / crops[inside].mean()
-    assert ratio == pytest.approx(0.7, abs=0.01)
-    warm, before = found["warm cast"][inside].mean(axis=0), crops[inside].mean(axis=0)
-    assert (warm / before) == pytest.approx([1.0, 0.93, 0.8], abs=0.02)
+    dim, warm = (corrupt_by(crops, *EVERYDAY[name]) for name in ("30 % dimmer light", "warm cast"))
+    assert dim[inside].mean() / crops[inside].mean() == pytest.approx(0.7, abs=0.01)
+    warmth = warm[inside].mean(axis=0) / crops[inside].mean(axis=0)
+    assert warmth == pytest.approx([1.0, 0.93, 0.8], abs=0.02)
 
 
 @pytest.mark.slow
-def test_changes_are_measured_and_noted(calibrated: Path, tmp_path: Path, cache: Path) -> None:
+def test_corruptions_are_measured_and_noted(calibrated: Path, tmp_path: Path, cache: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(calibrated, run)
-    found = measure_changes(run, CellSource(cache=cache))
-    noted = load_run(run).metrics["changes"]
-    assert noted.keys() == found.keys()
-    for name, change in found.items():
-        assert change.cells == load_run(run).counts["test"]
-        assert 0 <= change.accepted <= 1
-        assert noted[name]["accepted"] == change.accepted
+    found = measure_corruptions(run, CellSource(cache=cache))
+    noted = load_run(run).metrics["corruptions"]
+    assert noted.keys() == found.keys() == EVERYDAY.keys()
+    for name, figures in found.items():
+        assert figures.cells == load_run(run).counts["test"]
+        assert 0 <= figures.accepted <= 1
+        assert noted[name]["accepted"] == figures.accepted
 
 
 @pytest.mark.slow

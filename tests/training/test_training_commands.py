@@ -145,7 +145,7 @@ def test_changed_cells_are_refused(run: Path, other_cells: Path, tmp_path: Path)
 
 def test_too_small_a_share_is_refused(run: Path, cache: Path) -> None:
     done = command("calibrate", "--run", run, "--alpha", "0.01", "--cache", cache)
-    assert_refused(done, "validation cells cannot set a threshold; at least 99 are needed")
+    assert_refused(done, "cells cannot set a limit; at least 99 are needed")
 
 
 def test_calibrate_prints_what_it_wrote(run: Path, cache: Path) -> None:

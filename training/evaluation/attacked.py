@@ -102,7 +102,7 @@ ATTACKS = (
     Attack("DeepFool", _deepfool, cell_only=True, eight_bit=True, share=0.5),
     Attack("CW", _cw, cell_only=True, eight_bit=True, share=0.2),
 )
-# The one attack that mode "U" has seen; made on validation cells, and no row of a table.
+# The one attack that the mode OTHER_ANOMALY has seen; made on validation cells, and no row of a table.
 KNOWN = Attack("FGSM 4/255", _fgsm(4), cell_only=True, eight_bit=True)
 
 

@@ -11,31 +11,31 @@ from training.evaluation.attacked import Curve
 from training.evaluation.detectors.fusion import fit_against
 from training.evaluation.detectors.observed import Array
 from training.evaluation.kept import Kept
-from training.evaluation.rows import Row, measure
+from training.evaluation.rows import PAPER_PROTOCOL, UNSUPERVISED, Row, heading, measure
 from training.evaluation.scorers import FUSED, OWN, Family, Fitted, Scorer, answer_values
 
-SHIPPED = "shipped [0]"
+SHIPPED = heading("shipped", UNSUPERVISED)
 BOTH = f"{OWN} and answer"  # all that the network says to the shipped detector, fused on a known anomaly
 FEWEST_KNOWN = 10  # anomalies that a fusion is fitted against: five folds need some in each
 FEWEST = 2  # images that a row can be counted from
-HARMLESS, HARMFUL = 0.01, 0.05  # accuracy that a change costs: at most, and more than
+HARMLESS, HARMFUL = 0.01, 0.05  # accuracy that a corruption costs: at most, and more than
 
 
 @dataclass(frozen=True)
-class ChangeRow:
-    """One change at one severity.
+class CorruptionRow:
+    """One corruption at one severity.
 
     Attributes:
-        change: its name.
+        corruption: its name.
         severity: 1 to 5.
         cells: number of test cells.
         accuracy: share with the right class, rejected or not.
-        cost: accuracy of the same cells unchanged, less that.
+        cost: accuracy of the same cells as they were, less that.
         accepted: share accepted.
         accuracy_of_accepted: share of these with the right class; nan if there are none.
     """
 
-    change: str
+    corruption: str
     severity: int
     cells: int
     accuracy: float
@@ -58,8 +58,8 @@ class Evaluation:
         clean: the in-distribution test cells, scored.
         sets: every other set, scored.
         rows: one per scorer and set.
-        changes: the shipped detector under every change of a microscope.
-        harmless_accepted: per scorer, mean share of cells accepted under harmless changes.
+        corruptions: the shipped detector under every corruption.
+        harmless_accepted: per scorer, mean share of cells accepted under harmless corruptions.
         curve: the adaptive attack; None where attacks were left out.
         thresholds: per scorer, in the order of the tables: accepted at this score or above.
     """
@@ -68,7 +68,7 @@ class Evaluation:
     clean: Kept
     sets: tuple[Kept, ...]
     rows: tuple[Row, ...]
-    changes: tuple[ChangeRow, ...]
+    corruptions: tuple[CorruptionRow, ...]
     harmless_accepted: dict[str, float]
     curve: Curve | None
     thresholds: dict[str, float]
@@ -97,14 +97,16 @@ def count(
         _with_answers(limit, answer_values(on.limit, on.detector)),
     )
     for kept in sets:
-        if kept.set.group != "changes" and len(kept.set) >= FEWEST:
+        if kept.set.group != "corruptions" and len(kept.set) >= FEWEST:
             rows += [_row(clean, kept, column) for column in columns]
             rows += _known_rows(clean, kept, validation, on.alpha)
     accuracy = float(clean.right.mean())
     thresholds = {column.title: column.threshold for column in columns}
-    changed = [kept for kept in sets if kept.set.group == "changes"]
-    changes = [change_row(k.set.name, k.right, k.accepted(thresholds, SHIPPED), accuracy) for k in changed]
-    harmless = [k for k, row in zip(changed, changes, strict=True) if row.verdict == "harmless"]
+    corrupted = [kept for kept in sets if kept.set.group == "corruptions"]
+    corruptions = [
+        corruption_row(k.set.name, k.right, k.accepted(thresholds, SHIPPED), accuracy) for k in corrupted
+    ]
+    harmless = [k for k, row in zip(corrupted, corruptions, strict=True) if row.verdict == "harmless"]
     accepted = {
         title: float(np.mean([k.accepted(thresholds, title).mean() for k in harmless]))
         for title in (harmless[0].scores if harmless else ())
@@ -114,20 +116,20 @@ def count(
         clean=clean,
         sets=tuple(sets),
         rows=tuple(rows),
-        changes=tuple(changes),
+        corruptions=tuple(corruptions),
         harmless_accepted=accepted,
         curve=curve,
         thresholds=thresholds,
     )
 
 
-def change_row(
+def corruption_row(
     name: str, right: NDArray[np.bool_], accepted: NDArray[np.bool_], clean_accuracy: float
-) -> ChangeRow:
-    """Count one set of changed cells, named "change severity"."""
-    change, _, severity = name.rpartition(" ")
-    return ChangeRow(
-        change=change,
+) -> CorruptionRow:
+    """Count one set of corrupted cells, named "corruption severity"."""
+    corruption, _, severity = name.rpartition(" ")
+    return CorruptionRow(
+        corruption=corruption,
         severity=int(severity),
         cells=len(right),
         accuracy=float(right.mean()),
@@ -152,7 +154,7 @@ def _row(clean: Kept, kept: Kept, column: Scorer) -> Row:
 def _known_rows(
     clean: Kept, kept: Kept, validation: Mapping[str, tuple[Array, Array]], alpha: float
 ) -> list[Row]:
-    """Mode K, the paper's way: fitted on every other image of the set, tested on the rest."""
+    """The paper's protocol: fitted on every other image of the set, tested on the rest."""
     rows = []
     half = len(kept.set) // 2
     if half < FEWEST_KNOWN:
@@ -168,7 +170,7 @@ def _known_rows(
                 images=kept.set.name,
                 group=kept.set.group,
                 detector=name,
-                mode="K",
+                mode=PAPER_PROTOCOL,
             )
         )
     return rows

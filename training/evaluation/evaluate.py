@@ -27,16 +27,16 @@ from training.evaluation.imagesets import (
     Group,
     ImageSet,
     Job,
-    change_jobs,
-    failure_jobs,
+    corruption_jobs,
     ood_jobs,
     paper_jobs,
+    segmentation_jobs,
 )
 from training.evaluation.kept import Kept, load_kept, save_kept
 from training.evaluation.scorers import FUSED, Family, Fitted, Scorer, answer_values, families, scorers
 from training.evaluation.subject import Subject, drawn_test_cells, fitted_on
 
-ROWS: tuple[Group, ...] = ("paper", "ood", "failures", "changes", "attacks")
+ROWS: tuple[Group, ...] = ("paper", "ood", "segmentation", "corruptions", "attacks")
 CELLS = 500  # per set where --limit is left out: a share is then known to 4 points
 LEVELS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)  # of the adaptive attack, in grey levels
 ADAPTIVE_STEPS = 40
@@ -73,14 +73,14 @@ def evaluate(
     _claim(out, subject, {"limit": limit, "ood": ood, "published": published}, resume=resume)
     cells = drawn_test_cells(subject, limit)
     on = fitted_on(subject, limit)
-    layered = families(subject.network, subject.gaussians, on)
-    columns = scorers(subject.network, subject.calibration, layered, on)
+    layered = families(subject.trained.model, on)
+    columns = scorers(subject.trained, layered, on)
     clean = Job("clean", "cells", lambda: cells)
     jobs = [clean, *_jobs(subject, cells, rows, limit, ood, published)]
     with click.progressbar(jobs, label="sets", show_pos=True, file=sys.stderr, item_show_func=_name) as bar:
         kept = [_done(job, out / CACHE, subject, on, layered, columns) for job in bar]
     curve = _curve(subject, cells, out) if "attacks" in rows else None
-    config = subject.info.config
+    config = subject.trained.info.config
     told = f"{config.network}, split by {config.split}"
     return count(told, kept[0], kept[1:], columns, layered, on, curve)
 
@@ -91,12 +91,14 @@ def _name(job: Job | None) -> str:
 
 def _claim(out: Path, subject: Subject, settings: dict[str, object], *, resume: bool) -> None:
     """Note what is evaluated, so that results of another run are never taken for this one's."""
-    weights = b"".join(value.cpu().numpy().tobytes() for value in subject.network.state_dict().values())
+    weights = b"".join(
+        value.cpu().numpy().tobytes() for value in subject.trained.network.state_dict().values()
+    )
     state = {
         "schema": _SCHEMA,
         "weights": hashlib.sha256(weights).hexdigest(),
-        "calibration": asdict(subject.calibration),
-        "split": subject.info.split_digest,
+        "calibration": asdict(subject.trained.calibration),
+        "split": subject.trained.info.split_digest,
         **settings,
     }
     state = json.loads(json.dumps(state))  # tuples become lists, as they will when read back
@@ -119,14 +121,14 @@ def _jobs(
     ood: str | None,
     published: str | None,
 ) -> list[Job]:
-    seed, size = subject.info.config.seed, subject.info.input.size
+    seed, size = subject.trained.info.config.seed, subject.trained.info.input.size
     every: dict[Group, Iterable[Job]] = {  # nothing is made before a group is asked for
         "paper": paper_jobs(cells, published, limit),
         "ood": ood_jobs(ood, limit, size),
-        "failures": failure_jobs(cells),
-        "changes": change_jobs(cells, seed=seed),
+        "segmentation": segmentation_jobs(cells),
+        "corruptions": corruption_jobs(cells, seed=seed),
         "attacks": (
-            Job(attack.name, "attacks", partial(attacked_set, subject.network, cells, attack))
+            Job(attack.name, "attacks", partial(attacked_set, subject.trained.network, cells, attack))
             for attack in ATTACKS
         ),
     }
@@ -147,13 +149,13 @@ def _done(
         return stored
     images = job.make()
     if not len(images):
-        nothing = np.zeros((0, len(subject.info.classes)), np.float32)
+        nothing = np.zeros((0, len(subject.trained.info.classes)), np.float32)
         kept = Kept(images, nothing, {}, {}, {})
         save_kept(folder, kept)
         return kept
-    seen = observe(subject.network, images.images)
-    # Changes come in 75 sets; what needs gradients would cost more there than all the rest.
-    wanted = [column for column in columns if not (column.slow and job.group == "changes")]
+    seen = observe(subject.trained.network, images.images)
+    # Corruptions come in 75 sets; what needs gradients would cost more there than all the rest.
+    wanted = [column for column in columns if not (column.slow and job.group == "corruptions")]
     kept = Kept(
         set=images,
         logits=seen.logits,
@@ -173,12 +175,12 @@ def _curve(subject: Subject, cells: ImageSet, out: Path) -> Curve | None:
         cells_attacked = int(stored.pop("cells"))
         return Curve(cells=cells_attacked, **{name: tuple(values) for name, values in stored.items()})
     some = np.arange(max(1, round(len(cells) * _ADAPTIVE_SHARE)))
-    images, labels = as_tensors(subject.network, cells, some)
-    network = Shared(subject.network)
-    deployed = Attackable(subject.network, subject.gaussians, subject.calibration.detector)
+    images, labels = as_tensors(subject.trained.network, cells, some)
+    network = Shared(subject.trained.network)
+    deployed = Attackable(subject.trained.model, subject.trained.detector)
     tests = twins(deployed, network)
     with torch.no_grad():
-        right = subject.network(images)[0].argmax(dim=1) == labels
+        right = subject.trained.network(images)[0].argmax(dim=1) == labels
         usable = right & (all_of(*tests)(images) > 0)
     if not usable.any():
         return None

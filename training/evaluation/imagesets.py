@@ -19,15 +19,15 @@ from edge_runtime.cells.crops import read_crops
 from edge_runtime.cells.preprocessing import resize_crop
 from edge_runtime.console import tell_skipped
 from edge_runtime.errors import ImageError
+from edge_runtime.simulator.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from edge_runtime.sources.images import ImageFile
 from training.cells.simulated import Simulation, anomalies
-from training.evaluation.changes import CHANGES, SEVERITIES, change_all
 from training.evaluation.detectors.observed import Images, in_eight_bit
-from training.evaluation.failures import FAILURES, Failure
+from training.evaluation.segmentation_errors import SEGMENTATION_ERRORS, SegmentationError
 from training.robustness import files_by_kind
 
 Crops = NDArray[np.uint8]
-Group = Literal["cells", "paper", "ood", "failures", "changes", "attacks"]
+Group = Literal["cells", "paper", "ood", "segmentation", "corruptions", "attacks"]
 
 _SIMULATED_SEED = 77_000  # slides that no training and no other test draws
 
@@ -144,27 +144,27 @@ def ood_jobs(source: str | None, limit: int, size: int) -> Iterator[Job]:
     yield Job("simulated OOD", "ood", simulated)
 
 
-def failure_jobs(cells: ImageSet) -> Iterator[Job]:
-    """Failures of a segmentation, made of test cells."""
-    for name, fail in FAILURES.items():
+def segmentation_jobs(cells: ImageSet) -> Iterator[Job]:
+    """Errors of a segmentation, made of test cells."""
+    for name, error in SEGMENTATION_ERRORS.items():
 
-        def made(name: str = name, fail: Failure = fail) -> ImageSet:
-            return image_set(name, "failures", fail(cells.pixels), cells.patients)
+        def made(name: str = name, error: SegmentationError = error) -> ImageSet:
+            return image_set(name, "segmentation", error(cells.pixels), cells.patients)
 
-        yield Job(name, "failures", made)
+        yield Job(name, "segmentation", made)
 
 
-def change_jobs(cells: ImageSet, *, seed: int) -> Iterator[Job]:
-    """Every microscope's change at every severity, of test cells."""
-    for change in CHANGES:
+def corruption_jobs(cells: ImageSet, *, seed: int) -> Iterator[Job]:
+    """Every corruption at every severity, of test cells."""
+    for corruption in CORRUPTIONS:
         for severity in SEVERITIES:
-            name = f"{change} {severity}"
+            name = f"{corruption} {severity}"
 
-            def made(name: str = name, change: str = change, severity: int = severity) -> ImageSet:
-                images = change_all(cells.pixels, change, severity, seed=seed)
-                return replace(cells, name=name, group="changes", images=images)
+            def made(name: str = name, corruption: str = corruption, severity: int = severity) -> ImageSet:
+                images = corrupt(cells.pixels, corruption, severity, seed=seed)
+                return replace(cells, name=name, group="corruptions", images=images)
 
-            yield Job(name, "changes", made)
+            yield Job(name, "corruptions", made)
 
 
 def _folders(source: str) -> list[tuple[str, list[ImageFile]]]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from training.evaluation.counting import SHIPPED, Evaluation
 from training.evaluation.kept import Kept
 from training.evaluation.metrics import rates
-from training.evaluation.rows import Row
+from training.evaluation.rows import PAPER_PROTOCOL, UNSUPERVISED, Row, heading
 
-_PAPER = ("softmax margin", "ODIN", "Mahalanobis [K]")
+_PAPER = ("softmax margin", "ODIN", heading("Mahalanobis", PAPER_PROTOCOL))
 # Told apart also without colour vision (Okabe and Ito's palette).
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 _GALLERY = 24
@@ -27,11 +27,11 @@ def _figure(width: float = 7.0, height: float = 4.0) -> tuple[Figure, Axes]:
 
 def _outside(made: Evaluation) -> list[Kept]:
     """The sets that should be rejected, with enough images to draw."""
-    return [kept for kept in made.sets if kept.set.group != "changes" and len(kept.set) > 1]
+    return [kept for kept in made.sets if kept.set.group != "corruptions" and len(kept.set) > 1]
 
 
 def _inputs(made: Evaluation) -> Figure:
-    worst = [kept for kept in made.sets if kept.set.group == "changes" and kept.set.name.endswith(" 5")]
+    worst = [kept for kept in made.sets if kept.set.group == "corruptions" and kept.set.name.endswith(" 5")]
     sets = [made.clean, *_outside(made), *worst]
     return _pictures([kept.set.images[0] for kept in sets], [kept.set.name for kept in sets])
 
@@ -94,7 +94,9 @@ def _coverage(made: Evaluation) -> Figure:
     """Cells are dropped from the lowest score on; what is left should be right more often."""
     figure, axes = _figure()
     right = made.clean.right
-    for colour, title in zip(_COLOURS, (SHIPPED, "softmax margin", "Mahalanobis [0]"), strict=False):
+    for colour, title in zip(
+        _COLOURS, (SHIPPED, "softmax margin", heading("Mahalanobis", UNSUPERVISED)), strict=False
+    ):
         order = np.argsort(-made.clean.scores[title], kind="stable")
         share = np.arange(1, len(right) + 1) / len(right)
         axes.plot(share, np.cumsum(right[order]) / np.arange(1, len(right) + 1), color=colour, label=title)
@@ -105,14 +107,14 @@ def _coverage(made: Evaluation) -> Figure:
     return figure
 
 
-def _changes(made: Evaluation) -> Figure | None:
-    if not made.changes:
+def _corruptions(made: Evaluation) -> Figure | None:
+    if not made.corruptions:
         return None
-    names = list(dict.fromkeys(row.change for row in made.changes))
+    names = list(dict.fromkeys(row.corruption for row in made.corruptions))
     figure = Figure(figsize=(10, 6), layout="constrained")
     for number, name in enumerate(names):
         axes = figure.add_subplot(3, 5, number + 1)
-        rows = [row for row in made.changes if row.change == name]
+        rows = [row for row in made.corruptions if row.corruption == name]
         severity = [row.severity for row in rows]
         axes.plot(severity, [row.accepted for row in rows], color=_COLOURS[0], marker="o", label="accepted")
         axes.plot(severity, [row.accuracy for row in rows], color=_COLOURS[1], marker="s", label="accuracy")
@@ -210,7 +212,7 @@ FIGURES: Mapping[str, tuple[str, Plot]] = {
     "roc": ("ROC of the shipped detector", _roc),
     "scores": ("Scores of the shipped detector", _scores),
     "coverage": ("Accuracy against coverage", _coverage),
-    "changes": ("Changes by the microscope", _changes),
+    "corruptions": ("Corruptions by the microscope", _corruptions),
     "adaptive": ("An attacker who knows the decision", _adaptive),
     "gallery-wrong": ("Wrong, and surest of it", _wrong),
     "gallery-rejected": ("Rejected test cells, farthest first", _rejected),

@@ -13,6 +13,8 @@ from training.intervals import LEVEL
 Array = NDArray[np.floating]
 
 RESAMPLES = 1000
+UNSUPERVISED, OTHER_ANOMALY, PAPER_PROTOCOL = "unsupervised", "other anomaly", "paper protocol"
+NO_FUSION = "-"
 ROUNDING = 5e-5 + 1e-9  # of a share printed in per cent with two decimals
 
 
@@ -24,8 +26,8 @@ class Row:
         images: name of the set.
         group: what kind of set it is.
         detector: name of the score.
-        mode: what its fusion has seen: "0" no anomaly, "U" another anomaly, "K" this very anomaly; "-" where
-            there is nothing to fuse.
+        mode: what its fusion has seen: UNSUPERVISED no anomaly, OTHER_ANOMALY one of another kind,
+            PAPER_PROTOCOL this very anomaly; NO_FUSION where there is nothing to fuse.
         inside: number of in-distribution test images.
         outside: number of images of the set.
         separation: the figures.
@@ -62,7 +64,7 @@ class Row:
 
 def heading(detector: str, mode: str) -> str:
     """How a column of the tables is headed: the detector, with the mode of its fusion if there is one."""
-    return detector if mode == "-" else f"{detector} [{mode}]"
+    return detector if mode == NO_FUSION else f"{detector} [{mode}]"
 
 
 def check_possible(name: str, figures: Separation | Mapping[str, float], rounding: float = 0.0) -> None:

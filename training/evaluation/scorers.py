@@ -4,7 +4,7 @@ Every scorer is fitted on training cells, fused on one half of the validation ce
 the other half, exactly as the shipped detector is.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,12 +16,11 @@ from edge_runtime.decision.conformal import conformal_limit
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.limits import Strictness
 from training.calibration import DEEPEST
-from training.calibration_file import Calibration
 from training.evaluation.detectors import baselines, fusion, lid, mahalanobis, neighbours, softmax, subspace
 from training.evaluation.detectors.observed import Array, Observed, Score
-from training.evaluation.rows import heading
-from training.gaussians import LayerGaussian
-from training.networks import Network
+from training.evaluation.rows import NO_FUSION, OTHER_ANOMALY, UNSUPERVISED, heading
+from training.reference import FeatureModel
+from training.trained import TrainedDetector
 
 ODIN_TEMPERATURE, ODIN_EPSILON = 1000.0, 0.002  # half a grey level, as Lee et al. choose most often
 EPSILON = 0.002  # at which the perturbation of eq. 3 is measured beside none
@@ -78,7 +77,7 @@ class Fitted:
         labels: their classes.
         fuse: the half of the validation cells that fits fusions.
         limit: the other half, which sets thresholds.
-        known: an anomaly made of the first half, for mode "U"; None if too few could be made.
+        known: an anomaly made of the first half, for the mode OTHER_ANOMALY; None if too few could be made.
         alpha: share of the in-distribution cells that a threshold may reject.
         detector: of the run.
     """
@@ -92,7 +91,7 @@ class Fitted:
     detector: Detector
 
 
-def families(network: Network, gaussians: Mapping[str, LayerGaussian], on: Fitted) -> tuple[Family, ...]:
+def families(model: FeatureModel, on: Fitted) -> tuple[Family, ...]:
     """All scores that come per layer."""
     rivals = (
         ("Mahalanobis", mahalanobis.fit_class_conditional),
@@ -104,24 +103,21 @@ def families(network: Network, gaussians: Mapping[str, LayerGaussian], on: Fitte
         ("LID", lid.fit_lid),
     )
     return (
-        Family(OWN, mahalanobis.class_conditional([gaussians[name] for name in network.layers])),
+        Family(OWN, mahalanobis.class_conditional([model.gaussians[name] for name in model.network.layers])),
         Family(
             f"{OWN}, epsilon {EPSILON:g}",
-            lambda seen: mahalanobis.confidences(network, gaussians, seen.images, EPSILON),
+            lambda seen: mahalanobis.confidences(model, seen.images, EPSILON),
             slow=True,
         ),
         *(Family(name, fit(on.train, on.labels)) for name, fit in rivals),
     )
 
 
-def scorers(
-    network: Network, calibration: Calibration, layered: Sequence[Family], on: Fitted
-) -> list[Scorer]:
+def scorers(trained: TrainedDetector, layered: Sequence[Family], on: Fitted) -> list[Scorer]:
     """Every scorer that does not depend on the set it is tested on.
 
     Args:
-        network: of the run.
-        calibration: of the run.
+        trained: the run.
         layered: what `families` gives, the run's own Gaussians first.
         on: what to fit on.
     """
@@ -130,38 +126,38 @@ def scorers(
         return Scorer(name, mode, score, conformal_limit(score(on.limit), on.alpha), slow)
 
     own, by_name = layered[0], {family.name: family for family in layered}
-    made = [limited("shipped", "0", shipped(own.layers, calibration, on))]
+    made = [limited("shipped", UNSUPERVISED, shipped(own.layers, trained.detector, on))]
     for family in layered:
         fused = fusion.fit_z_sum(family.layers(on.fuse))
-        made.append(limited(family.name, "0", _fused(family, fused), slow=family.slow))
+        made.append(limited(family.name, UNSUPERVISED, _fused(family, fused), slow=family.slow))
         if family.name in FUSED[:2] and on.known is not None:
             against = fusion.fit_against(family.layers(on.fuse), [family.layers(on.known)])
-            made.append(limited(family.name, "U", _fused(family, against)))
+            made.append(limited(family.name, OTHER_ANOMALY, _fused(family, against)))
     for name in FUSED[:2]:
         deepest = fusion.fit_z_sum(by_name[name].layers(on.fuse), DEEPEST)
-        made.append(limited(f"{name}, deepest {DEEPEST}", "0", _fused(by_name[name], deepest)))
+        made.append(limited(f"{name}, deepest {DEEPEST}", UNSUPERVISED, _fused(by_name[name], deepest)))
     confident = own.layers(on.fuse)
-    made.append(limited("worst branch", "0", _fused(own, fusion.fit_branch_minimum(confident))))
-    made.append(limited("Fisher's p-values", "0", _fused(own, fusion.fit_fisher(confident))))
+    made.append(limited("worst branch", UNSUPERVISED, _fused(own, fusion.fit_branch_minimum(confident))))
+    made.append(limited("Fisher's p-values", UNSUPERVISED, _fused(own, fusion.fit_fisher(confident))))
     paper = by_name["Mahalanobis"]
-    made.append(limited("Mahalanobis, deepest layer", "-", lambda seen: paper.layers(seen)[:, -1]))
+    made.append(limited("Mahalanobis, deepest layer", NO_FUSION, lambda seen: paper.layers(seen)[:, -1]))
     vim = subspace.fit_vim(on.train, on.labels)
-    made.append(limited("ViM", "-", lambda seen: vim(seen)[:, -1]))  # of the deepest layer, as published
-    made.append(limited("softmax margin", "-", softmax.margin))
-    made.append(limited("energy", "-", softmax.energy))
-    odin = partial(softmax.odin, network, temperature=ODIN_TEMPERATURE, epsilon=ODIN_EPSILON)
-    made.append(limited("ODIN", "-", lambda seen: odin(seen.images), slow=True))
+    # Of the deepest layer, as published.
+    made.append(limited("ViM", NO_FUSION, lambda seen: vim(seen)[:, -1]))
+    made.append(limited("softmax margin", NO_FUSION, softmax.margin))
+    made.append(limited("energy", NO_FUSION, softmax.energy))
+    odin = partial(softmax.odin, trained.network, temperature=ODIN_TEMPERATURE, epsilon=ODIN_EPSILON)
+    made.append(limited("ODIN", NO_FUSION, lambda seen: odin(seen.images), slow=True))
     for name, score in _trivial(on):
-        made.append(limited(name, "-", score, slow=name == FOREST))
+        made.append(limited(name, NO_FUSION, score, slow=name == FOREST))
     return made
 
 
-def shipped(confidences: Score, calibration: Calibration, on: Fitted) -> Score:
+def shipped(confidences: Score, detector: Detector, on: Fitted) -> Score:
     """The deployed decision as one score: the worst of its tests, -1 at its limit and 0 at the median.
 
     Without the perturbation of eq. 3, which the shipped detector does not have.
     """
-    detector = calibration.detector
     limits = np.array([detector.limits[test.name] for test in table.TESTS])
 
     def values(seen: Observed) -> Array:

@@ -8,7 +8,7 @@ from training.evaluation.counting import Evaluation
 from training.evaluation.imagesets import Group
 from training.evaluation.rows import Row
 
-GROUPS: tuple[Group, ...] = ("ood", "failures", "attacks")
+GROUPS: tuple[Group, ...] = ("ood", "segmentation", "attacks")
 ATTACKS = tuple(f"BIM {levels}/255, cell only, 8 bit" for levels in (2, 4, 8))
 
 
@@ -23,7 +23,7 @@ class Standing:
         interval: the same mean of the lower and of the upper bounds of each row's 95 % interval.
         refused: of the attacks, share rejected at the threshold.
         clean: share of clean test cells rejected.
-        harmless: share of cells accepted under changes that cost no accuracy.
+        harmless: share of cells accepted under corruptions that cost no accuracy.
     """
 
     title: str

@@ -6,7 +6,14 @@ from typing import TypeVar
 import numpy as np
 
 from training.evaluation.counting import BOTH, SHIPPED, Evaluation
-from training.evaluation.rows import Row
+from training.evaluation.rows import (
+    NO_FUSION,
+    OTHER_ANOMALY,
+    PAPER_PROTOCOL,
+    UNSUPERVISED,
+    Row,
+    heading,
+)
 from training.evaluation.scorers import FUSED, OWN
 from training.evaluation.standings import GROUPS, standings
 
@@ -23,12 +30,12 @@ can break.
 
 
 def paper_table(made: Evaluation) -> str:
-    """The paper's table: its inputs and systems, each fusion fitted on the very anomaly (mode K)."""
+    """The paper's table: its inputs and systems, each fusion fitted on the very anomaly."""
     rows = [
         row
         for row in made.rows
         if row.detector in PAPER
-        and row.mode in ("K", "-")
+        and row.mode in (PAPER_PROTOCOL, NO_FUSION)
         and (row.group == "paper" or "whole frame, float" in row.images)
     ]
     head = ["images", "n", "prevalence", "detector", "TNR", "AUROC (95 %)", "detection accuracy"]
@@ -51,16 +58,16 @@ def paper_table(made: Evaluation) -> str:
             )
         )
     told = (
-        f"The last two detectors, {OWN} and their fusion with margin and stability, are ours. Fusions "
-        "(mode K) are fitted on one half of the very images whose other half they are tested on, as the "
-        "paper's are: an upper bound, not what a device can have."
+        f"The last two detectors, {OWN} and their fusion with what the tests of the answer see, are ours. "
+        "Fusions are fitted on one half of the very images whose other half they are tested on, as the "
+        f"paper's are ({PAPER_PROTOCOL}): an upper bound, not what a device can have."
     )
     return "\n\n".join(["# As in the paper", made.subject, _HEADER, told, "\n".join(lines)]) + "\n"
 
 
 def honest_table(made: Evaluation) -> str:
-    """Every set with every detector that has seen no anomaly, or another; changes; thresholds."""
-    rows = [row for row in made.rows if row.mode != "K"]
+    """Every set with every detector that has seen no anomaly, or another; corruptions; thresholds."""
+    rows = [row for row in made.rows if row.mode != PAPER_PROTOCOL]
     titles = _ordered(row.title for row in rows)
     sets = _ordered((row.group, row.images) for row in rows)
     by_key = {(row.images, row.title): row for row in made.rows}
@@ -82,8 +89,8 @@ def honest_table(made: Evaluation) -> str:
         _attacks(made),
         "## What knowing the anomaly would gain",
         _known(sets, by_key),
-        "## Changes by the microscope, as the shipped detector decides",
-        _changes(made),
+        "## Corruptions by the microscope, as the shipped detector decides",
+        _corruptions(made),
         "## An attacker who knows the decision",
         _adaptive(made),
     ]
@@ -92,7 +99,7 @@ def honest_table(made: Evaluation) -> str:
 
 def _standings(made: Evaluation) -> str:
     head = ["detector", *(f"AUROC, {group}" for group in GROUPS), "mean (95 %)"]
-    head += ["attacks rejected", "clean cells rejected", "accepted under harmless changes"]
+    head += ["attacks rejected", "clean cells rejected", "accepted under harmless corruptions"]
     lines = [_line(head), _line(["---"] * len(head))]
     for one in standings(made):
         mean = f"{_percent(one.mean)} ({_percent(one.interval[0])}-{_percent(one.interval[1])})"
@@ -121,8 +128,10 @@ def _attacks(made: Evaluation) -> str:
 
 
 def _known(sets: Sequence[tuple[str, str]], by_key: Mapping[tuple[str, str], Row]) -> str:
-    titles = [SHIPPED, f"{BOTH} [K]", *(f"{name} [{mode}]" for name in FUSED for mode in "KU0")]
-    titles.remove("LID [U]")  # its bank of training cells knows no anomaly
+    modes = (PAPER_PROTOCOL, OTHER_ANOMALY, UNSUPERVISED)
+    titles = [SHIPPED, heading(BOTH, PAPER_PROTOCOL)]
+    titles += [heading(name, mode) for name in FUSED for mode in modes]
+    titles.remove(heading("LID", OTHER_ANOMALY))  # its bank of training cells knows no anomaly
     lines = [_line(["images", *titles]), _line(["---"] * (1 + len(titles)))]
     for _, images in sets:
         found = [by_key.get((images, title)) for title in titles]
@@ -149,7 +158,7 @@ def _grid(
 
 def _thresholds(made: Evaluation, titles: Sequence[str]) -> str:
     lines = [
-        "| detector | clean test cells rejected | accepted under harmless changes, mean |",
+        "| detector | clean test cells rejected | accepted under harmless corruptions, mean |",
         "|---|---|---|",
     ]
     for title in titles:
@@ -159,15 +168,16 @@ def _thresholds(made: Evaluation, titles: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _changes(made: Evaluation) -> str:
+def _corruptions(made: Evaluation) -> str:
     lines = [
-        "| change | severity | n | accuracy | cost | accepted | accuracy of the accepted | |",
+        "| corruption | severity | n | accuracy | cost | accepted | accuracy of the accepted | |",
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row.change} | {row.severity} | {row.cells} | {_percent(row.accuracy)} | {100 * row.cost:+.1f} "
+        f"| {row.corruption} | {row.severity} | {row.cells} "
+        f"| {_percent(row.accuracy)} | {100 * row.cost:+.1f} "
         f"| {_percent(row.accepted)} | {_percent(row.accuracy_of_accepted)} | {row.verdict} |"
-        for row in made.changes
+        for row in made.corruptions
     ]
     return "\n".join(lines)
 

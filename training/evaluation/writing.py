@@ -22,7 +22,7 @@ def write_evaluation(made: Evaluation, out: Path) -> list[Path]:
         "thresholds": made.thresholds,
         "rows": [row.as_json() for row in made.rows],
         "standings": [asdict(one) for one in standings(made)],
-        "changes": [{**asdict(row), "verdict": row.verdict} for row in made.changes],
+        "corruptions": [{**asdict(row), "verdict": row.verdict} for row in made.corruptions],
         "harmless_accepted": made.harmless_accepted,
         "attacks": {
             kept.set.name: {"attacked": kept.set.attempts, "turned": len(kept.set)}

@@ -1,8 +1,8 @@
 """Reading a slide: every cell of every field ends in the record, whatever its answer."""
 
 import json
-import math
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,11 +15,14 @@ from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.cells import cutting
 from edge_runtime.cells.preprocessing import masked_crop
 from edge_runtime.cells.segmentation import Cell, segment
+from edge_runtime.decision import table
 from edge_runtime.errors import SourceError
 from edge_runtime.simulator import SimulatedField
 from edge_runtime.slide import reading
 from edge_runtime.slide.reading import read_field, read_slide
-from edge_runtime.slide.record import FieldReading, SlideRecord
+from edge_runtime.slide.readings import FieldReading, applied_tests
+from edge_runtime.slide.record import SlideRecord
+from edge_runtime.slide.summary import summarise
 from edge_runtime.sources.images import SkippedFrame
 
 
@@ -41,8 +44,8 @@ def test_the_header_tells_what_decided(out: Path, classifier: Classifier, slide_
     assert (header.slide, header.source) == ("S-1", str(slide_folder))
     assert header.bundle == classifier.bundle.title
     assert header.bundle_digest == classifier.bundle.digest
-    assert header.threshold == classifier.bundle.manifest.detector.threshold
-    assert header.least_margin == classifier.bundle.manifest.detector.least_margin
+    assert header.tests == applied_tests(classifier.bundle.manifest.detector)
+    assert {test.name: test.limit for test in header.tests} == classifier.bundle.manifest.detector.limits
     assert header.provider == "CPUExecutionProvider"
     assert header.started.endswith("+00:00")
     assert header.finished is not None
@@ -61,22 +64,19 @@ def test_every_cell_that_was_found_is_recorded(
         assert sorted(cell.box for cell in found.cells) == sorted(c.box for c in segment(true.frame))
 
 
-def test_rejected_cells_are_kept_with_their_crop_and_scores(out: Path, classifier: Classifier) -> None:
+def test_rejected_cells_are_kept_with_their_crop_and_values(out: Path) -> None:
     with SlideRecord.open(out / "slide.sqlite") as record:
         cells = [cell for field in record.fields() for cell in field.cells]
-        counts = record.counts()
+        counts, tests = record.counts(), record.header().tests
     rejected = [cell for cell in cells if cell.status == "rejected"]
     assert len(rejected) == counts.rejected >= 5  # two white cells, platelets
-    detector = classifier.bundle.manifest.detector
+    assert {reason: n for reason, n in counts.reasons.items() if n} == Counter(c.reason for c in rejected)
     for cell in cells:
         if cell.status != "not-judged":
-            margin = math.log(cell.probability / (1 - cell.probability)) if cell.probability < 1 else math.inf
-            assert (cell.reason != "") == (cell.status == "rejected")
-            # The other tests' numbers are not recorded.
-            if cell.reason in ("", "far-from-training", "ambiguous"):
-                far = cell.score < detector.threshold
-                ambiguous = margin < detector.least_margin
-                assert cell.reason == ("far-from-training" if far else "ambiguous" if ambiguous else "")
+            assert list(cell.values) == [test.name for test in tests] == [t.name for t in table.TESTS]
+            failed = [test.reason for test in cell.failed(tests)]
+            assert cell.reason == next(iter(failed), "")
+            assert bool(failed) == (cell.status == "rejected")
             assert len(cell.confidences) == 5
             assert cell.label in ("uninfected", "parasitized")
             assert cell.status in (cell.label, "rejected")
@@ -91,28 +91,36 @@ def test_a_recorded_crop_is_decided_the_same_again(out: Path, classifier: Classi
         judged = [cell for cell in next(record.fields()).cells if cell.status != "not-judged"]
     decoded = [cv2.imdecode(np.frombuffer(cell.crop, np.uint8), cv2.IMREAD_COLOR) for cell in judged]
     again = classifier.decide([cv2.cvtColor(crop, cv2.COLOR_BGR2RGB) for crop in decoded])
-    np.testing.assert_allclose(again.score, [cell.score for cell in judged], rtol=1e-4, atol=1e-4)
+    recorded = [list(cell.values.values()) for cell in judged]
+    np.testing.assert_allclose(again.values, recorded, rtol=1e-4, atol=1e-4)
 
 
 def test_the_record_is_plain_sqlite_that_others_can_read(out: Path) -> None:
     with sqlite3.connect(out / "slide.sqlite") as connection:
-        rows = connection.execute("SELECT status, confidences FROM cell WHERE status = 'rejected'").fetchall()
+        rows = connection.execute(
+            "SELECT \"values\", confidences FROM cell WHERE status = 'rejected'"
+        ).fetchall()
     connection.close()
     assert rows
     assert all(len(json.loads(confidences)) == 5 for _, confidences in rows)
+    assert all(set(json.loads(values)) == {test.name for test in table.TESTS} for values, _ in rows)
 
 
 def test_counts_returned_are_those_recorded(out: Path, slide_folder: Path, classifier: Classifier) -> None:
     seen: list[FieldReading | SkippedFrame] = []
-    counts = read_slide(
-        str(slide_folder), classifier, "S-2", out.parent / "again", limit=2, on_field=seen.append
+    summary = read_slide(
+        slide_folder, classifier, "S-2", str(out.parent / "again"), limit=2, on_field=seen.append
     )
+    counts = summary.counts
     assert counts.fields == len(seen) == 2
     statuses = [cell.status for field in seen if isinstance(field, FieldReading) for cell in field.cells]
     assert counts.uninfected == statuses.count("uninfected")
     assert counts.parasitized == statuses.count("parasitized")
     assert counts.rejected == statuses.count("rejected")
     assert counts.not_judged == statuses.count("not-judged")
+    assert (summary.group.cells, summary.group.rejected) == (counts.whole, counts.whole_rejected)
+    with SlideRecord.open(str(out.parent / "again" / "slide.sqlite")) as record:
+        assert summarise(record) == summary
 
 
 def test_an_interrupted_reading_keeps_and_reports_what_was_read(
@@ -195,8 +203,8 @@ def test_a_frame_of_any_shape_is_read_and_reported(
 ) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "odd.png"), image)
-    counts = read_slide(str(tmp_path / "odd.png"), classifier, "S", tmp_path / "out")
-    assert counts.fields == 1
+    summary = read_slide(tmp_path / "odd.png", classifier, "S", tmp_path / "out")
+    assert summary.counts.fields == 1
     assert (tmp_path / "out" / "report.html").exists()
 
 
@@ -234,8 +242,19 @@ def test_the_command_line_prints_fields_counts_bundle_and_report(
     told = result.stderr.splitlines()
     assert len(told) == 3
     assert told[0].startswith(f"field 1 ({slide_folder / 'field-1.png'}): ")
-    table = dict(line.rsplit(maxsplit=1) for line in result.stdout.splitlines()[:6])
-    assert list(table) == ["uninfected", "parasitized", "rejected", "not judged", "fields", "skipped"]
-    assert (table["fields"], table["skipped"]) == ("3", "0")
+    lines = result.stdout.splitlines()
+    told = [line.split("  ") for line in lines if not line.startswith("   ")]
+    assert [line[0] for line in told[:6]] == [
+        "uninfected",
+        "parasitized",
+        "rejected",
+        "not judged",
+        "fields",
+        "skipped",
+    ]
+    assert [line[-1].strip() for line in told[4:6]] == ["3", "0"]
+    reasons = [line.split(maxsplit=1)[1] for line in lines if line.startswith("   ")]
+    every = dict.fromkeys(f"{test.reason.code}: {test.reason.sentence}" for test in table.TESTS)
+    assert reasons == list(every)
     assert "bundle tiny 1 (" in result.stdout
     assert result.stdout.splitlines()[-1] == f"report {tmp_path / 'o' / 'report.html'}"

@@ -1,6 +1,7 @@
 """The report: depends on the record alone, tells everything in it, and trusts no name."""
 
 import base64
+import math
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,24 +9,37 @@ from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
 import pytest
 
+from edge_runtime.cells.cutting import WHY_NOT_CUT, NotCutReason
+from edge_runtime.decision import table
+from edge_runtime.decision.detector import Detector
 from edge_runtime.errors import StorageError
-from edge_runtime.slide.record import CellReading, FieldReading, SlideHeader, SlideRecord
+from edge_runtime.slide.colours import PENS
+from edge_runtime.slide.readings import CellReading, FieldReading, SlideHeader, applied_tests
+from edge_runtime.slide.record import SlideRecord
 from edge_runtime.slide.report import render_report, write_report
 from edge_runtime.sources.images import SkippedFrame
 
-HOSTILE = """<script>alert("1")</script> & 'quotes' $body ${title} é"""
+HOSTILE = """<script>alert("1")</script> & 'quotes' {{ header }} {% endif %} $body é"""
+TESTS = applied_tests(
+    Detector((), 0.0, (), 0.0, (), (), {test.name: 1.25 + n for n, test in enumerate(table.TESTS)})
+)
+EVERY_REASON = (
+    "not one whole cell, too little colour or contrast, unlike the training cells, "
+    "of a class by the finest detail alone or between the classes"
+)
+GOOD = {test.name: 100.0 for test in TESTS}
 HEADER = SlideHeader(
     slide="S-17",
     source="/slides/17",
     bundle="tiny 1 (0123456789ab)",
     bundle_digest="0123456789abcdef" * 4,
-    threshold=-2.25,
-    least_margin=0.5,
+    tests=TESTS,
     usual=0.05,
     correlation=0.02,
     provider="CPUExecutionProvider",
@@ -41,7 +55,7 @@ def picture(suffix: str, colour: tuple[int, int, int], width: int = 40, height: 
 
 CROP = picture(".png", (9, 9, 200))
 REJECTED_CROP = picture(".png", (200, 9, 9))
-PARASITIZED = CellReading((10, 20, 40, 30), "parasitized", "", "parasitized", 0.873, -1.0, (-1.0,), CROP)
+PARASITIZED = CellReading((10, 20, 40, 30), "parasitized", "", "parasitized", 0.873, GOOD, (-1.0,), CROP)
 UNINFECTED = replace(PARASITIZED, box=(60, 20, 40, 30), status="uninfected", label="uninfected")
 REJECTED = replace(
     PARASITIZED,
@@ -49,9 +63,9 @@ REJECTED = replace(
     status="rejected",
     reason="far-from-training",
     crop=REJECTED_CROP,
-    score=-9.0,
+    values={**GOOD, "confidence": -9.0},
 )
-NOT_JUDGED = replace(PARASITIZED, box=(0, 0, 9, 9), status="not-judged", reason="edge", label="", crop=b"")
+NOT_JUDGED = CellReading((0, 0, 9, 9), "not-judged", "edge", "", math.nan, {}, (), b"")
 
 
 def field(number: int, name: str, *cells: CellReading) -> FieldReading:
@@ -159,7 +173,8 @@ def test_counts_and_shares_are_those_of_the_record(recorded: Callable[..., Path]
     for told in (
         "uninfectedaccepted 3",
         "parasitizedaccepted 1",
-        "rejectedunlike the training cells, ambiguous, or not one whole cell 2",
+        f"rejected{EVERY_REASON} 2",
+        "not judgedcut by the edge, clumped, too small or too dark 1",
         "fields read 2",
         "frames skipped 1",
     ):
@@ -176,12 +191,100 @@ def test_what_decided_is_told(recorded: Callable[..., Path]) -> None:
         HEADER.source,
         HEADER.bundle,
         HEADER.bundle_digest,
-        "-2.25",
         HEADER.provider,
         HEADER.software,
     )
     for value in (*told, "2025-01-02 03:04:05 UTC", "2025-01-02 04:00:00 UTC", "Research use only"):
         assert value in text
+
+
+def test_every_test_is_told_with_its_limit_and_what_failing_it_means(recorded: Callable[..., Path]) -> None:
+    text = " ".join(read(rendered(recorded(*FIELDS))).text.split())
+    how = text[text.index("How it was read", text.index("Skipped frames")) :]
+    for test in TESTS:
+        told = f"Test of {test.name}must be at least {test.limit:g}, or the cell is rejected: {test.sentence}"
+        assert told in how
+    assert how.count("does not count as a whole cell") == 1
+
+
+def failing(*names: str) -> CellReading:
+    """A cell that fails some tests, with the gravest reason as the decision gives it."""
+    reason = next(test.reason for test in TESTS if test.name in names)
+    return replace(REJECTED, reason=reason, values={**GOOD, **dict.fromkeys(names, -9.0)})
+
+
+def section(page: str, name: str, following: str) -> str:
+    return page[page.index(f'id="{name}"') : page.index(f'id="{following}"')]
+
+
+def test_every_reason_is_counted_gravest_first(recorded: Callable[..., Path]) -> None:
+    cells = [failing(test.name) for test in TESTS]
+    page = rendered(recorded(field(1, "a.png", *cells, failing("margin"), failing("margin", "stability"))))
+    told = re.findall(r"<li>(\d+) ([^<]+)</li>", section(page, "rejected", "fields"))
+    assert told == [
+        ("1", "not one whole cell"),
+        ("2", "too little colour or contrast"),  # of colour and of texture
+        ("1", "unlike the training cells"),
+        ("2", "of a class by the finest detail alone"),
+        ("2", "between the classes"),
+    ]
+
+
+def test_a_reason_that_no_cell_has_is_counted_too(recorded: Callable[..., Path]) -> None:
+    page = rendered(recorded(field(1, "a.png", failing("margin"))))
+    told = re.findall(r"<li>(\d+) [^<]+</li>", section(page, "rejected", "fields"))
+    assert told == ["0", "0", "0", "0", "1"]
+
+
+def test_a_cell_has_every_reason_in_its_caption_and_titles(recorded: Callable[..., Path]) -> None:
+    cell = failing("colour", "texture", "stability", "margin")
+    page = rendered(recorded(field(1, "a.png", cell)))
+    why = "too little colour or contrast, of a class by the finest detail alone, between the classes"
+    assert f"<span>{why}</span>" in page
+    described = f"rejected: {why}; parasitized, probability 87\u00a0%"
+    assert f'alt="Cell 1 of field 1, {described}"' in page
+    assert f"<title>Cell 1: {described}</title>" in page
+
+
+def test_the_reasons_are_those_of_the_record_and_not_of_this_cellgate(recorded: Callable[..., Path]) -> None:
+    blue = replace(TESTS[0], name="blueness", reason="blue", sentence="bluer than blood", side="at most")
+    cell = replace(REJECTED, reason="blue", values={"blueness": 7.0})
+    page = rendered(recorded(field(1, "a.png", cell), header=replace(HEADER, tests=(blue,))))
+    assert "<small>bluer than blood</small>" in page
+    assert "<li>1 bluer than blood</li>" in page
+    assert "<span>bluer than blood</span>" in page
+    assert "must be at most 1.25, or the cell is rejected: bluer than blood" in page
+    assert "unlike the training cells" not in page
+
+
+def test_a_cell_that_was_not_judged_says_why(recorded: Callable[..., Path]) -> None:
+    cells = [replace(NOT_JUDGED, reason=code) for code in WHY_NOT_CUT]
+    page = rendered(recorded(field(1, "a.png", *cells)))
+    told = re.findall(r"<title>Cell \d: not judged: ([^<]+)</title>", page)
+    assert told == ["cut by the edge", "clumped", "too small", "too dark"]
+    assert set(WHY_NOT_CUT) == set(get_args(NotCutReason))
+
+
+def test_every_answer_is_drawn_with_its_pen(recorded: Callable[..., Path]) -> None:
+    page = rendered(recorded(*FIELDS))
+    style = page[page.index("<style>") : page.index("</style>")]
+    for status, pen in PENS.items():
+        assert f".{status} rect {{ stroke: {pen.colour}; stroke-width: {pen.width};" in style
+        assert f'<g class="{status}">' in page
+        assert f": {pen.look}</li>" in page
+    assert "style=" not in page
+    assert "stroke=" not in page
+
+
+def test_every_answer_can_be_read_on_white() -> None:
+    """A contrast of 4.5, as WCAG 2 asks for text."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    assert all(1.05 / (luminance(pen.colour) + 0.05) > 4.5 for pen in PENS.values())
 
 
 def test_skipped_frames_are_listed_with_their_reason(recorded: Callable[..., Path]) -> None:
@@ -228,20 +331,23 @@ def test_every_link_leads_somewhere_and_names_are_unique(recorded: Callable[...,
 
 def test_no_name_becomes_part_of_the_page(recorded: Callable[..., Path]) -> None:
     hostile_cell = replace(REJECTED, reason=HOSTILE, label=HOSTILE)
+    test = replace(TESTS[3], reason=HOSTILE, sentence=HOSTILE)
     header = replace(
         HEADER, slide=HOSTILE, source=HOSTILE, bundle=HOSTILE, bundle_digest=HOSTILE, provider=HOSTILE,
-        software=HOSTILE, started=HOSTILE,
+        software=HOSTILE, started=HOSTILE, finished=HOSTILE, tests=(test, replace(test, name=HOSTILE)),
     )  # fmt: skip
     path = recorded(
         field(1, HOSTILE, hostile_cell, replace(NOT_JUDGED, reason=HOSTILE)),
         SkippedFrame(HOSTILE, HOSTILE),
         header=header,
+        finished=False,
     )
     page = rendered(path)
     reader = read(page)
     assert "script" not in reader.tags
-    # Headline, seven facts, the field's name, the skipped frame and its reason, at the least.
-    assert reader.text.count(HOSTILE) >= 9
+    # Headline and state; note of the count and list of reasons; label and reason of a crop; name of a field;
+    # a skipped frame and its reason; seven facts; two tests' sentences and the name of one.
+    assert reader.text.count(HOSTILE) == 2 + 2 + 2 + 1 + 2 + 7 + 3
     assert read(rendered(path)).tags.count("h1") == 1
 
 
@@ -273,7 +379,7 @@ def test_many_cells_are_folded_and_the_last_only_counted(recorded: Callable[...,
 
 def test_parasitized_labels_stand_before_others_the_likeliest_first(recorded: Callable[..., Path]) -> None:
     def rejected(label: str, score: float, probability: float) -> CellReading:
-        return replace(REJECTED, label=label, score=score, probability=probability)
+        return replace(REJECTED, label=label, values={**GOOD, "confidence": score}, probability=probability)
 
     cells = [
         rejected("uninfected", -3.0, 0.11),
@@ -282,7 +388,7 @@ def test_parasitized_labels_stand_before_others_the_likeliest_first(recorded: Ca
         rejected("parasitized", float("nan"), 0.44),
     ]
     page = rendered(recorded(field(1, "a.png", *cells)))
-    gallery = page[page.index('id="rejected"') : page.index('id="fields"')]
+    gallery = section(page, "rejected", "fields")
     assert re.findall(r"<span>\w+ (\d+)\s%", gallery) == ["33", "22", "44", "11"]
 
 
@@ -297,7 +403,7 @@ def test_a_probability_is_never_rounded_to_certainty(recorded: Callable[..., Pat
 def test_a_crop_of_any_shape_is_shown(recorded: Callable[..., Path], size: tuple[int, int]) -> None:
     large = picture(".png", (1, 2, 3), *size)
     page = rendered(recorded(field(1, "a.png", replace(REJECTED, crop=large))))
-    gallery = page[page.index('id="rejected"') : page.index('id="fields"')]
+    gallery = section(page, "rejected", "fields")
     (data,) = re.findall(r"data:image/png;base64,([^\"]+)", gallery)
     shown = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
     assert max(shown.shape) == 176
@@ -332,13 +438,13 @@ def test_a_slide_with_too_many_rejected_cells_is_called_unusual(recorded: Callab
 
 def test_a_crowded_slide_is_not_unusual(recorded: Callable[..., Path]) -> None:
     """Halves and pairs of cells are rejected, too, but say nothing of stain or light."""
-    halves = [replace(REJECTED, reason="not-one-cell", box=(number, 20, 40, 30)) for number in range(12)]
+    halves = [replace(failing("wholeness"), box=(number, 20, 40, 30)) for number in range(12)]
     accepted = [replace(UNINFECTED, box=(number, 60, 40, 30)) for number in range(40)]
     with SlideRecord.open(recorded(field(1, "a", *halves, *accepted))) as record:
         page, counts = render_report(record), record.counts()
     assert "UNUSUAL" not in page
     assert "not one whole cell" in page
-    assert (counts.rejected, counts.not_one_cell, counts.strange, counts.whole) == (12, 12, 0, 40)
+    assert (counts.rejected, counts.broken, counts.whole_rejected, counts.whole) == (12, 12, 0, 40)
 
 
 def test_an_ordinary_slide_is_not(recorded: Callable[..., Path]) -> None:

@@ -2,38 +2,45 @@
 
 import math
 import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from edge_runtime.decision import table
 from edge_runtime.errors import SourceError, StorageError
-from edge_runtime.slide.record import (
-    CellReading,
-    Counts,
-    FieldReading,
-    SlideHeader,
-    SlideRecord,
-)
+from edge_runtime.slide import record as record_module
+from edge_runtime.slide.readings import AppliedTest, CellReading, Counts, FieldReading, SlideHeader
+from edge_runtime.slide.record import SlideRecord
 from edge_runtime.sources.images import SkippedFrame
+
+TESTS = (
+    AppliedTest("wholeness", "not-one-cell", "not one whole cell", whole=False, side="at least", limit=0.0),
+    AppliedTest("redness", "odd", "of an odd red", whole=True, side="at most", limit=0.5),
+    AppliedTest("confidence", "far", "unlike others", whole=True, side="at least", limit=-2.25),
+)
 
 HEADER = SlideHeader(
     slide="S-17/ü",
     source="camera 0",
     bundle="tiny 1 (0123)",
     bundle_digest="ab" * 32,
-    threshold=-2.25,
-    least_margin=0.5,
+    tests=TESTS,
     usual=0.05,
     correlation=0.02,
     provider="CPUExecutionProvider",
     software="cellgate 0.1.0",
     started="2025-01-02T03:04:05+00:00",
 )
-JUDGED = CellReading((1, 2, 30, 40), "parasitized", "", "parasitized", 0.875, -1.5, (-1.0, -2.5), b"\x89PNG")
-REJECTED = replace(JUDGED, status="rejected", reason="far-from-training", score=-9.0)
+VALUES = {"wholeness": 0.75, "redness": 0.1, "confidence": -1.5}
+JUDGED = CellReading(
+    (1, 2, 30, 40), "parasitized", "", "parasitized", 0.875, VALUES, (-1.0, -2.5), b"\x89PNG"
+)
+REJECTED = replace(JUDGED, status="rejected", reason="far", values={**VALUES, "confidence": -9.0})
 UNINFECTED = replace(JUDGED, status="uninfected", label="uninfected")
-NOT_JUDGED = CellReading((0, 0, 5, 6), "not-judged", "edge", "", math.nan, math.nan, (), b"")
+NOT_JUDGED = CellReading((0, 0, 5, 6), "not-judged", "edge", "", math.nan, {}, (), b"")
 FIELD = FieldReading(
     1, "a.png", 640, 480, b"\xff\xd8", "2025-01-02T03:04:06+00:00", (JUDGED, REJECTED, REJECTED, UNINFECTED)
 )
@@ -55,17 +62,108 @@ def test_what_goes_in_comes_out(path: Path) -> None:
         assert record.header() == replace(HEADER, finished="2025-01-02T04:00:00+00:00")
         assert list(record.fields()) == [FIELD, second]
         assert record.skipped() == [SkippedFrame("c.png", "cut off")]
-        assert record.counts() == Counts(1, 1, 2, 0, fields=2, skipped=1)
+        assert record.counts() == Counts(
+            uninfected=1,
+            parasitized=1,
+            rejected=2,
+            not_judged=0,
+            fields=2,
+            skipped=1,
+            reasons={"not-one-cell": 0, "odd": 0, "far": 2},
+            broken=0,
+        )
 
 
 def test_a_cell_that_was_not_judged_has_no_numbers(path: Path) -> None:
     with SlideRecord.create(path, HEADER) as record:
         record.add_field(replace(FIELD, cells=(NOT_JUDGED,)))
         (cell,) = next(record.fields()).cells
-        assert record.counts() == Counts(0, 0, 0, 1, fields=1, skipped=0)
+        counts = record.counts()
+    assert (counts.judged, counts.not_judged) == (0, 1)
     assert math.isnan(cell.probability)
-    assert math.isnan(cell.score)
-    assert replace(cell, probability=0.0, score=0.0) == replace(NOT_JUDGED, probability=0.0, score=0.0)
+    assert replace(cell, probability=0.0) == replace(NOT_JUDGED, probability=0.0)
+    assert cell.failed(TESTS) == []
+
+
+def test_every_value_of_every_test_is_kept(path: Path) -> None:
+    """To the last bit, and also what is no finite number: a rejection can be checked from the record."""
+    values = {test.name: (-1) ** number * math.pi**number for number, test in enumerate(table.TESTS)}
+    odd = dict(zip(values, (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-308), strict=False))
+    cells = (replace(JUDGED, values=values), replace(REJECTED, values=odd))
+    with SlideRecord.create(path, HEADER) as record:
+        record.add_field(replace(FIELD, cells=cells))
+    with SlideRecord.open(path) as record:
+        first, second = next(record.fields()).cells
+    assert first.values == values
+    assert [repr(value) for value in second.values.values()] == [repr(value) for value in odd.values()]
+
+
+def test_the_tests_that_a_cell_fails_are_told_by_the_record(path: Path) -> None:
+    def failed(**values: float) -> list[str]:
+        return [test.name for test in replace(JUDGED, values={**VALUES, **values}).failed(TESTS)]
+
+    assert failed() == []
+    assert failed(wholeness=0.0, redness=0.5, confidence=-2.25) == []  # at the limit
+    assert failed(confidence=-2.3, redness=0.51) == ["redness", "confidence"]
+    assert failed(wholeness=math.nan, redness=math.nan) == ["wholeness", "redness"]
+
+
+def test_counts_name_every_reason_gravest_first(path: Path) -> None:
+    cells = [REJECTED, replace(REJECTED, reason="not-one-cell"), replace(REJECTED, reason="not-one-cell")]
+    with SlideRecord.create(path, HEADER) as record:
+        record.add_field(replace(FIELD, cells=(UNINFECTED, *cells)))
+        counts = record.counts()
+    assert list(counts.reasons.items()) == [("not-one-cell", 2), ("odd", 0), ("far", 1)]
+    assert (counts.judged, counts.broken, counts.whole, counts.whole_rejected) == (4, 2, 2, 1)
+    assert list(HEADER.sentences.items()) == [
+        ("not-one-cell", "not one whole cell"),
+        ("odd", "of an odd red"),
+        ("far", "unlike others"),
+    ]
+
+
+def test_a_path_may_be_a_string(path: Path) -> None:
+    with SlideRecord.create(str(path), HEADER) as record:
+        record.add_field(FIELD)
+    with SlideRecord.open(str(path)) as record:
+        assert list(record.fields()) == [FIELD]
+
+
+def test_a_record_starts_with_one_transaction(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def traced(file: Path) -> sqlite3.Connection:
+        connection = sqlite3.connect(file)
+        connection.set_trace_callback(said.append)
+        return connection
+
+    monkeypatch.setattr(record_module, "_connect", traced)
+    with SlideRecord.create(path, HEADER):
+        begun = list(said)
+    assert begun[0] == "BEGIN"
+    assert begun[-1] == "COMMIT"
+    assert sum(statement == "COMMIT" for statement in begun) == 1
+    assert sum("CREATE TABLE" in statement for statement in begun) == 4
+
+
+DYING = """
+import os, sys
+from edge_runtime.slide import record
+record._insert = lambda *_: os._exit(9)  # the tables are made, the header is not written
+header = record.SlideHeader("S", "folder", "tiny 1", "ab", (), 0.05, 0.02, "cpu", "cellgate", "now")
+with record.SlideRecord.create(sys.argv[1], header):
+    pass
+"""
+
+
+def test_a_process_that_dies_at_the_start_leaves_no_half_record(path: Path) -> None:
+    died = subprocess.run([sys.executable, "-c", DYING, path], capture_output=True, text=True, check=False)
+    assert died.returncode == 9, died.stderr
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+    connection.close()
+    with pytest.raises(SourceError, match="no slide record"), SlideRecord.open(path):
+        pass
 
 
 def test_a_reading_that_was_cut_off_stays_readable_and_unfinished(path: Path) -> None:
@@ -148,7 +246,7 @@ def test_a_record_of_another_version_is_refused(path: Path) -> None:
         connection.execute("UPDATE slide SET schema = 9")
     connection.close()
     with (
-        pytest.raises(SourceError, match="slide record of schema 9, but this cellgate reads schema 3"),
+        pytest.raises(SourceError, match="slide record of schema 9, but this cellgate reads schema 4"),
         SlideRecord.open(path),
     ):
         pass

@@ -29,6 +29,16 @@ def test_a_folder_gives_its_images_in_order(slide_folder: Path, fields: tuple[Si
         np.testing.assert_array_equal(item.image, field.frame)
 
 
+def test_a_path_is_a_file_or_folder_whatever_its_name(
+    slide_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A string "0" is a camera and "simulated" the simulator."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("0", "simulated"):
+        shutil.copytree(slide_folder, name)
+        assert [Path(found.name).parent for found in frames(Path(name))] == [Path(name)] * 3
+
+
 def test_a_zip_and_a_single_file_give_the_same_frames(slide_folder: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "slide.zip", "w") as archive:
         for file in slide_folder.iterdir():

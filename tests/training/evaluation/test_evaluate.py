@@ -11,17 +11,17 @@ import torch
 from click.testing import CliRunner, Result
 
 from edge_runtime.errors import SourceError
+from edge_runtime.simulator.corruptions import CORRUPTIONS, SEVERITIES
 from scripts import compare_layers
 from training.__main__ import main
 from training.cells.source import CellSource
 from training.evaluation import evaluate as room
 from training.evaluation.attacked import ATTACKS
-from training.evaluation.changes import CHANGES, SEVERITIES
 from training.evaluation.evaluate import LEVELS
-from training.evaluation.failures import FAILURES
 from training.evaluation.kept import load_kept
 from training.evaluation.plots import FIGURES
 from training.evaluation.rows import check_possible
+from training.evaluation.segmentation_errors import SEGMENTATION_ERRORS
 from training.evaluation.subject import load_subject
 from training.reference import reference_decisions, smooth
 from training.statistics import to_tensor
@@ -58,27 +58,32 @@ def test_every_plot_is_drawn(out: Path) -> None:
 
 def test_every_set_has_a_row_of_every_detector(results: dict[str, Any]) -> None:
     rows = {(row["images"], row["detector"], row["mode"]): row for row in results["rows"]}
-    detectors = {(detector, mode) for _, detector, mode in rows if mode != "K"}
-    assert {("shipped", "0"), ("Mahalanobis", "0"), ("LID", "0"), ("ODIN", "-")} <= detectors
+    detectors = {(detector, mode) for _, detector, mode in rows if mode != "paper protocol"}
+    assert {("ODIN", "-")} <= detectors
+    assert {(name, "unsupervised") for name in ("shipped", "Mahalanobis", "LID")} <= detectors
     turned = {name for name, counts in results["attacks"].items() if counts["turned"] >= 2}
     assert set(results["attacks"]) == {attack.name for attack in ATTACKS}
     assert "BIM 8/255, cell only, 8 bit" in turned
-    for images in {"binary, made anew", "simulated OOD", *FAILURES, *turned}:
+    for images in {"binary, made anew", "simulated OOD", *SEGMENTATION_ERRORS, *turned}:
         for detector, mode in detectors:
             row = rows[images, detector, mode]
             check_possible(images, row["separation"])
             assert row["inside"] == LIMIT
             low, high = row["auroc_interval"]
             assert 0 <= low <= high <= 1
-    known = rows["half the scale", "Mahalanobis", "K"]
+    known = rows["half the scale", "Mahalanobis", "paper protocol"]
     assert known["outside"] == LIMIT // 2
 
 
-def test_every_change_is_judged(results: dict[str, Any]) -> None:
-    found = [(row["change"], row["severity"]) for row in results["changes"]]
-    assert found == [(change, severity) for change in CHANGES for severity in SEVERITIES]
-    assert {row["verdict"] for row in results["changes"]} <= {"harmless", "harmful", ""}
-    assert set(results["harmless_accepted"]) >= {"shipped [0]", "Mahalanobis [0]", "softmax margin"}
+def test_every_corruption_is_judged(results: dict[str, Any]) -> None:
+    found = [(row["corruption"], row["severity"]) for row in results["corruptions"]]
+    assert found == [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
+    assert {row["verdict"] for row in results["corruptions"]} <= {"harmless", "harmful", ""}
+    assert set(results["harmless_accepted"]) >= {
+        "shipped [unsupervised]",
+        "Mahalanobis [unsupervised]",
+        "softmax margin",
+    }
 
 
 def test_an_attacker_who_knows_more_is_no_weaker(results: dict[str, Any]) -> None:
@@ -95,10 +100,10 @@ def test_every_detector_has_a_standing(results: dict[str, Any]) -> None:
     assert set(standings) == set(results["thresholds"])
     means = [one["mean"] for one in results["standings"]]
     assert means == sorted(means, reverse=True)
-    one = standings["shipped [0]"]
-    rows = [row for row in results["rows"] if (row["detector"], row["mode"]) == ("shipped", "0")]
-    failures = [row["separation"]["auroc"] for row in rows if row["group"] == "failures"]
-    assert one["aurocs"][1] == pytest.approx(np.mean(failures))
+    one = standings["shipped [unsupervised]"]
+    rows = [row for row in results["rows"] if (row["detector"], row["mode"]) == ("shipped", "unsupervised")]
+    errors = [row["separation"]["auroc"] for row in rows if row["group"] == "segmentation"]
+    assert one["aurocs"][1] == pytest.approx(np.mean(errors))
     assert one["mean"] == pytest.approx(np.mean(one["aurocs"]))
     assert one["interval"][0] <= one["mean"] <= one["interval"][1]
 
@@ -120,10 +125,10 @@ def test_tables_hold_the_rows(out: Path, results: dict[str, Any]) -> None:
     paper, honest = (out / "paper.md").read_text(), (out / "honest.md").read_text()
     assert f"| binary, made anew | {LIMIT} + " in paper
     assert "cell only" not in paper
-    for name in (*FAILURES, *CHANGES, "BIM 2/255, cell only, 8 bit", f"{LIMIT} test cells"):
+    for name in (*SEGMENTATION_ERRORS, *CORRUPTIONS, "BIM 2/255, cell only, 8 bit", f"{LIMIT} test cells"):
         assert name in honest
     shares = [row["kept"] for row in results["rows"] if row["detector"] == "shipped"]
-    assert f"| shipped [0] | {100 * (1 - shares[0]):.1f} |" in honest
+    assert f"| shipped [unsupervised] | {100 * (1 - shares[0]):.1f} |" in honest
 
 
 def test_a_set_holds_what_was_made(out: Path, run: Path, cache: Path, results: dict[str, Any]) -> None:
@@ -148,7 +153,7 @@ def test_the_shipped_score_is_the_decision(out: Path, run: Path, cache: Path, na
     assert kept is not None
     detector = subject.calibration.detector
     decided = reference_decisions(subject.network, subject.gaussians, detector, kept.set.images)
-    score = kept.scores["shipped [0]"]
+    score = kept.scores["shipped [unsupervised]"]
     clear = np.abs(score + 1) > 1e-3
     assert clear.mean() > 0.9
     assert np.array_equal((score < -1)[clear], decided.rejected[clear])
@@ -188,5 +193,5 @@ def test_another_evaluation_is_not_overwritten(out: Path, run: Path, cache: Path
 def test_unknown_rows_are_refused(run: Path, tmp_path: Path) -> None:
     wrong = command("--run", run, "--out", tmp_path / "x", "--rows", "paper,colour")
     assert wrong.exit_code == 2
-    assert "choose among paper,ood,failures,changes,attacks" in wrong.output
+    assert "choose among paper,ood,segmentation,corruptions,attacks" in wrong.output
     assert not (tmp_path / "x").exists()

@@ -10,13 +10,13 @@ from edge_runtime.errors import SourceError
 from training.evaluation.attacks.problem import Objective, once
 from training.gaussians import LayerGaussian
 from training.networks import Network, Output
-from training.reference import Layer, smooth
+from training.reference import Layer
 
 
 class Shared:
     """A network that several objectives ask about the same images, one after the other: it runs once for all.
 
-    In place of the network in `misclassified`, `undetected`, `sure` and `stable`, under one `all_of`.
+    In place of the network in `misclassified`, `undetected` and `sure`, under one `all_of`.
     """
 
     def __init__(self, network: Network) -> None:
@@ -48,7 +48,7 @@ def misclassified(network: Asked, labels: Tensor) -> Objective:
         network: in evaluation mode.
         labels: integers [N], the true classes of the images the objective will be asked about.
     """
-    _check_network(network)
+    check_network(network)
     if labels.dim() != 1 or labels.is_floating_point():
         raise SourceError(f"labels are {labels.dtype} {list(labels.shape)}; give integers [N]")
 
@@ -58,7 +58,7 @@ def misclassified(network: Asked, labels: Tensor) -> Objective:
             raise SourceError(
                 f"{len(labels)} labels for {len(images)} images; give each a class below {logits.shape[1]}"
             )
-        return -_lead(logits, labels.to(images.device, torch.int64))
+        return -lead(logits, labels.to(images.device, torch.int64))
 
     return margin
 
@@ -75,7 +75,7 @@ def undetected(network: Asked, gaussians: Mapping[str, LayerGaussian], detector:
         gaussians: per layer of the detector.
         detector: layer weights, epsilon and threshold.
     """
-    _check_network(network)
+    check_network(network)
     missing = [n for n in detector.layers if n not in network.layers or n not in gaussians]
     if missing:
         raise SourceError(f"no Gaussian or no feature for {', '.join(missing)}; fit the detector's layers")
@@ -111,30 +111,11 @@ def sure(network: Asked, detector: Detector) -> Objective:
         network: in evaluation mode.
         detector: the limits.
     """
-    _check_network(network)
+    check_network(network)
 
     def excess(images: Tensor) -> Tensor:
         logits, _ = network(images)
-        return _lead(logits, logits.argmax(dim=1)) - detector.limits["margin"]
-
-    return excess
-
-
-def stable(network: Asked, detector: Detector, again: Asked | None = None) -> Objective:
-    """The stability less its limit: an image passes the test where it is greater than 0.
-
-    Args:
-        network: in evaluation mode.
-        detector: the limits.
-        again: what is asked about the smoothed images, if not `network`: `Shared` remembers one batch.
-    """
-    _check_network(network)
-
-    def excess(images: Tensor) -> Tensor:
-        logits, _ = network(images)
-        smoothed, _ = (again or network)(smooth(images))
-        label = logits.argmax(dim=1)
-        return _lead(smoothed, label) - _lead(logits, label) - detector.limits["stability"]
+        return lead(logits, logits.argmax(dim=1)) - detector.limits["margin"]
 
     return excess
 
@@ -164,7 +145,7 @@ def all_of(*objectives: Objective, scales: Sequence[float] | None = None, softne
     return least
 
 
-def _lead(logits: Tensor, label: Tensor) -> Tensor:
+def lead(logits: Tensor, label: Tensor) -> Tensor:
     """By how much a class leads the best of the others: [N, K] and its number [N] to [N]."""
     others = logits.scatter(1, label[:, None], -torch.inf)
     return logits.gather(1, label[:, None])[:, 0] - others.amax(dim=1)
@@ -182,6 +163,7 @@ def _perturbed(nearest: Callable[[Tensor], list[Tensor]], images: Tensor, epsilo
         yield shifted + (images - images.detach())
 
 
-def _check_network(network: Asked) -> None:
+def check_network(network: Asked) -> None:
+    """Refuse a network in training mode, which would not answer as the device does."""
     if network.training:
         raise SourceError("the network is in training mode; call eval() first, as the device decides with it")

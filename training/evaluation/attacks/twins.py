@@ -4,7 +4,7 @@ Values of the tests of the picture are the device's own, of the images in 8 bit;
 torch's versions of the numbers that an attack on the cell can change. The others are of the mask.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,11 +20,10 @@ from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.decision.values import within
 from edge_runtime.errors import SourceError
-from training.evaluation.attacks.objectives import Asked, stable, sure, undetected
+from training.evaluation.attacks.objectives import Asked, check_network, lead, sure, undetected
 from training.evaluation.attacks.problem import Objective, once
 from training.evaluation.detectors.observed import in_eight_bit
-from training.gaussians import LayerGaussian
-from training.networks import Network
+from training.reference import FeatureModel, smooth
 
 _TINY = 1e-12  # under a root, whose gradient at 0 is infinite
 
@@ -62,13 +61,11 @@ class Attackable:
     """What the twins are made of.
 
     Attributes:
-        network: in evaluation mode; it is asked about the same images by every twin.
-        gaussians: per layer of the detector.
+        model: its network is asked about the same images by every twin.
         detector: its limits.
     """
 
-    network: Network
-    gaussians: Mapping[str, LayerGaussian]
+    model: FeatureModel
     detector: Detector
 
 
@@ -84,13 +81,13 @@ def twins(of: Attackable, network: Asked | None = None) -> list[Objective]:
     Raises:
         SourceError: a test of the network has no twin.
     """
-    asked, seen = network or of.network, once(look)
+    asked, seen = network or of.model.network, once(look)
     made: dict[str, Objective] = {
         "wholeness": whole(of.detector, seen),
         "colour": vivid(of.detector, "colour", seen),
         "texture": vivid(of.detector, "texture", seen),
-        "confidence": undetected(asked, of.gaussians, of.detector),
-        "stability": stable(asked, of.detector, again=of.network),
+        "confidence": undetected(asked, of.model.gaussians, of.detector),
+        "stability": stable(asked, of.detector, again=of.model.network),
         "margin": sure(asked, of.detector),
     }
     return [made[test.name] if test.name in made else _exactly(test, of.detector) for test in table.TESTS]
@@ -145,6 +142,25 @@ def vivid(
         found = seen(images)
         value = colour_and_texture(images, found)[:, place - len(OUTLINE)]
         return torch.from_numpy(found.numbers[:, place] - limit).to(images) + value - value.detach()
+
+    return excess
+
+
+def stable(network: Asked, detector: Detector, again: Asked | None = None) -> Objective:
+    """The stability less its limit: an image passes the test where it is greater than 0.
+
+    Args:
+        network: in evaluation mode.
+        detector: the limits.
+        again: what is asked about the smoothed images, if not `network`: `Shared` remembers one batch.
+    """
+    check_network(network)
+
+    def excess(images: Tensor) -> Tensor:
+        logits, _ = network(images)
+        smoothed, _ = (again or network)(smooth(images))
+        label = logits.argmax(dim=1)
+        return lead(smoothed, label) - lead(logits, label) - detector.limits["stability"]
 
     return excess
 

@@ -1,8 +1,8 @@
 """One score of many: the confidences of L layers [N, L] to float64 [N], high = in-distribution.
 
-The evaluation has three modes, by what the fusion may know. [K], the tested kind of anomaly: `fit_against`
-it. [U], other kinds only: `fit_against` those, which the caller chooses. [0], no anomaly: all the others
-here, fitted on in-distribution validation cells alone.
+The evaluation has three modes, by what the fusion may know. Paper protocol, the tested kind of
+anomaly: `fit_against` it. Other anomaly, other kinds only: `fit_against` those, which the caller chooses.
+Unsupervised, no anomaly: all the others here, fitted on in-distribution validation cells alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,27 +19,27 @@ Fused = Callable[[Array], Array]
 
 
 def fit_z_sum(validation: Array, deepest: int | None = None) -> Fused:
-    """Mode [0]: mean of the confidences of the deepest layers, standardised on validation cells [M, L]."""
+    """Unsupervised: mean confidence of the deepest layers, standardised on validation cells [M, L]."""
     return z_sum(_varied(validation), deepest).score
 
 
 def fit_against(validation: Array, anomalies: Sequence[Array]) -> Fused:
-    """Modes [K] and [U]: logistic regression between validation cells [M, L] and anomalies, pooled.
+    """Paper protocol, other anomaly: logistic regression of validation cells against anomalies, pooled.
 
     Args:
         validation: [M, L] of in-distribution cells.
-        anomalies: [A, L] of each known kind, 5 rows in all at least; the tested kind for [K], others for [U].
+        anomalies: [A, L] of each known kind, 5 rows in all at least; the tested kind, or others.
 
     Raises:
         CheckFailedError: no kind is given.
     """
     if not anomalies:
-        raise CheckFailedError("no kind of anomaly to fit against; mode [0] needs none")
+        raise CheckFailedError("no kind of anomaly to fit against; unsupervised fusions need none")
     return logistic(_varied(validation), np.concatenate(anomalies)).score
 
 
 def fit_branch_minimum(validation: Array) -> Fused:
-    """Mode [0]: the least standardised confidence, as one threshold per branch decides.
+    """Unsupervised: the least standardised confidence, as one threshold per branch decides.
 
     It is below t where any branch lies more than -t standard deviations of validation cells [M, L] under
     their mean (the branches of Anthony & Kamnitsas 2023, each with its own detector).
@@ -65,7 +65,7 @@ def fit_p_values(validation: Array) -> Callable[[Array], Array]:
 
 
 def fit_least_p_value(validation: Array) -> Fused:
-    """Mode [0]: the least p-value of the layers, 1 / (M + 1) to 1.
+    """Unsupervised: the least p-value of the layers, 1 / (M + 1) to 1.
 
     It is at most a where any branch is under its own threshold, set to reject a share a of validation cells.
     Everything below all validation cells [M, L] ties at 1 / (M + 1).
@@ -75,7 +75,7 @@ def fit_least_p_value(validation: Array) -> Fused:
 
 
 def fit_fisher(validation: Array, *, correlated: bool = False) -> Fused:
-    """Mode [0]: logarithm of Fisher's combined p-value, <= 0 and finite.
+    """Unsupervised: logarithm of Fisher's combined p-value, <= 0 and finite.
 
     Of the layers' p-values, as Haroush et al. (2022) combine them.
 

@@ -4,7 +4,7 @@ Every score is float64 [N, L], high = ID: minus a squared distance, or (the rela
 a difference of two.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,30 +13,23 @@ from numpy.typing import NDArray
 
 from training.evaluation.detectors.observed import Array, Images, Labels, Observed, Score, as_input, by_layer
 from training.gaussians import LayerGaussian, Moments, fit_gaussian
-from training.networks import Network
-from training.reference import BLOCK, score_at
+from training.reference import BLOCK, FeatureModel, reference_outputs
 
 _Features = NDArray[np.float32] | Array
 
 
-def confidences(
-    network: Network,
-    gaussians: Mapping[str, LayerGaussian],
-    images: Images,
-    epsilon: float,
-) -> Array:
+def confidences(model: FeatureModel, images: Images, epsilon: float) -> Array:
     """The paper's confidences M_l (eq. 4) [N, L], by the reference, with every layer's own perturbation.
 
     Args:
-        network: in evaluation mode.
-        gaussians: of the run, per layer of the network.
+        model: network and statistics of the run.
         images: [N, S, S, 3] RGB, as Observed has them.
         epsilon: magnitude of the perturbation, in units of the image in [0, 1].
     """
     blocks = []
     for start in range(0, len(images), BLOCK):
         tensor = as_input(images[start : start + BLOCK])
-        blocks.append(score_at(network, gaussians, tensor, epsilon).confidences.detach().cpu())
+        blocks.append(reference_outputs(model, tensor, epsilon).confidences.detach().cpu())
     return torch.cat(blocks).numpy().astype(np.float64)
 
 

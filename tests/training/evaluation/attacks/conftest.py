@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from detectors import ANY
+from detectors import lenient
 from torch import Tensor, nn
 
-from edge_runtime.decision.decide import Detector
+from edge_runtime.decision.detector import Detector
 from training.gaussians import LayerGaussian, Moments, fit_gaussian
 from training.networks import ResNet, build_network
 
@@ -69,5 +69,5 @@ def model() -> Model:
         for name, f in zip(network.layers, features, strict=True)
     }
     weights = (0.01, 0.03, 0.02, 0.01, 0.02)
-    detector = Detector(network.layers, 0.0, weights, 1.5, -3.0, 0.5, 0.0, *ANY)
+    detector = lenient(network.layers, weights, 1.5, confidence=-3.0, stability=0.0, margin=0.5)
     return Model(network, gaussians, detector, images[:8], labels[:8])

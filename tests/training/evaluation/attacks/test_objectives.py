@@ -7,21 +7,28 @@ import pytest
 import torch
 from torch import Tensor
 
-from edge_runtime.decision.appearance import describe
-from edge_runtime.decision.decide import Decisions, Detector, Outputs, decide
+from edge_runtime.decision.decide import Decisions, decide
+from edge_runtime.decision.detector import Detector
+from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import SourceError
 from training.evaluation.attacks.gradient_sign import bim
-from training.evaluation.attacks.objectives import Shared, all_of, misclassified, stable, sure, undetected
+from training.evaluation.attacks.objectives import Shared, all_of, misclassified, sure, undetected
 from training.evaluation.attacks.problem import Problem
+from training.evaluation.attacks.twins import stable
 from training.evaluation.detectors.observed import in_eight_bit
-from training.reference import score_at
+from training.reference import FeatureModel, reference_outputs
 
 
 def deployed(model: Any, detector: Detector, images: Tensor) -> Decisions:
-    scored = score_at(model.network, model.gaussians, images.clone(), detector.epsilon)
+    scored = reference_outputs(FeatureModel(model.network, model.gaussians), images.clone(), detector.epsilon)
     pixels = in_eight_bit(images.permute(0, 2, 3, 1).numpy())
-    said = (part.numpy() for part in (scored.logits, scored.smoothed, scored.confidences))
-    return decide(detector, Outputs(*said), describe(pixels))
+    said = {name: output.numpy() for name, output in scored.by_name().items()}
+    return decide(detector, Evidence.of(said, pixels))
+
+
+def limited(detector: Detector, **limits: float) -> Detector:
+    """The detector with other limits of these tests."""
+    return replace(detector, limits={**detector.limits, **limits})
 
 
 def test_misclassified_is_the_margin_of_the_best_other_class(model: Any) -> None:
@@ -34,23 +41,26 @@ def test_misclassified_is_the_margin_of_the_best_other_class(model: Any) -> None
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.01])
 def test_undetected_is_the_deployed_score_over_its_threshold(epsilon: float, model: Any) -> None:
-    score = deployed(model, replace(model.detector, epsilon=epsilon), model.images).score
-    detector = replace(model.detector, epsilon=epsilon, threshold=float(sorted(score)[4]) - 1e-4)
+    perturbing = replace(model.detector, epsilon=epsilon)
+    score = deployed(model, perturbing, model.images).value("confidence")
+    detector = limited(perturbing, confidence=float(sorted(score)[4]) - 1e-4)
     decided = deployed(model, detector, model.images)
     with torch.no_grad():
         excess = undetected(model.network, model.gaussians, detector)(model.images)
-    assert excess.tolist() == pytest.approx((decided.score - detector.threshold).tolist(), abs=1e-5)
-    assert (excess > 0).tolist() == (~decided.far).tolist()
-    assert 0 < decided.far.sum() < 8
+    expected = decided.value("confidence") - detector.limits["confidence"]
+    assert excess.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+    far = decided.failed_by("confidence")
+    assert (excess > 0).tolist() == (~far).tolist()
+    assert 0 < far.sum() < 8
 
 
 def test_a_detector_of_some_layers_uses_those(model: Any) -> None:
     detector = replace(model.detector, layers=("layer3", "stem"), weights=(0.5, 0.25))
-    scored = score_at(model.network, model.gaussians, model.images.clone(), 0)
+    scored = reference_outputs(FeatureModel(model.network, model.gaussians), model.images.clone(), 0)
     places = [model.network.layers.index(name) for name in detector.layers]
     expected = scored.confidences.double().numpy()[:, places] @ detector.weights + detector.bias
     excess = undetected(model.network, model.gaussians, detector)(model.images)
-    assert excess.tolist() == pytest.approx((expected - detector.threshold).tolist(), abs=1e-5)
+    assert excess.tolist() == pytest.approx((expected - detector.limits["confidence"]).tolist(), abs=1e-5)
 
 
 def test_the_gradient_without_perturbation_is_the_scores(model: Any) -> None:
@@ -68,7 +78,7 @@ def test_the_gradient_with_perturbation_is_taken_at_the_perturbed_images(model: 
     _, found = Problem(undetected(model.network, model.gaussians, detector), model.images).linearise(
         model.images
     )
-    scored = score_at(model.network, model.gaussians, model.images.clone(), 0.01)
+    scored = reference_outputs(FeatureModel(model.network, model.gaussians), model.images.clone(), 0.01)
     expected = torch.zeros_like(model.images)
     for number, name in enumerate(detector.layers):
         alone = replace(model.detector, layers=(name,), weights=(detector.weights[number],))
@@ -82,15 +92,16 @@ def test_the_gradient_with_perturbation_is_taken_at_the_perturbed_images(model: 
 def test_the_adaptive_attack_succeeds_only_where_the_class_is_wrong_and_accepted(
     epsilon: float, model: Any
 ) -> None:
-    start = deployed(model, replace(model.detector, epsilon=epsilon), model.images).score
-    detector = replace(model.detector, epsilon=epsilon, threshold=float(sorted(start)[3]))
+    perturbing = replace(model.detector, epsilon=epsilon)
+    start = deployed(model, perturbing, model.images).value("confidence")
+    detector = limited(perturbing, confidence=float(sorted(start)[3]))
     wrong = misclassified(model.network, model.labels)
     accepted = undetected(model.network, model.gaussians, detector)
     found = bim(all_of(wrong, accepted, scales=(0.5, 2.0)), model.images, 0.05, steps=8, eight_bit=True)
     decided = deployed(model, detector, found.images)
     assert found.succeeded.any()
     assert (decided.label != model.labels.numpy())[found.succeeded.numpy()].all()
-    assert not decided.far[found.succeeded.numpy()].any()
+    assert not decided.failed_by("confidence")[found.succeeded.numpy()].any()
 
 
 def test_all_of_is_the_least_in_units_of_the_scales(images: Tensor) -> None:
@@ -127,28 +138,31 @@ def test_networks_labels_and_layers_that_do_not_fit_are_refused(model: Any) -> N
         model.network.eval()
 
 
-def test_sure_is_the_deployed_margin_over_the_least_one(model: Any) -> None:
-    margin = deployed(model, model.detector, model.images).margin
-    detector = replace(model.detector, least_margin=float(sorted(margin)[3]) + 1e-4)
+def test_sure_is_the_deployed_margin_over_its_limit(model: Any) -> None:
+    margin = deployed(model, model.detector, model.images).value("margin")
+    detector = limited(model.detector, margin=float(sorted(margin)[3]) + 1e-4)
     decided = deployed(model, detector, model.images)
     with torch.no_grad():
         excess = sure(model.network, detector)(model.images)
-    assert excess.tolist() == pytest.approx((decided.margin - detector.least_margin).tolist(), abs=1e-5)
-    assert (excess > 0).tolist() == (~decided.ambiguous).tolist()
-    assert 0 < decided.ambiguous.sum() < len(model.images)
+    expected = decided.value("margin") - detector.limits["margin"]
+    assert excess.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+    ambiguous = decided.failed_by("margin")
+    assert (excess > 0).tolist() == (~ambiguous).tolist()
+    assert 0 < ambiguous.sum() < len(model.images)
 
 
-def test_stable_is_the_deployed_stability_over_the_least_one(model: Any) -> None:
-    stability = deployed(model, model.detector, model.images).stability
+def test_stable_is_the_deployed_stability_over_its_limit(model: Any) -> None:
+    stability = deployed(model, model.detector, model.images).value("stability")
     assert np.ptp(stability) > 1e-2
-    detector = replace(model.detector, least_stability=float(sorted(stability)[3]) + 1e-4)
+    detector = limited(model.detector, stability=float(sorted(stability)[3]) + 1e-4)
     decided = deployed(model, detector, model.images)
     with torch.no_grad():
         excess = stable(model.network, detector)(model.images)
-    expected = decided.stability - detector.least_stability
+    expected = decided.value("stability") - detector.limits["stability"]
     assert excess.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
-    assert (excess > 0).tolist() == (~decided.unstable).tolist()
-    assert decided.unstable.sum() == 4
+    unstable = decided.failed_by("stability")
+    assert (excess > 0).tolist() == (~unstable).tolist()
+    assert unstable.sum() == 4
 
 
 def test_the_gradient_of_stability_is_that_of_a_finite_difference(model: Any) -> None:

@@ -31,7 +31,7 @@ def draw() -> Draw:
         images = rng.integers(0, 256, (cells, SIDE, SIDE, 3), np.uint8)
         as_float = tuple(layer.astype(np.float32) for layer in features)
         logits = logits.astype(np.float32)
-        return Observed(images, logits, logits, as_float), labels
+        return Observed(images, {"logits": logits, "logits.smoothed": logits}, as_float), labels
 
     return make
 

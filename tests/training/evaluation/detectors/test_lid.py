@@ -19,7 +19,7 @@ Draw = Callable[..., tuple[Observed, NDArray[np.int64]]]
 def of_features(features: Array) -> Observed:
     count = len(features)
     images, logits = np.zeros((count, 2, 2, 3), np.uint8), np.zeros((count, 2), np.float32)
-    return Observed(images, logits, logits, (features.astype(np.float32),))
+    return Observed(images, {"logits": logits}, (features.astype(np.float32),))
 
 
 def ball(dimensions: int, points: int) -> Array:

@@ -20,7 +20,7 @@ from training.evaluation.detectors.mahalanobis import (
 from training.evaluation.detectors.observed import Fit, Observed, observe
 from training.gaussians import LayerGaussian
 from training.networks import ResNet
-from training.reference import score_images
+from training.reference import FeatureModel, perturbed_outputs
 from training.statistics import to_tensor
 
 Draw = Callable[..., tuple[Observed, NDArray[np.int64]]]
@@ -39,8 +39,10 @@ def gaussians(network: ResNet, pixels: NDArray[np.uint8]) -> dict[str, LayerGaus
 def test_confidences_are_the_references(
     network: ResNet, gaussians: dict[str, LayerGaussian], pixels: NDArray[np.uint8], epsilon: float
 ) -> None:
-    found = confidences(network, gaussians, pixels, epsilon)
-    expected = score_images(network, gaussians, to_tensor(pixels), epsilon).confidences.numpy()
+    found = confidences(FeatureModel(network, gaussians), pixels, epsilon)
+    expected = perturbed_outputs(
+        FeatureModel(network, gaussians), to_tensor(pixels), epsilon
+    ).confidences.numpy()
     assert found.shape == (70, 5)
     assert found.dtype == np.float64
     assert found == pytest.approx(expected, rel=2e-2, abs=1e-3)  # signs flip where a gradient is nearly 0

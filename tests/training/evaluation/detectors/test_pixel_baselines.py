@@ -26,7 +26,7 @@ Images = NDArray[np.uint8]
 
 def observed(images: Images) -> Observed:
     logits = np.zeros((len(images), 2), np.float32)
-    return Observed(images, logits, logits, ())
+    return Observed(images, {"logits": logits}, ())
 
 
 def discs(count: int, seed: int, noise: float = 8.0) -> tuple[Images, NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""Scores against those of pytorch-ood (0.4.0 was tried), where it is installed: its are high for anomalies.
+"""Scores against those of pytorch-ood (Kirchheim et al. 2022): its are high for anomalies.
 
 Its covariances are neither shrunk nor divided by the number of cells, so distances are compared up to that
 factor, and on so many and so benign cells that Ledoit-Wolf hardly shrinks.
@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torchvision_operators import declare_operators
 
 from training.evaluation.detectors.mahalanobis import fit_class_conditional, fit_relative
 from training.evaluation.detectors.neighbours import fit_nearest
@@ -21,7 +22,11 @@ from training.evaluation.detectors.subspace import fit_vim
 from training.networks import ResNet
 from training.statistics import to_tensor
 
-detectors = pytest.importorskip("pytorch_ood.detector")
+declare_operators()
+detectors = pytest.importorskip(
+    "pytorch_ood.detector",
+    reason="pytorch-ood is not installed; pip install --group oracles --constraint constraints.txt",
+)
 Draw = Callable[..., tuple[Observed, NDArray[np.int64]]]
 
 
@@ -35,7 +40,7 @@ def benign(cells: int, seed: int) -> tuple[Observed, NDArray[np.int64]]:
     mixing = np.eye(9) + 0.1 * np.random.default_rng(9).normal(size=(9, 9))
     features = (rng.normal(size=(cells, 9)) @ mixing + np.outer(labels, np.arange(9) / 4)).astype(np.float32)
     images, logits = np.zeros((cells, 2, 2, 3), np.uint8), np.zeros((cells, 2), np.float32)
-    return Observed(images, logits, logits, (features,)), labels
+    return Observed(images, {"logits": logits}, (features,)), labels
 
 
 def test_mahalanobis() -> None:
@@ -63,7 +68,9 @@ def test_vim(draw: Draw) -> None:
 
     def with_head(observed: Observed) -> Observed:
         moved = (observed.features[-1] + shift).astype(np.float32)
-        return replace(observed, logits=moved @ weights.numpy().T + bias.numpy(), features=(moved,))
+        return replace(
+            observed, answers={"logits": moved @ weights.numpy().T + bias.numpy()}, features=(moved,)
+        )
 
     theirs = detectors.ViM(None, d=4, w=weights, b=bias)
     theirs.fit_features(last(with_head(train)), torch.from_numpy(labels))

@@ -16,7 +16,7 @@ EPSILON = 0.01
 
 def of_logits(logits: list[list[float]]) -> Observed:
     values = np.array(logits, np.float32)
-    return Observed(np.zeros((len(logits), 2, 2, 3), np.uint8), values, values, ())
+    return Observed(np.zeros((len(logits), 2, 2, 3), np.uint8), {"logits": values}, ())
 
 
 class Linear(nn.Module):

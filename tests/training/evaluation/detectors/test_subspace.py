@@ -65,7 +65,7 @@ def test_vim_scales_the_residual_to_a_logit(draw: Draw) -> None:
 def test_vim_refuses_logits_without_a_scale(draw: Draw) -> None:
     train, labels = draw(200, 0)
     with pytest.raises(CheckFailedError, match="ViM needs both above 0"):
-        fit_vim(replace(train, logits=train.logits - 50), labels)
+        fit_vim(replace(train, answers={"logits": train.logits - 50}), labels)
 
 
 @pytest.mark.parametrize("fit", [fit_residual, fit_vim])

@@ -1,6 +1,6 @@
 """What a segmentation that went wrong hands to the classifier, made from good crops.
 
-Every failure takes crops (uint8 [N, S, S, 3] RGB, black outside the cell) and gives as many.
+Every segmentation error takes crops (uint8 [N, S, S, 3] RGB, black outside the cell) and gives as many.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_runtime.cells.preprocessing import resize_crop
 
 Crops = NDArray[np.uint8]
-Failure = Callable[[Crops], Crops]
+SegmentationError = Callable[[Crops], Crops]
 
 
 def half_cells(crops: Crops) -> Crops:
@@ -72,7 +72,7 @@ def _trimmed(crop: Crops) -> Crops:
     return crop[:, columns[0] : columns[-1] + 1] if len(columns) else crop
 
 
-FAILURES: Mapping[str, Failure] = {
+SEGMENTATION_ERRORS: Mapping[str, SegmentationError] = {
     "half a cell": half_cells,
     "two cells": two_cells,
     "no cell": empty,

@@ -1,0 +1,271 @@
+"""A sealed bundle exported again, under this version's schema, from the bundle alone: its run may be lost.
+
+    python -m scripts.reseal OLD NEW
+
+Reads bundles of this schema and of the one before. Network and statistics come back from the graph, the
+detector, the figures and the provenance from the manifest, the reference cells from the reference vectors;
+then all of it is exported as any run is. The forward pass stays bit for bit, the statistics up to a rounding.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import nn
+
+from edge_runtime.bundle.files import MANIFEST, MODEL, REFERENCE
+from edge_runtime.bundle.manifest import Manifest, manifest_from_json
+from edge_runtime.bundle.verification import IMAGES
+from edge_runtime.console import Commands
+from edge_runtime.errors import BundleError, SourceError
+from export.sealing import seal_bundle
+from training.calibration_file import Calibration
+from training.gaussians import LayerGaussian
+from training.handover import refer
+from training.networks import build_network
+from training.reference import FeatureModel
+from training.run import RunConfig, RunInfo
+from training.trained import TrainedDetector
+
+# How the exporter begins the names of the network's parameters.
+_NETWORK = "network."
+# How `export.sealing` tells what a bundle was trained on.
+_TRAINED_ON = re.compile(
+    r"(?P<train>\d+) cells of (?P<cells>.+), split by .+; "
+    r"(?P<validation>\d+) others calibrated it, (?P<test>\d+) tested it"
+)
+# What the model card says of the light that cells were trained under, see `export.sealing`.
+_LIGHT = {"with harsh light": "harsh", "without change of light": "paper"}
+_OLD_LIMITS = {
+    "colour": "least_colour",
+    "texture": "least_texture",
+    "confidence": "threshold",
+    "stability": "least_steadiness",
+    "margin": "least_margin",
+}
+_OLD_PERFORMANCE = {
+    "ood_rejected": "strangers_rejected",
+    "corruptions_accepted": "changes_accepted",
+    "corruptions_accuracy": "changes_accuracy",
+}
+
+Constants = Mapping[str, NDArray[np.generic]]
+
+
+@click.group(cls=Commands, invoke_without_command=True)
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+def main(old: Path, new: Path) -> None:
+    """Export the bundle folder OLD again, as the bundle folder NEW."""
+    manifest, model = open_any(old)
+    with np.load(old / REFERENCE, allow_pickle=False) as stored:
+        crops = np.asarray(stored[IMAGES], np.uint8)
+    made = refer(recovered_detector(manifest, model), manifest.performance, crops)
+    bundle = seal_bundle(
+        made,
+        new,
+        perturbation="none" if manifest.perturbation == "none" else "per-layer",
+        name=manifest.name,
+        version=manifest.version,
+    )
+    click.echo(f"{new}: {bundle.title}")
+
+
+def recovered_detector(manifest: Manifest, model: onnx.ModelProto) -> TrainedDetector:
+    """The trained detector that a bundle was made of."""
+    network = build_network(manifest.provenance.network, len(manifest.classes))
+    assert isinstance(network, nn.Module)
+    fill_network(network, model)
+    gaussians = {layer: recovered_gaussian(model, layer) for layer in network.layers}
+    return TrainedDetector(
+        run_info(manifest), FeatureModel(network.eval(), gaussians), recovered_calibration(manifest)
+    )
+
+
+def open_any(bundle: Path) -> tuple[Manifest, onnx.ModelProto]:
+    """Manifest, as this schema has it, and graph of a bundle of this schema or the one before.
+
+    Raises:
+        BundleError: another schema, or the graph was altered.
+        SourceError: a file is missing.
+    """
+    try:
+        raw = json.loads((bundle / MANIFEST).read_text())
+        graph = (bundle / MODEL).read_bytes()
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{bundle}: not a bundle that can be read ({error}); check the path") from error
+    if raw.get("schema") == 7:
+        raw = from_schema_7(raw)
+    manifest = manifest_from_json(json.dumps(raw))
+    if hashlib.sha256(graph).hexdigest() != manifest.files[MODEL]:
+        raise BundleError(f"{bundle / MODEL}: altered since the bundle was sealed; copy the bundle again")
+    return manifest, onnx.load_from_string(graph)
+
+
+def from_schema_7(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The same facts as schema 8 names them: limits by their tests, and the field's words for OOD."""
+    detector, performance = dict(raw["detector"]), dict(raw["performance"])
+    limits = {"wholeness": 0.0, **{test: detector.pop(old) for test, old in _OLD_LIMITS.items()}}
+    for new, old in _OLD_PERFORMANCE.items():
+        performance[new] = performance.pop(old)
+    return {
+        **raw,
+        "schema": 8,
+        "outputs": ["logits.smoothed" if name == "logits.softened" else name for name in raw["outputs"]],
+        "detector": {**detector, "limits": limits},
+        "performance": performance,
+    }
+
+
+def fill_network(network: nn.Module, model: onnx.ModelProto) -> None:
+    """Copy a graph's weights into a network of the same shape, so that exporting it gives them again.
+
+    The exporter folded each batch norm into the convolution before it. Here the convolution takes the folded
+    kernel, and its batch norm adds the bias and nothing else: a variance of 1 - eps divides by exactly 1.
+
+    Args:
+        network: changed in place.
+        model: the graph of a bundle.
+
+    Raises:
+        SourceError: the graph lacks a weight of the network, or has it in another shape.
+    """
+    constants = _constants(model)
+    biases = {node.input[1]: node.input[2] for node in model.graph.node if len(node.input) > 2}
+    with torch.no_grad():
+        for name, layer, norm in _layers(network):
+            weight = f"{_NETWORK}{name}.weight"
+            bias = constants.get(biases.get(weight, ""))
+            if bias is None or constants[weight].shape != tuple(layer.weight.shape):
+                raise SourceError(
+                    f"{name}: not in this graph, or in another shape; give the bundle's network"
+                )
+            layer.weight.copy_(torch.from_numpy(constants[weight].copy()))
+            if norm is None:
+                assert layer.bias is not None
+                layer.bias.copy_(torch.from_numpy(bias.copy()))
+                continue
+            if layer.bias is not None:
+                layer.bias.zero_()
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            norm.weight.fill_(1.0)
+            norm.bias.copy_(torch.from_numpy(bias.copy()))
+            norm.running_mean.zero_()
+            norm.running_var.fill_(1.0 - norm.eps)
+
+
+def _layers(
+    network: nn.Module,
+) -> Iterator[tuple[str, nn.Conv2d | nn.Linear, nn.BatchNorm2d | None]]:
+    """Name and module of every layer with weights, and the batch norm that follows it in the network."""
+    modules = [
+        (name, module)
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d)
+    ]
+    for (name, module), (_, after) in zip(modules, [*modules[1:], ("", None)], strict=True):
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            yield name, module, after if isinstance(after, nn.BatchNorm2d) else None
+
+
+def recovered_gaussian(model: onnx.ModelProto, layer: str) -> LayerGaussian:
+    """The statistics of a layer, from the float32 constants that `export.graph` made of them.
+
+    Args:
+        model: the graph of a bundle.
+        layer: name of the layer.
+
+    Returns:
+        The statistics; how many cells they are of, their shrinkage and condition are not known.
+    """
+    constants = _constants(model)
+    origin, whitening, centres = (
+        constants[f"{name}.{layer}"].astype(np.float64) for name in ("origin", "whitening", "centres")
+    )
+    relative = any(f"plain.relative.{layer}" in node.output for node in model.graph.node)
+    # centres = (means - origin) @ whitening. Of relative activations nothing lies along (1, ..., 1), which
+    # the whitening takes off: one more equation says so.
+    extra = np.full((1 if relative else 0, len(whitening)), np.abs(whitening).max())
+    system = np.concatenate([whitening.T, extra])
+    wanted = np.concatenate([centres.T, np.zeros((len(extra), len(centres)))])
+    moved = np.linalg.lstsq(system, wanted, rcond=None)[0].T
+    means = origin + moved - moved.mean(axis=0)
+    unknown = float("nan")
+    return LayerGaussian(
+        means,
+        np.ascontiguousarray(whitening.T),
+        np.full(len(means), unknown),
+        shrinkage=unknown,
+        condition=unknown,
+        relative=relative,
+    )
+
+
+def run_info(manifest: Manifest) -> RunInfo:
+    """run.json as far as the manifest says what stood in it; of the training the numbers are 0.
+
+    Raises:
+        SourceError: the manifest tells in other words what the bundle was trained on.
+    """
+    provenance = manifest.provenance
+    told = _TRAINED_ON.match(provenance.trained_on)
+    if told is None:
+        raise SourceError(f"cannot read what the bundle was trained on: {provenance.trained_on!r}")
+    light = next((name for words, name in _LIGHT.items() if words in provenance.trained_on), "microscope")
+    raw: dict[str, Any] = {"split": manifest.performance.split, "augmentation": light}
+    config = RunConfig(
+        cells=told["cells"],
+        network=provenance.network,
+        seed=provenance.seed,
+        epochs=0,
+        batch_size=0,
+        learning_rate=0.0,
+        **raw,
+    )
+    return RunInfo(
+        config=config,
+        input=manifest.input,
+        classes=manifest.classes,
+        layers=manifest.detector.layers,
+        cells_digest=provenance.cells_digest,
+        split_digest=provenance.split_digest,
+        counts={part: int(told[part]) for part in ("train", "validation", "test")},
+        git_commit=provenance.git_commit,
+        torch=provenance.torch,
+    )
+
+
+def recovered_calibration(manifest: Manifest) -> Calibration:
+    """The content of calibration.json; how many anomalies were known, the manifest does not say."""
+    calibrated = manifest.calibrated
+    raw: dict[str, Any] = {"mode": calibrated.mode}
+    return Calibration(
+        detector=manifest.detector,
+        anomaly=calibrated.anomaly,
+        alpha=calibrated.alpha,
+        fusion_cells=calibrated.fusion_cells,
+        anomaly_cells=0,
+        threshold_cells=calibrated.threshold_cells,
+        correlation=calibrated.correlation,
+        how=calibrated.how,
+        auroc=None,
+        **raw,
+    )
+
+
+def _constants(model: onnx.ModelProto) -> Constants:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+if __name__ == "__main__":
+    main()
