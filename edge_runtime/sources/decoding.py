@@ -16,14 +16,18 @@ from numpy.typing import NDArray
 
 from edge_runtime.errors import ImageError
 from edge_runtime.sources.headers import BMP, JPEG, MOST_PIXELS, PNG, encoded_size, is_tiff, tiff_directories
+from edge_runtime.sources.unpacking import lzw_length, packbits_length
 
 Pixels = NDArray[np.uint8]
 
 _HEIC_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"avif")
-_TIFF_COMPRESSION, _TIFF_JPEG_TABLES = 259, 347
+_TIFF_COMPRESSION, _TIFF_ROWS, _TIFF_JPEG_TABLES = 259, 278, 347
+_TIFF_SHAPE, _TIFF_BITS = (256, 257, 277), 258  # width, height and samples; bits of each sample
+_TIFF_TILE = (322, 323)  # width and height
 _TIFF_PLACES, _TIFF_LENGTHS = (273, 324), (279, 325)  # of strips, of tiles
 # Compressions that OpenCV's libtiff reads; with any other it gives a picture all the same.
-_TIFF_READ = {1: "none", 5: "LZW", 7: "JPEG", 8: "deflate", 32946: "deflate", 32773: "PackBits"}
+_TIFF_NONE, _TIFF_LZW, _TIFF_JPEG, _TIFF_DEFLATE, _TIFF_PACKBITS = 1, 5, 7, (8, 32946), 32773
+_TIFF_READ = {_TIFF_NONE, _TIFF_LZW, _TIFF_JPEG, *_TIFF_DEFLATE, _TIFF_PACKBITS}
 
 
 def decode_image(data: bytes, name: str) -> Pixels:
@@ -107,21 +111,42 @@ def _tiff(data: bytes, name: str) -> Pixels:
         compression = (pages[0].get(_TIFF_COMPRESSION) or (1,))[0] if pages else 1
         if compression not in _TIFF_READ:
             raise ImageError(f"{name}: compressed by TIFF's method {compression}; save it as PNG")
-        if compression == 7:
-            for part in _tiff_parts(data, pages[0]):
-                simplejpeg.decode_jpeg(part, colorspace="RGB")
-    except (struct.error, ValueError) as error:
+        eight_bit = pages and set(pages[0].get(_TIFF_BITS, ())) == {8}  # else OpenCV tells what it is
+        for part, length in _tiff_parts(data, pages[0]) if eight_bit else ():
+            _check_part(part, compression, length)
+    except (struct.error, ValueError, zlib.error) as error:
         raise _damaged(name, str(error)) from error
     return _by_opencv(data, name)
 
 
-def _tiff_parts(data: bytes, page: dict[int, tuple[int, ...]]) -> Iterator[bytes]:
-    """The JPEG files that the strips or tiles of a page are, each with the tables that they share."""
+def _tiff_parts(data: bytes, page: dict[int, tuple[int, ...]]) -> Iterator[tuple[bytes, int]]:
+    """The strips or tiles of a page, of JPEG each with the shared tables; and how long each is unpacked."""
     tables = bytes(page.get(_TIFF_JPEG_TABLES, ()))
-    for places, lengths in zip(_TIFF_PLACES, _TIFF_LENGTHS, strict=True):
-        for place, length in zip(page.get(places, ()), page.get(lengths, ()), strict=True):
-            part = data[place : place + length]
-            yield tables[:-2] + part[2:] if tables else part
+    width, height, samples = (page.get(tag, (1,))[0] for tag in _TIFF_SHAPE)
+    rows = page.get(_TIFF_ROWS, (height,))[0]
+    tiled = _TIFF_TILE[0] in page
+    if tiled:
+        width, rows = (page[tag][0] for tag in _TIFF_TILE)
+    places, lengths = (page.get(tags[tiled], ()) for tags in (_TIFF_PLACES, _TIFF_LENGTHS))
+    for number, (place, length) in enumerate(zip(places, lengths, strict=True)):
+        part = data[place : place + length]
+        left = rows if tiled else min(rows, height - number * rows)
+        yield tables[:-2] + part[2:] if tables else part, left * width * samples
+
+
+def _check_part(part: bytes, compression: int, length: int) -> None:
+    """Refuse, by a ValueError or zlib's own error, a strip or tile that OpenCV would have to guess at."""
+    if compression == _TIFF_JPEG:
+        simplejpeg.decode_jpeg(part, colorspace="RGB")
+    found = length
+    if compression in _TIFF_DEFLATE:
+        found = len(zlib.decompress(part))
+    elif compression == _TIFF_LZW:
+        found = lzw_length(part, length + 1)
+    elif compression == _TIFF_PACKBITS:
+        found = packbits_length(part)
+    if found != length:
+        raise ValueError(f"{found} bytes where {length} should be")
 
 
 def _bmp(data: bytes, name: str) -> Pixels:
@@ -157,4 +182,6 @@ def _by_opencv(data: bytes, name: str) -> Pixels:
 
 
 def _damaged(name: str, found: str) -> ImageError:
-    return ImageError(f"{name}: the file is cut off or damaged ({found}); copy it again")
+    if "end of JPEG file" in found or "Could not determine" in found:
+        return ImageError(f"{name}: the file is cut off; copy it again")
+    return ImageError(f"{name}: the file is damaged ({found}); copy it again")

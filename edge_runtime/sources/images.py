@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_runtime.errors import ImageError, SourceError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp")
 
 
 @dataclass(frozen=True)
