@@ -43,7 +43,6 @@ def lzw_length(data: bytes, most: int) -> int:
             total, before = total + length, length
             # One code earlier than the width would ask for, as every writer does.
             width = min(max((len(lengths) + 1).bit_length(), 9), 12)
-            )
     return total
 
 
