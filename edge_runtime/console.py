@@ -1,6 +1,5 @@
 """How every command line of cellgate ends: 0 done, 1 could not finish or a check failed, 2 wrong use."""
 
-import errno
 import json
 import math
 import sys
@@ -11,8 +10,7 @@ import click
 import cv2
 
 from edge_runtime.errors import CellgateError
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+from edge_runtime.storage import explain
 
 
 class Commands(click.Group):
@@ -51,18 +49,6 @@ def _silence_opencv() -> None:
     """OpenCV's own words on standard error would bury the one line that tells what to do."""
     level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4, OpenCV 5
     level(0)
-
-
-def explain(error: OSError) -> str:
-    """One line for a failure of the file system: what failed, and what to do."""
-    where = f"{error.filename}: " if error.filename else ""
-    if error.errno in _FULL:
-        return f"{where}the disk is full; free some space and run the same command again"
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return f"{where}permission denied; choose another folder or change its permissions"
-    if error.errno in {errno.EEXIST, errno.ENOTDIR}:
-        return f"{where}a file stands where a folder is needed; choose another path"
-    return f"{where}{error.strerror or error}"
 
 
 def tell_skipped(skipped: Iterable[object]) -> None:

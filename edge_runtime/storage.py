@@ -1,13 +1,27 @@
 """Files that appear whole or not at all, whatever fails while they are written."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from edge_runtime.console import explain
 from edge_runtime.errors import StorageError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def explain(error: OSError) -> str:
+    """One line for a failure of the file system: what failed, and what to do."""
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in _FULL:
+        return f"{where}the disk is full; free some space and run the same command again"
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return f"{where}permission denied; choose another folder or change its permissions"
+    if error.errno in {errno.EEXIST, errno.ENOTDIR}:
+        return f"{where}a file stands where a folder is needed; choose another path"
+    return f"{where}{error.strerror or error}"
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from edge_runtime.decision.values import margins
 EXACT_LIMIT = 5e-5  # logits, features
 # Distances divide by small variances: features of the default bundle's stem that agree to 3e-7 on two
 # processors give distances that differ by 7e-5.
-DISTANCE_LIMIT = 5e-4
+DISTANCE_LIMIT = 1e-4
 SCORE_LIMIT = 5e-3  # scores after the perturbation: a flipped sign moves a pixel by 2 epsilon
 SIGN_LIMIT = 1e-3  # share of the gradient's signs that differ
 

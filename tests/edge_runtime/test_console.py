@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from edge_runtime.console import Commands, explain
+from edge_runtime.console import Commands
 from edge_runtime.errors import (
     BundleError,
     CellgateError,
@@ -17,6 +17,7 @@ from edge_runtime.errors import (
     SourceError,
     StorageError,
 )
+from edge_runtime.storage import explain
 
 
 def ends(error: BaseException | None) -> Result:

@@ -148,8 +148,8 @@ def test_the_report_has_its_sentence_and_its_limit(read: tuple[Path, dict[str, A
     page = (read[0] / "report.html").read_text()
     count = read[1]["counts"]["reasons"][CODE]
     assert page.count(SENTENCE) > count  # of every such cell, and where the limits stand
-    assert f"Limit of {NAME}" in page
-    assert f"at least 0.5; else rejected: {SENTENCE}" in page
+    assert f"Test of {NAME}" in page
+    assert f"must be at least 0.5, or the cell is rejected: {SENTENCE}" in page
 
 
 def test_verify_compares_its_value(bundle: Path, cellgate: Run) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from scripts.compare_layers import FEATURES, Choice, main, table
+from scripts.compare_layers import FEATURES, Choice, as_table, main
 
 
 def test_the_table_has_a_line_per_choice() -> None:
@@ -22,13 +22,13 @@ def test_the_table_has_a_line_per_choice() -> None:
         harmless=0.95,
         harmful=0.9,
     )
-    cells = [cell.strip() for cell in table([choice]).splitlines()[-1].strip("|").split("|")]
+    cells = [cell.strip() for cell in as_table([choice]).splitlines()[-1].strip("|").split("|")]
     assert cells[:3] == ["relative", "layer3 to layer4", "yes"]
     assert cells[3:6] == ["5.0", "99.0 / 90.0", "100.0 / 100.0"]
     assert cells[6:] == ["87.5", "50.0, 25.0, nan", "95.0", "90.0"]
-    head, rule, *_ = table([choice, replace(choice, stable=False)]).splitlines()
+    head, rule, *_ = as_table([choice, replace(choice, stable=False)]).splitlines()
     assert head.count("|") == rule.count("|") == len(cells) + 1
-    assert "| layer3 to layer4 | no |" in table([replace(choice, stable=False)])
+    assert "| layer3 to layer4 | no |" in as_table([replace(choice, stable=False)])
 
 
 def test_the_shipped_features_are_among_the_choices() -> None:

@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 import click
 
-from edge_runtime.console import explain
 from edge_runtime.errors import SourceError, StorageError
+from edge_runtime.storage import explain
 
 
 @dataclass(frozen=True)
