@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edge_runtime.bundle.classifier import Classifier
     from edge_runtime.bundle.files import Bundle, default_bundle, open_bundle
+    from edge_runtime.bundle.manifest import Manifest
     from edge_runtime.bundle.scoring import CellScore, score_images
     from edge_runtime.bundle.verification import replay
     from edge_runtime.cells.cutting import cut_cells
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     )
     from edge_runtime.simulator import simulate_field
     from edge_runtime.slide.reading import read_field, read_slide
-    from edge_runtime.slide.readings import CellReading, FieldReading
+    from edge_runtime.slide.readings import CellReading, Counts, FieldReading
     from edge_runtime.slide.record import SlideRecord
     from edge_runtime.slide.report import write_report
     from edge_runtime.slide.summary import SlideSummary
@@ -46,11 +47,13 @@ __all__ = [
     "CellgateError",
     "CheckFailedError",
     "Classifier",
+    "Counts",
     "Decisions",
     "Detector",
     "Evidence",
     "FieldReading",
     "ImageError",
+    "Manifest",
     "ProviderError",
     "SkippedFrame",
     "SlideRecord",
@@ -81,11 +84,13 @@ _MODULES = {
     "CellgateError": "errors",
     "CheckFailedError": "errors",
     "Classifier": "bundle.classifier",
+    "Counts": "slide.readings",
     "Decisions": "decision.decide",
     "Detector": "decision.detector",
     "Evidence": "decision.evidence",
     "FieldReading": "slide.readings",
     "ImageError": "errors",
+    "Manifest": "bundle.manifest",
     "ProviderError": "errors",
     "SkippedFrame": "sources.images",
     "SlideRecord": "slide.record",

@@ -48,7 +48,7 @@ def test_truncated_zip_in_a_process_of_its_own(
 def test_empty_folder(tmp_path: Path, refusal: Refusal, read_arguments: Any, tiny_bundle: Path) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
-    expected = f"{folder}: holds no image (.png, .jpg, .jpeg, .tif, .tiff, .bmp); check the path"
+    expected = f"{folder}: holds no image (.png, .jpg, .jpeg, .jfif, .tif, .tiff, .bmp); check the path"
     assert refusal("score", folder, "--bundle", tiny_bundle) == expected
     assert refusal(*read_arguments(folder)) == expected
 
