@@ -177,7 +177,7 @@ def test_real_archive_is_read_as_its_own_list_says() -> None:
     listed = {row["path"].removeprefix("cell_images/"): row for row in rows}
     found = list_cells(NIH_CELLS)
     assert [cell.name for cell in found] == sorted(listed)
-    assert len({cell.patient for cell in found}) == 81
+    assert len({cell.patient for cell in found}) == 116
     for cell in found:
         row = listed[cell.name]
         assert cell.label == (row["label"] == "Parasitized")
