@@ -115,7 +115,9 @@ def answers(network: Network, images: Tensor) -> tuple[dict[str, Tensor], tuple[
         network: in evaluation mode.
         images: [N, 3, H, W] RGB in [0, 1], of its type and on its device.
     """
-    (logits, features), (smoothed, _) = network(images), network(smooth(images))
+    logits, features = network(images)
+    with torch.no_grad():  # a gradient is that of the features
+        smoothed, _ = network(smooth(images))
     return {"logits": logits, "logits.smoothed": smoothed}, features
 
 

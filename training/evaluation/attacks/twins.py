@@ -82,10 +82,11 @@ def twins(of: Attackable, network: Asked | None = None) -> list[Objective]:
         SourceError: a test of the network has no twin.
     """
     asked, seen = network or of.model.network, once(look)
+    fine = once(lambda images: colour_and_texture(images, seen(images)))
     made: dict[str, Objective] = {
         "wholeness": whole(of.detector, seen),
-        "colour": vivid(of.detector, "colour", seen),
-        "texture": vivid(of.detector, "texture", seen),
+        "colour": vivid(of.detector, "colour", seen, fine),
+        "texture": vivid(of.detector, "texture", seen, fine),
         "confidence": undetected(asked, of.model.gaussians, of.detector),
         "stability": stable(asked, of.detector, again=of.model.network),
         "margin": sure(asked, of.detector),
@@ -127,7 +128,10 @@ def whole(detector: Detector, seen: Callable[[Tensor], Look] = look) -> Objectiv
 
 
 def vivid(
-    detector: Detector, name: Literal["colour", "texture"], seen: Callable[[Tensor], Look] = look
+    detector: Detector,
+    name: Literal["colour", "texture"],
+    seen: Callable[[Tensor], Look] = look,
+    fine: Callable[[Tensor], Tensor] | None = None,
 ) -> Objective:
     """Colour or texture less its limit: an image passes the test where it is greater than 0.
 
@@ -135,12 +139,14 @@ def vivid(
         detector: the limits.
         name: of the test.
         seen: as in `whole`.
+        fine: `colour_and_texture` of what is seen; one `once` of it for both tests.
     """
     limit, place = detector.limits[name], APPEARANCE.index(name)
 
     def excess(images: Tensor) -> Tensor:
         found = seen(images)
-        value = colour_and_texture(images, found)[:, place - len(OUTLINE)]
+        both = fine(images) if fine else colour_and_texture(images, found)
+        value = both[:, place - len(OUTLINE)]
         return torch.from_numpy(found.numbers[:, place] - limit).to(images) + value - value.detach()
 
     return excess
