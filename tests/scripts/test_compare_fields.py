@@ -6,7 +6,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from edge_runtime.bundle import files
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.cells.boxes import best_match
-from edge_runtime.cells.preprocessing import Box
+from edge_runtime.cells.preprocessing import Box, InputSpec
 from edge_runtime.errors import SourceError
 from edge_runtime.simulator import PARASITIZED_KINDS, RED_CELL_KINDS, simulate_field
 from edge_runtime.slide.reading import read_slide
@@ -32,6 +32,7 @@ from scripts.compare_crops import (
     markdown_table,
 )
 from scripts.compare_fields import main
+from training.run import RunConfig, RunInfo, save_run
 
 TINY = Path(__file__).parents[1] / "edge_runtime" / "tiny-bundle"
 FRAME = "IMG_1.png"
@@ -143,21 +144,14 @@ def test_only_held_out_patients_count(compare: Callable[..., Result], slide: Pat
     assert "no located cell is of a patient in its test split" in compare("--held-out", run).stderr
 
 
-def run_folder(folder: Path, *, split: str = "patient", patients: list[str] | None = None) -> Path:
+def run_folder(
+    folder: Path, *, split: Literal["patient", "image"] = "patient", patients: list[str] | None = None
+) -> Path:
     """A run.json with what says who was held out."""
     tested = {} if patients is None else {"test": {"patients": [{"patient": name} for name in patients]}}
-    config = {"cells": "x", "network": "edge", "split": split, "seed": 0, "epochs": 1, "batch_size": 64}
-    told = {
-        "config": {**config, "learning_rate": 0.1},
-        "input": {"size": 125, "range": [0.0, 1.0]},
-        "classes": ["uninfected", "parasitized"],
-        "layers": ["stem"],
-        **dict.fromkeys(("cells_digest", "split_digest", "git_commit", "torch"), ""),
-        "counts": {},
-        "metrics": tested,
-        "schema": 1,
-    }
-    (folder / "run.json").write_text(json.dumps(told))
+    config = RunConfig("x", "edge", split, 0, 1, 64, 0.1)
+    info = RunInfo(config, InputSpec(), ("uninfected", "parasitized"), ("stem",), "", "", {}, "", "", tested)
+    save_run(folder, info)
     return folder
 
 

@@ -23,8 +23,6 @@ from training.evaluation.plots import FIGURES
 from training.evaluation.rows import check_possible
 from training.evaluation.segmentation_errors import SEGMENTATION_ERRORS
 from training.evaluation.subject import load_subject
-from training.reference import reference_decisions, smooth
-from training.statistics import to_tensor
 
 pytestmark = pytest.mark.slow
 
@@ -136,11 +134,11 @@ def test_a_set_holds_what_was_made(out: Path, run: Path, cache: Path, results: d
     assert kept is not None
     assert kept.set.attempts == results["attacks"][kept.set.name]["attacked"]
     assert not kept.right.any()  # every one of them is turned
-    network = load_subject(run, CellSource(cache=cache)).network
-    with torch.no_grad():
-        smoothed = network(smooth(to_tensor(kept.set.images)))[0].numpy()
-    assert kept.smoothed == pytest.approx(smoothed, rel=1e-3, abs=1e-3)
-    assert (kept.smoothed != kept.logits).any()
+    trained = load_subject(run, CellSource(cache=cache)).trained
+    decided = trained.decide(np.asarray(kept.set.images, np.uint8))
+    assert set(kept.answers) == {"stability", "margin"}
+    for name, values in kept.answers.items():
+        assert values == pytest.approx(decided.value(name), rel=1e-3, abs=1e-3)
     assert kept.set.images.dtype == np.uint8
     floats = load_kept(out / "cache", "DeepFool, whole frame, float")
     assert floats is not None
@@ -151,8 +149,7 @@ def test_a_set_holds_what_was_made(out: Path, run: Path, cache: Path, results: d
 def test_the_shipped_score_is_the_decision(out: Path, run: Path, cache: Path, name: str) -> None:
     subject, kept = load_subject(run, CellSource(cache=cache)), load_kept(out / "cache", name)
     assert kept is not None
-    detector = subject.calibration.detector
-    decided = reference_decisions(subject.network, subject.gaussians, detector, kept.set.images)
+    decided = subject.trained.decide(np.asarray(kept.set.images, np.uint8))
     score = kept.scores["shipped [unsupervised]"]
     clear = np.abs(score + 1) > 1e-3
     assert clear.mean() > 0.9
