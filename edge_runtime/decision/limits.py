@@ -67,14 +67,12 @@ class Strictness:
     @classmethod
     def of_limits(cls, middle: Array, limits: Array) -> "Strictness":
         """The scale on which given limits [T] lie at -1: the deployed decision as one score."""
-        signs = np.array([test.sign for test in table.TESTS])
-        return cls(middle, signs * (middle - limits))
+        return cls(middle, table.signs() * (middle - limits))
 
     def joint(self, values: Array) -> Array:
         """The worst of the calibrated tests of each cell, high = accept: [N, T] -> [N]."""
         scaled = self.unit > 0
-        signs = np.array([test.sign for test in table.TESTS])
-        high = signs[scaled] * (values - self.middle)[:, scaled]
+        high = table.signs()[scaled] * (values - self.middle)[:, scaled]
         return np.asarray((high / self.unit[scaled]).min(axis=1))
 
     def without(self, name: str) -> "Strictness":
@@ -84,8 +82,7 @@ class Strictness:
 
     def limits(self, joint: float) -> dict[str, float]:
         """The limits by test that accept together what `joint` scores at this or above."""
-        signs = np.array([test.sign for test in table.TESTS])
-        drawn = self.middle + signs * joint * self.unit
+        drawn = self.middle + table.signs() * joint * self.unit
         return {test.name: limit for test, limit in zip(table.TESTS, drawn.tolist(), strict=True)}
 
 

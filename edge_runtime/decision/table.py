@@ -93,7 +93,11 @@ def measure(evidence: Evidence, detector: Detector) -> NDArray[np.float64]:
     return np.column_stack(columns) if columns else np.zeros((len(evidence), 0))
 
 
+def signs() -> NDArray[np.int64]:
+    """By what the values of each test are multiplied so that large ones are accepted: int64 [T]."""
+    return np.array([test.sign for test in TESTS], np.int64)
+
+
 def passes(measured: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether values [N, T] are on the accepted side of limits [T]: bool [N, T]; no number never is."""
-    signs = np.array([test.sign for test in TESTS])
-    return np.asarray(measured * signs >= limits * signs)
+    return np.asarray(measured * signs() >= limits * signs())

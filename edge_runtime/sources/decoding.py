@@ -24,6 +24,7 @@ _HEIC_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"avif")
 _TIFF_COMPRESSION, _TIFF_ROWS, _TIFF_JPEG_TABLES = 259, 278, 347
 _TIFF_SHAPE, _TIFF_BITS = (256, 257, 277), 258  # width, height and samples; bits of each sample
 _TIFF_TILE = (322, 323)  # width and height
+_TIFF_PLANES = 284  # 2 where the colours are kept apart
 _TIFF_PLACES, _TIFF_LENGTHS = (273, 324), (279, 325)  # of strips, of tiles
 # Compressions that OpenCV's libtiff reads; with any other it gives a picture all the same.
 _TIFF_NONE, _TIFF_LZW, _TIFF_JPEG, _TIFF_DEFLATE, _TIFF_PACKBITS = 1, 5, 7, (8, 32946), 32773
@@ -123,14 +124,16 @@ def _tiff_parts(data: bytes, page: dict[int, tuple[int, ...]]) -> Iterator[tuple
     """The strips or tiles of a page, of JPEG each with the shared tables; and how long each is unpacked."""
     tables = bytes(page.get(_TIFF_JPEG_TABLES, ()))
     width, height, samples = (page.get(tag, (1,))[0] for tag in _TIFF_SHAPE)
-    rows = page.get(_TIFF_ROWS, (height,))[0]
-    tiled = _TIFF_TILE[0] in page
+    rows = min(page.get(_TIFF_ROWS, (height,))[0], height)
+    if page.get(_TIFF_PLANES, (1,))[0] == 2:  # one colour after the other
+        samples = 1
+    strips, tiled = -(-height // max(rows, 1)), _TIFF_TILE[0] in page
     if tiled:
         width, rows = (page[tag][0] for tag in _TIFF_TILE)
     places, lengths = (page.get(tags[tiled], ()) for tags in (_TIFF_PLACES, _TIFF_LENGTHS))
     for number, (place, length) in enumerate(zip(places, lengths, strict=True)):
         part = data[place : place + length]
-        left = rows if tiled else min(rows, height - number * rows)
+        left = rows if tiled else min(rows, height - number % strips * rows)
         yield tables[:-2] + part[2:] if tables else part, left * width * samples
 
 
@@ -140,7 +143,10 @@ def _check_part(part: bytes, compression: int, length: int) -> None:
         _check_jpeg_part(part)
     found = length
     if compression in _TIFF_DEFLATE:
-        found = len(zlib.decompress(part))
+        unpacking = zlib.decompressobj()  # bounded: a few bytes can stand for gigabytes
+        found = len(unpacking.decompress(part, length + 1))
+        if not unpacking.eof:
+            raise ValueError("the end of its data is missing, or far beyond where it should be")
     elif compression == _TIFF_LZW:
         found = lzw_length(part, length + 1)
     elif compression == _TIFF_PACKBITS:

@@ -1,6 +1,7 @@
 """What a decoder had to guess at is refused, by name and cause; what is whole is read."""
 
 import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -111,6 +112,57 @@ def test_a_tiff_compression_that_opencv_does_not_read_is_named(field: np.ndarray
 def test_a_phones_heic_is_named(brand: bytes) -> None:
     with pytest.raises(ImageError, match="HEIC or AVIF cannot be read; let the phone save JPEG"):
         decode_image(struct.pack(">I4s4s", 24, b"ftyp", brand) + bytes(200), "photo")
+
+
+def tiff(field: np.ndarray, strips: list[bytes], compression: int, *, rows: int, planes: int) -> bytes:
+    """A little-endian TIFF of one page."""
+    height, width = field.shape[:2]
+    place = 8
+    places = []
+    for strip in strips:
+        places.append(place)
+        place += len(strip)
+    tags = {
+        256: (width,),
+        257: (height,),
+        258: (8, 8, 8),
+        259: (compression,),
+        262: (2,),
+        273: tuple(places),
+        277: (3,),
+        278: (rows,),
+        279: tuple(map(len, strips)),
+        284: (planes,),
+    }
+    beyond = place + 2 + 12 * len(tags) + 4
+    entries, values = b"", b""
+    for tag, numbers in tags.items():
+        packed = struct.pack(f"<{len(numbers)}I", *numbers)
+        where = packed if len(numbers) == 1 else struct.pack("<I", beyond + len(values))
+        values += b"" if len(numbers) == 1 else packed
+        entries += struct.pack("<HHI", tag, 4, len(numbers)) + where
+    directory = struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+    return struct.pack("<2sHI", b"II", 42, place) + b"".join(strips) + directory + values
+
+
+@pytest.mark.parametrize("planes", [1, 2])
+def test_colours_side_by_side_and_apart_are_read_alike(field: np.ndarray, planes: int) -> None:
+    rows = 100  # the last strip is shorter
+    pictures = [field] if planes == 1 else [field[..., channel] for channel in range(3)]
+    strips = [
+        zlib.compress(np.ascontiguousarray(picture[top : top + rows]).tobytes())
+        for picture in pictures
+        for top in range(0, field.shape[0], rows)
+    ]
+    data = tiff(field, strips, 8, rows=rows, planes=planes)
+    assert np.array_equal(decode_image(data, "field"), field)
+
+
+def test_a_strip_that_unpacks_to_far_more_is_not_unpacked(field: np.ndarray) -> None:
+    bomb = zlib.compress(bytes(200_000_000))
+    data = tiff(field, [bomb], 8, rows=field.shape[0], planes=1)
+    with pytest.raises(ImageError, match="far beyond where it should be"):
+        decode_image(data, "bomb")
 
 
 def test_pages_in_a_circle_end(field: np.ndarray) -> None:
