@@ -53,6 +53,22 @@ class Cell:
     clump: bool
 
 
+@dataclass(frozen=True)
+class Segmentation:
+    """What segmentation makes of a frame.
+
+    Attributes:
+        cells: from top to bottom.
+        lit: uint8 [H, W], 255 inside the eyepiece's circle, 0 outside.
+        film: float32 [h, w], of the frame reduced to at most 320 pixels of width: the green light of the empty
+            film, also under the cells, 0 to 255 and, where it is extrapolated, beyond.
+    """
+
+    cells: list[Cell]
+    lit: Mask
+    film: Plane
+
+
 def segment(frame: NDArray[np.uint8]) -> list[Cell]:
     """Find the cells of a frame, from top to bottom.
 
@@ -63,8 +79,21 @@ def segment(frame: NDArray[np.uint8]) -> list[Cell]:
         Everything that absorbs like a cell and is not a speck: red cells, but also white cells, platelets
         and debris, which are the classifier's to reject. Empty for an empty film.
     """
-    field = _field_of_view(frame)
-    absorbance = _absorbance(frame, field)
+    return segmentation(frame).cells
+
+
+def segmentation(frame: NDArray[np.uint8]) -> Segmentation:
+    """The same, with the light in which the cells were found.
+
+    Args:
+        frame: uint8 [H, W, 3] RGB of a stained thin film in transmitted light.
+    """
+    lit = _field_of_view(frame)
+    absorbance, film = _absorbance(frame, lit)
+    return Segmentation(_cells(absorbance, lit), lit, np.exp(-film))
+
+
+def _cells(absorbance: Plane, field: Mask) -> list[Cell]:
     threshold = _threshold(absorbance, field)
     if threshold is None:
         return []
@@ -87,8 +116,10 @@ def _field_of_view(frame: NDArray[np.uint8]) -> Mask:
     bright = np.asarray((small > _DARK * np.percentile(small, 99)) * np.uint8(255), np.uint8)
     contours, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.convexHull(max(contours, key=cv2.contourArea)) if contours else None
-    if hull is None or cv2.contourArea(hull) > _WHOLE * bright.size:
+    if hull is None:
         return np.full((height, width), 255, np.uint8)
+    if cv2.contourArea(hull) > _WHOLE * bright.size:
+        return _but_for_corners(bright, hull, width, height)
     middle = hull.mean(axis=0)
     # Drawn a little smaller: the circle's rim is neither lit nor dark.
     inner = (middle + _RIM * (hull - middle)) / scale
@@ -98,14 +129,27 @@ def _field_of_view(frame: NDArray[np.uint8]) -> Mask:
     )
 
 
+def _but_for_corners(bright: Mask, hull: NDArray[np.int32], width: int, height: int) -> Mask:
+    """The whole frame without the corners, if any, in which the circle's black can be seen.
+
+    As small as they are, they are so dark that no cell would stand out beside them.
+    """
+    outside = cv2.fillConvexPoly(np.full(bright.shape, 255, np.uint8), hull, 0) & ~bright
+    if not outside.any():
+        return np.full((height, width), 255, np.uint8)
+    reach = _disc(max(1, round((1 - _RIM) * max(bright.shape))))
+    kept = cv2.bitwise_not(cv2.dilate(outside, reach))
+    return np.asarray(cv2.resize(kept, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+
+
 def _reduced(width: int, height: int) -> tuple[int, int]:
     """Width and height at which the light is estimated; a strip of a frame keeps at least one row."""
     scale = min(1.0, _SMALL_WIDTH / width)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _absorbance(frame: NDArray[np.uint8], field: Mask) -> Plane:
-    """Absorbance of green light against the empty film, natural logarithm, float32 [H, W]."""
+def _absorbance(frame: NDArray[np.uint8], field: Mask) -> tuple[Plane, Plane]:
+    """Absorbance of green light against the empty film, float32 [H, W], and the film's own density, reduced."""
     height, width = field.shape
     green = np.maximum(frame[..., 1], 1).astype(np.float32)
     sigma = max(0.8, width / _BLUR_WIDTH)
@@ -113,7 +157,7 @@ def _absorbance(frame: NDArray[np.uint8], field: Mask) -> Plane:
     small = cv2.resize(density, _reduced(width, height), interpolation=cv2.INTER_AREA)
     inside = cv2.resize(field, small.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     film = _fit_film(np.asarray(small, np.float32), inside)
-    return density - cv2.resize(film, (width, height), interpolation=cv2.INTER_CUBIC)
+    return density - cv2.resize(film, (width, height), interpolation=cv2.INTER_CUBIC), film
 
 
 def _fit_film(density: Plane, inside: NDArray[np.bool_]) -> Plane:

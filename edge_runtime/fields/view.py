@@ -1,0 +1,115 @@
+"""What a frame shows of itself, in a few numbers: the evidence on which the gates judge it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.cells.segmentation import Cell, Segmentation
+from edge_runtime.fields.sharpness import sharpness
+
+Colour = tuple[float, float, float]
+
+_SAMPLED, _LEAST, _MOST = 1 / 3, 16, 48  # share of the whole cells that is looked at closely, and its bounds
+_SIZES = (0.7, 1.4)  # of the typical diameter: from the smallest to the largest of alike cells
+_CLIPPED = 254  # of 255: from here on the sensor no longer tells how bright it is
+_LIT = (5, 95)  # percentiles of the film's light that count as its darkest and brightest
+
+
+@dataclass(frozen=True)
+class FieldView:
+    """What a frame shows of itself.
+
+    Attributes:
+        objects: number of everything that was found.
+        whole: number of whole single cells among them.
+        diameter: of the typical whole cell, pixels: that of a circle of the same area; 0 if there is none.
+        alike: share of the whole cells' area that lies on cells of about the typical size, 0 to 1.
+        covered: share of the lit field that lies on objects, 0 to 1.
+        sharpness: of the cells' borders (see `sharpness`); 0 if there is no whole cell.
+        film: RGB of the empty film, 0 to 255; black if nothing of it is to be seen.
+        cell: RGB of the cells, 0 to 255; black if there is no whole cell.
+        clipped: share of the cells' pixels in which a colour is as bright as the sensor goes, 0 to 1.
+        evenness: the film's darkest light over its brightest, 0 to 1.
+    """
+
+    objects: int
+    whole: int
+    diameter: float
+    alike: float
+    covered: float
+    sharpness: float
+    film: Colour
+    cell: Colour
+    clipped: float
+    evenness: float
+
+
+def view(frame: NDArray[np.uint8], found: Segmentation) -> FieldView:
+    """Measure a frame.
+
+    Args:
+        frame: uint8 [H, W, 3] RGB.
+        found: what segmentation made of it.
+    """
+    whole = [cell for cell in found.cells if not (cell.at_edge or cell.clump)]
+    diameters = np.array([2 * np.sqrt(np.count_nonzero(cell.mask) / np.pi) for cell in whole])
+    diameter = _typical(diameters)
+    nearest = np.argsort(np.abs(diameters - diameter), kind="stable")
+    sampled = [whole[number] for number in nearest[: int(np.clip(_SAMPLED * len(whole), _LEAST, _MOST))]]
+    pixels = _cell_pixels(frame, sampled)
+    lit = max(1, cv2.countNonZero(found.lit))
+    darkest, brightest = np.percentile(found.film, _LIT)
+    return FieldView(
+        objects=len(found.cells),
+        whole=len(whole),
+        diameter=diameter,
+        alike=_alike(diameters, diameter),
+        covered=sum(np.count_nonzero(cell.mask) for cell in found.cells) / lit,
+        sharpness=sharpness(frame[..., 1], sampled, diameter),
+        film=_film(frame, found),
+        cell=_median(pixels),
+        clipped=float((pixels >= _CLIPPED).any(axis=1).mean()) if len(pixels) else 0.0,
+        evenness=float(darkest / brightest) if brightest > 0 else 0.0,
+    )
+
+
+def _typical(diameters: NDArray[np.float64]) -> float:
+    """The size at which half of all area lies, so that many small specks do not outweigh the cells."""
+    ordered = np.sort(diameters)
+    area = np.cumsum(ordered**2)
+    return float(ordered[np.searchsorted(area, area[-1] / 2)]) if len(ordered) else 0.0
+
+
+def _alike(diameters: NDArray[np.float64], typical: float) -> float:
+    low, high = _SIZES
+    near = (diameters > low * typical) & (diameters < high * typical)
+    return float((diameters[near] ** 2).sum() / (diameters**2).sum()) if len(diameters) else 0.0
+
+
+def _cell_pixels(frame: NDArray[np.uint8], cells: Sequence[Cell]) -> NDArray[np.uint8]:
+    """The pixels of cells: uint8 [N, 3]."""
+    parts = [
+        frame[y : y + height, x : x + width][cell.mask] for cell in cells for x, y, width, height in [cell.box]
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, 3), np.uint8)
+
+
+def _film(frame: NDArray[np.uint8], found: Segmentation) -> Colour:
+    """Of the lit part of a reduced frame, what lies outside of every object's box."""
+    height, width = found.film.shape
+    small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+    empty = cv2.resize(found.lit, (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    down, across = height / frame.shape[0], width / frame.shape[1]
+    for cell in found.cells:
+        x, y, wide, high = cell.box
+        top, left = max(0, int(y * down) - 1), max(0, int(x * across) - 1)
+        empty[top : int((y + high) * down) + 2, left : int((x + wide) * across) + 2] = False
+    return _median(small[empty])
+
+
+def _median(pixels: NDArray[np.uint8]) -> Colour:
+    red, green, blue = np.median(pixels, axis=0).tolist() if len(pixels) else (0.0, 0.0, 0.0)
+    return red, green, blue
