@@ -5,6 +5,7 @@ Commands import what only they need: a single crop is decided on without loading
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -16,7 +17,7 @@ from edge_runtime.bundle.files import MODEL_CARD, default_bundle, open_bundle
 from edge_runtime.bundle.scoring import CellScore, score_images
 from edge_runtime.console import Commands, tell_skipped, to_json
 from edge_runtime.errors import SourceError
-from edge_runtime.sources.frames import EVERY_SECONDS
+from edge_runtime.sources.frames import EVERY_SECONDS, PATIENCE_SECONDS, SourceNote
 from edge_runtime.sources.images import SkippedFrame
 from edge_runtime.version import __version__
 
@@ -95,6 +96,13 @@ def _line(cell: CellScore) -> str:
     show_default=True,
     help="Seconds between fields of a video or camera.",
 )
+@click.option(
+    "--patience",
+    type=click.FloatRange(0, min_open=True),
+    default=PATIENCE_SECONDS,
+    show_default=True,
+    help="Seconds for which a camera or stream may show nothing new.",
+)
 @provider_option
 @threads_option
 @json_option
@@ -105,6 +113,7 @@ def read(
     out: Path,
     fields: int | None,
     every: float,
+    patience: float,
     provider: Provider,
     threads: int | None,
     as_json: bool,
@@ -113,6 +122,7 @@ def read(
     from edge_runtime.slide.reading import REPORT, read_slide
 
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
+    limits = classifier.bundle.manifest.gates
     summary = read_slide(
         source,
         classifier,
@@ -120,7 +130,8 @@ def read(
         out,
         limit=fields,
         every=every,
-        on_field=lambda f: click.echo(_told(f), err=True),
+        patience=patience,
+        on_field=lambda told: click.echo(_told(told, limits), err=True),
     )
     _show(summary, out / REPORT, as_json=as_json)
 
@@ -131,21 +142,46 @@ def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
         click.echo(to_json({**asdict(summary), "report": str(report)}, indent=2))
         return
     counts, group = summary.counts, summary.group
-    for name in ("uninfected", "parasitized", "rejected", "not_judged", "fields", "skipped"):
+    whys = {
+        "rejected": [
+            (number, f"{reason}: {summary.header.sentences[reason]}")
+            for reason, number in counts.reasons.items()
+        ],
+        "stopped": [
+            (
+                number,
+                f"{reason}: {summary.header.stops[reason].sentence}; {summary.header.stops[reason].advice}",
+            )
+            for reason, number in counts.stops.items()
+            if number
+        ],
+    }
+    for name in ("uninfected", "parasitized", "rejected", "not_judged", "fields", "stopped", "skipped"):
         click.echo(f"{name.replace('_', ' '):<12}{getattr(counts, name):>7}")
-        if name == "rejected":
-            for reason, count in counts.reasons.items():
-                click.echo(f"  {count:>17}  {reason}: {summary.header.sentences[reason]}")
-    if group.alarm:
+        for number, why in whys.get(name, ()):
+            click.echo(f"  {number:>17}  {why}")
+    if summary.header.repeats:
+        click.echo(f"{'repeats':<12}{summary.header.repeats:>7}")
+    if summary.unread:
+        click.echo(f"COULD NOT BE READ: {summary.unread}")
+    elif group.alarm:
         usual = f"ordinary ones have at most {group.most} rejected of {group.cells} whole cells"
         click.echo(f"UNUSUAL SLIDE: {usual}")
     click.echo(f"bundle {summary.header.bundle} on {summary.header.provider}")
     click.echo(f"report {click.format_filename(report)}")
 
 
-def _told(field: "FieldReading | SkippedFrame") -> str:
-    if isinstance(field, SkippedFrame):
+def _told(field: "FieldReading | SkippedFrame | SourceNote", limits: Mapping[str, float]) -> str:
+    from edge_runtime.fields.gates import stopped_by
+
+    if isinstance(field, SkippedFrame | SourceNote):
         return str(field)
+    if field.reason:
+        gate = stopped_by(field.values, limits)[0]
+        return (
+            f"not counted: {field.name}: {gate.sentence} ({gate.name} {field.values[gate.name]:.3g}, must be "
+            f"{gate.side} {limits[gate.name]:.3g}); {gate.advice}"
+        )
     statuses = [cell.status for cell in field.cells]
     return (
         f"field {field.number} ({field.name}): {statuses.count('uninfected')} uninfected, "
@@ -187,7 +223,8 @@ def recalibrate(
     from edge_runtime.device.recalibration import recalibrate_bundle, site_cells
 
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
-    found, skipped = site_cells(cells, classifier.bundle.manifest.input.size)
+    manifest = classifier.bundle.manifest
+    found, skipped = site_cells(cells, manifest.input.size, manifest.gates)
     tell_skipped(skipped)
     made = recalibrate_bundle(classifier, found, site, out)
     before, after = made.rejected_before, made.rejected_after

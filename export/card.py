@@ -4,6 +4,7 @@ from edge_runtime.bundle.manifest import Manifest, Performance
 from edge_runtime.decision import table
 from edge_runtime.decision.appearance import OUTLINE
 from edge_runtime.decision.detector import Detector
+from edge_runtime.fields.gates import GATES
 
 
 def model_card(manifest: Manifest) -> str:
@@ -39,6 +40,13 @@ gave to a test.
 |---|---|---|---|
 {_tests(detector)}
 
+## When it does not count a frame
+A frame is not counted, and nothing is said of its cells, if it fails any of these gates.
+
+| gate | counted | otherwise |
+|---|---|---|
+{_gates(manifest)}
+
 {_measured(tested)}{_ood(tested)}{_corruptions(tested)}
 ## Largest differences from PyTorch on the reference inputs
 | output | difference |
@@ -61,6 +69,14 @@ def _tests(detector: Detector) -> str:
         f"| {test.name} | {test.side} {detector.limits[test.name]:.4g} | {test.reason.code}: "
         f"{test.reason.sentence} | {f'{test.share:.1%}' if test.share else 'fixed'} |"
         for test in table.TESTS
+    )
+
+
+def _gates(manifest: Manifest) -> str:
+    """The table of gates with the bundle's limits, gravest first."""
+    return "\n".join(
+        f"| {gate.name} | {gate.side} {manifest.gates[gate.name]:.4g} | {gate.reason}: {gate.sentence} |"
+        for gate in GATES
     )
 
 

@@ -19,6 +19,7 @@ from edge_runtime.bundle.manifest import (
 from edge_runtime.bundle.parity import all_passed
 from edge_runtime.bundle.verification import pack_reference, replay
 from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.fields.gates import default_limits
 from export.card import model_card
 from export.forward import IR_VERSION, OPSET, feature_name
 from export.graph import Perturbation, build_graph, output_names
@@ -100,6 +101,7 @@ def _manifest(made: Handover, perturbation: Perturbation, name: str, version: st
         perturbation=perturbation,
         outputs=output_names(made.trained.network, perturbation),
         detector=calibration.detector,
+        gates=default_limits(),
         orientation="high-is-in-distribution",
         calibrated=Calibrated(
             mode=calibration.mode,

@@ -2,9 +2,10 @@
 
     python -m scripts.reseal OLD NEW
 
-Reads bundles of this schema and of the one before. Network and statistics come back from the graph, the
-detector, the figures and the provenance from the manifest, the reference cells from the reference vectors;
-then all of it is exported as any run is. The forward pass stays bit for bit, the statistics up to a rounding.
+Reads bundles of this schema and of the one before, which had the same graph and is only given its gates.
+Of one of this schema network and statistics come back from the graph, the detector, the figures and the
+provenance from the manifest, the reference cells from the reference vectors; then all of it is exported as
+any run is. The forward pass stays bit for bit, the statistics up to a rounding.
 """
 
 import hashlib
@@ -22,11 +23,13 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
 
-from edge_runtime.bundle.files import MANIFEST, MODEL, REFERENCE
-from edge_runtime.bundle.manifest import Manifest, manifest_from_json
+from edge_runtime.bundle.files import MANIFEST, MODEL, MODEL_CARD, REFERENCE, Bundle, open_bundle, save_bundle
+from edge_runtime.bundle.manifest import SCHEMA, Manifest, manifest_from_json
 from edge_runtime.bundle.verification import IMAGES
 from edge_runtime.console import Commands
 from edge_runtime.errors import BundleError, SourceError
+from edge_runtime.fields.gates import default_limits
+from export.card import model_card
 from export.sealing import seal_bundle
 from training.calibration_file import Calibration
 from training.gaussians import LayerGaussian
@@ -38,6 +41,7 @@ from training.trained import TrainedDetector
 
 # How the exporter begins the names of the network's parameters.
 _NETWORK = "network."
+_BEFORE = 8  # the schema before this one: the same graph, without gates of frames
 # How `export.sealing` tells what a bundle was trained on.
 _TRAINED_ON = re.compile(
     r"(?P<train>\d+) cells of (?P<cells>.+), split by .+; "
@@ -45,19 +49,6 @@ _TRAINED_ON = re.compile(
 )
 # What the model card says of the light that cells were trained under, see `export.sealing`.
 _LIGHT = {"with harsh light": "harsh", "without change of light": "paper"}
-_OLD_LIMITS = {
-    "colour": "least_colour",
-    "texture": "least_texture",
-    "confidence": "threshold",
-    "stability": "least_steadiness",
-    "margin": "least_margin",
-}
-_OLD_PERFORMANCE = {
-    "ood_rejected": "strangers_rejected",
-    "corruptions_accepted": "changes_accepted",
-    "corruptions_accuracy": "changes_accuracy",
-}
-
 Constants = Mapping[str, NDArray[np.generic]]
 
 
@@ -66,6 +57,9 @@ Constants = Mapping[str, NDArray[np.generic]]
 @click.argument("new", type=click.Path(path_type=Path))
 def main(old: Path, new: Path) -> None:
     """Export the bundle folder OLD again, as the bundle folder NEW."""
+    if read_raw(old).get("schema") == _BEFORE:
+        click.echo(f"{new}: {with_gates(old, new).title}")
+        return
     manifest, model = open_any(old)
     with np.load(old / REFERENCE, allow_pickle=False) as stored:
         crops = np.asarray(stored[IMAGES], np.uint8)
@@ -78,6 +72,16 @@ def main(old: Path, new: Path) -> None:
         version=manifest.version,
     )
     click.echo(f"{new}: {bundle.title}")
+
+
+def with_gates(old: Path, new: Path) -> Bundle:
+    """Seal a bundle of the schema before with this cellgate's gates; its other files stay as they are."""
+    manifest = manifest_from_json(json.dumps(from_schema_8(read_raw(old))))
+    contents = {name: (old / name).read_bytes() for name in manifest.files}
+    for name, data in contents.items():
+        check_hash(manifest, old / name, data)
+    save_bundle(new, manifest, {**contents, MODEL_CARD: model_card(manifest).encode()})
+    return open_bundle(new)
 
 
 def recovered_detector(manifest: Manifest, model: onnx.ModelProto) -> TrainedDetector:
@@ -98,32 +102,36 @@ def open_any(bundle: Path) -> tuple[Manifest, onnx.ModelProto]:
         BundleError: another schema, or the graph was altered.
         SourceError: a file is missing.
     """
-    try:
-        raw = json.loads((bundle / MANIFEST).read_text())
-        graph = (bundle / MODEL).read_bytes()
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{bundle}: not a bundle that can be read ({error}); check the path") from error
-    if raw.get("schema") == 7:
-        raw = from_schema_7(raw)
-    manifest = manifest_from_json(json.dumps(raw))
-    if hashlib.sha256(graph).hexdigest() != manifest.files[MODEL]:
-        raise BundleError(f"{bundle / MODEL}: altered since the bundle was sealed; copy the bundle again")
+    raw = read_raw(bundle)
+    manifest = manifest_from_json(json.dumps(from_schema_8(raw) if raw.get("schema") == _BEFORE else raw))
+    graph = (bundle / MODEL).read_bytes()
+    check_hash(manifest, bundle / MODEL, graph)
     return manifest, onnx.load_from_string(graph)
 
 
-def from_schema_7(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The same facts as schema 8 names them: limits by their tests, and the field's words for OOD."""
-    detector, performance = dict(raw["detector"]), dict(raw["performance"])
-    limits = {"wholeness": 0.0, **{test: detector.pop(old) for test, old in _OLD_LIMITS.items()}}
-    for new, old in _OLD_PERFORMANCE.items():
-        performance[new] = performance.pop(old)
-    return {
-        **raw,
-        "schema": 8,
-        "outputs": ["logits.smoothed" if name == "logits.softened" else name for name in raw["outputs"]],
-        "detector": {**detector, "limits": limits},
-        "performance": performance,
-    }
+def read_raw(bundle: Path) -> dict[str, Any]:
+    """The manifest of a bundle, whatever its schema.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    try:
+        raw = json.loads((bundle / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{bundle}: not a bundle that can be read ({error}); check the path") from error
+    assert isinstance(raw, dict)
+    return raw
+
+
+def check_hash(manifest: Manifest, file: Path, data: bytes) -> None:
+    """Refuse a file that is not the one that was sealed, by a BundleError."""
+    if hashlib.sha256(data).hexdigest() != manifest.files[file.name]:
+        raise BundleError(f"{file}: altered since the bundle was sealed; copy the bundle again")
+
+
+def from_schema_8(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The same facts, with the gates of frames that schema 9 adds."""
+    return {**raw, "schema": SCHEMA, "gates": default_limits()}
 
 
 def fill_network(network: nn.Module, model: onnx.ModelProto) -> None:

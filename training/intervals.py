@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -32,6 +33,18 @@ def over_patients(
     shares = right[drawn].sum(axis=1) / cells[drawn].sum(axis=1)
     low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def of_share(hits: int, total: int) -> tuple[float, float]:
+    """The exact interval of a share of things that are independent of each other (Clopper and Pearson 1934).
+
+    Returns:
+        Lower and upper bound, 0 to 1; nan of nothing.
+    """
+    if not total:
+        return float("nan"), float("nan")
+    interval = binomtest(hits, total).proportion_ci(LEVEL, method="exact")
+    return float(interval.low), float(interval.high)
 
 
 def patient_correlation(hits: NDArray[np.bool_], patients: NDArray[np.str_]) -> float:

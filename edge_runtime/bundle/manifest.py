@@ -13,8 +13,9 @@ from edge_runtime.decision.appearance import OUTLINE
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import OUTPUTS
 from edge_runtime.errors import BundleError
+from edge_runtime.fields.gates import GATES
 
-SCHEMA = 8
+SCHEMA = 9
 CLASSES = {"uninfected", "parasitized"}  # what a slide's counts are made of
 PERTURBATIONS = {"per-layer", "none"}
 INTENDED_USE = "Research use only. Not for use in diagnostic procedures."
@@ -137,6 +138,7 @@ class Manifest:
         perturbation: "per-layer" (the graph holds eq. 3) or "none".
         outputs: names of the graph's outputs.
         detector: layer weights, epsilon and thresholds.
+        gates: limit of every gate of a frame, by name (see `fields/gates.py`).
         orientation: which side of the threshold is in-distribution.
         calibrated: what the detector was calibrated on.
         performance: per-cell figures.
@@ -155,6 +157,7 @@ class Manifest:
     perturbation: str
     outputs: tuple[str, ...]
     detector: Detector
+    gates: Mapping[str, float]
     orientation: str
     calibrated: Calibrated
     performance: Performance
@@ -199,9 +202,9 @@ def _check_supported(manifest: Manifest) -> None:
     """Refuse what is well-formed, but would make this runtime guess."""
     detector, expected = manifest.detector, InputSpec(size=manifest.input.size)
     numbers = (detector.epsilon, *detector.weights, detector.bias, *detector.limits.values())
-    numbers += (*detector.outline_low, *detector.outline_high)
+    numbers += (*detector.outline_low, *detector.outline_high, *manifest.gates.values())
     ranges = list(zip(detector.outline_low, detector.outline_high, strict=False))
-    tests = [test.name for test in table.TESTS]
+    tests, gates = [test.name for test in table.TESTS], [gate.name for gate in GATES]
     for right, wrong in (
         (manifest.input == expected, f"input {manifest.input}; this cellgate only makes {expected}"),
         (manifest.input.size > 0, f"input of {manifest.input.size} pixels"),
@@ -215,8 +218,12 @@ def _check_supported(manifest: Manifest) -> None:
             set(detector.limits) == set(tests),
             f"limits of {sorted(detector.limits)}; this cellgate tests {sorted(tests)}",
         ),
+        (
+            set(manifest.gates) == set(gates),
+            f"gates {sorted(manifest.gates)}; this cellgate has {sorted(gates)}",
+        ),
         (len(detector.layers) == len(detector.weights), "as many layer weights as layers are needed"),
-        (all(map(math.isfinite, numbers)), "a detector's weight or limit that is no finite number"),
+        (all(map(math.isfinite, numbers)), "a weight or limit that is no finite number"),
         (
             len(detector.outline_low) == len(detector.outline_high) == len(OUTLINE)
             and all(low < high for low, high in ranges),

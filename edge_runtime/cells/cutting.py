@@ -1,6 +1,6 @@
 """Cells cut out of a frame, ready to be judged, and those that are seen but cannot be."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,7 @@ from edge_runtime.cells.preprocessing import MIN_SIDE, Box, masked_crop, resize_
 from edge_runtime.cells.segmentation import Cell, segment
 from edge_runtime.errors import ImageError
 
-NotCutReason = Literal["edge", "clump", "too-small", "too-dark"]
+NotCutReason = Literal["edge", "clump", "too-small", "too-dark", "counted-before", "dirt"]
 
 # Why a cell is seen but not judged: by the code that the slide record has, as a person reads it.
 WHY_NOT_CUT: Mapping[str, str] = {
@@ -19,6 +19,8 @@ WHY_NOT_CUT: Mapping[str, str] = {
     "clump": "clumped",
     "too-small": "too small",
     "too-dark": "too dark",
+    "counted-before": "counted in an earlier field",
+    "dirt": "dirt that stays while the slide moves",
 }
 
 
@@ -55,9 +57,16 @@ def cut_cells(frame: NDArray[np.uint8], size: int) -> tuple[list[CutCell], list[
     Returns:
         The cells to judge, and those that cannot be.
     """
+    return cut_found(frame, segment(frame), size)
+
+
+def cut_found(
+    frame: NDArray[np.uint8], cells: Iterable[Cell], size: int
+) -> tuple[list[CutCell], list[NotCut]]:
+    """The same for cells that were found already."""
     cut: list[CutCell] = []
     not_cut: list[NotCut] = []
-    for cell in segment(frame):
+    for cell in cells:
         why = _why_not(cell)
         if why is None:
             crop = masked_crop(frame, cell.box, cell.mask)

@@ -60,8 +60,8 @@ class Segmentation:
     Attributes:
         cells: from top to bottom.
         lit: uint8 [H, W], 255 inside the eyepiece's circle, 0 outside.
-        film: float32 [h, w], of the frame reduced to at most 320 pixels of width: the green light of the empty
-            film, also under the cells, 0 to 255 and, where it is extrapolated, beyond.
+        film: float32 [h, w], of the frame reduced to at most 320 pixels of width: the green light of the
+            empty film, also under the cells, 0 to 255 and, where it is extrapolated, beyond.
     """
 
     cells: list[Cell]
@@ -149,7 +149,7 @@ def _reduced(width: int, height: int) -> tuple[int, int]:
 
 
 def _absorbance(frame: NDArray[np.uint8], field: Mask) -> tuple[Plane, Plane]:
-    """Absorbance of green light against the empty film, float32 [H, W], and the film's own density, reduced."""
+    """Absorbance of green light against the empty film, float32 [H, W]; and the film's own, reduced."""
     height, width = field.shape
     green = np.maximum(frame[..., 1], 1).astype(np.float32)
     sigma = max(0.8, width / _BLUR_WIDTH)

@@ -5,6 +5,7 @@ does not depend on the site, and cells without labels cannot tell where it is ri
 change an outline; and what is fainter was never measured.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from edge_runtime.decision.decide import Decisions, decide
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.fields.gates import stopped_by
 from edge_runtime.slide.record import RECORD, SlideRecord
 from edge_runtime.sources.images import ImageFile, SkippedFrame, list_images
 
@@ -116,15 +118,19 @@ def _check_trust(before: Decisions, alpha: float) -> None:
         )
 
 
-def site_cells(source: str | Path, size: int) -> tuple[NDArray[np.uint8], list[SkippedFrame]]:
+def site_cells(
+    source: str | Path, size: int, limits: Mapping[str, float]
+) -> tuple[NDArray[np.uint8], list[SkippedFrame]]:
     """The cells of a site: crops (an image, folder or zip), or all judged cells of a slide that was read.
 
     Args:
         source: of crops, or the folder that `cellgate read` wrote.
         size: side of the network's input.
+        limits: of the gates, by name: what the fields of a slide must pass.
 
     Returns:
-        uint8 [N, size, size, 3] RGB, and the crops that cannot be judged, with the reason.
+        uint8 [N, size, size, 3] RGB; and the crops that cannot be judged and the fields that do not pass the
+        gates, with the reason.
 
     Raises:
         SourceError: there is nothing to read.
@@ -133,13 +139,21 @@ def site_cells(source: str | Path, size: int) -> tuple[NDArray[np.uint8], list[S
     if not (source / RECORD).exists():
         return read_crops(list_images(source), size)
     with SlideRecord.open(source / RECORD) as record:
-        of_slide = (
-            ImageFile(f"{source}, field {field.number}", partial(bytes, cell.crop))
-            for field in record.fields()
-            for cell in field.cells
-            if cell.crop
-        )
-        return read_crops(of_slide, size)
+        stopped: list[SkippedFrame] = []
+        crops, skipped = read_crops(_cells_of(record, source, limits, stopped), size)
+    return crops, stopped + skipped
+
+
+def _cells_of(
+    record: SlideRecord, source: Path, limits: Mapping[str, float], stopped: list[SkippedFrame]
+) -> Iterator[ImageFile]:
+    """The judged cells of the fields that pass the gates; the others go to `stopped`."""
+    for field in record.fields():
+        name = f"{source}, field {field.number}"
+        if gates := stopped_by(field.values, limits):
+            stopped.append(SkippedFrame(name, f"{gates[0].sentence}; {gates[0].advice}"))
+            continue
+        yield from (ImageFile(name, partial(bytes, cell.crop)) for cell in field.cells if cell.crop)
 
 
 def recalibrate_bundle(

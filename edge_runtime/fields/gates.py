@@ -1,8 +1,8 @@
 """The table of gates: a frame's cells count only if the frame passes every one of them.
 
-A test of the decision looks at one cell; a gate looks at what would spoil all cells of a frame alike, above all
-a focus in which parasites vanish. Manifest, slide record, command line, report and recalibration go through
-this table. A further gate is an entry here, and a number in `view.py` if it needs one.
+A test of the decision looks at one cell; a gate looks at what would spoil all cells of a frame alike, above
+all a focus in which parasites vanish. Manifest, slide record, command line, report and recalibration go
+through this table. A further gate is an entry here, and a number in `view.py` if it needs one.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,8 +41,15 @@ class Gate:
         return value >= limit if self.side == "at least" else value <= limit
 
 
-def _cast(view: FieldView) -> float:
-    return max(view.film) / max(1.0, min(view.film))
+def _tint(view: FieldView) -> float:
+    """How green or magenta the empty film is: the training cells bear a lamp of any warmth better."""
+    red, green, blue = np.log(np.maximum(view.film, 1)).tolist()
+    return float(abs(green - (red + blue) / 2))
+
+
+def _warmth(view: FieldView) -> float:
+    red, _, blue = np.log(np.maximum(view.film, 1)).tolist()
+    return float(abs(red - blue))
 
 
 def _contrast(view: FieldView) -> float:
@@ -50,8 +57,10 @@ def _contrast(view: FieldView) -> float:
 
 
 def _colour(view: FieldView) -> float:
+    """How far the colours' absorbances lie apart, over the strongest of them; a strong stain needs less."""
     absorbances = _absorbances(view)
-    return float(np.ptp(absorbances) / max(1e-3, max(absorbances)))
+    strongest = max(1e-3, *absorbances)
+    return float(np.ptp(absorbances)) / strongest + _STRENGTH_FOR_COLOUR * absorbances[1]
 
 
 def _absorbances(view: FieldView) -> tuple[float, float, float]:
@@ -59,6 +68,10 @@ def _absorbances(view: FieldView) -> tuple[float, float, float]:
     red, green, blue = np.log(np.maximum(view.film, 1) / np.maximum(view.cell, 1)).tolist()
     return red, green, blue
 
+
+_STRENGTH_FOR_COLOUR = 0.3
+_CAST = "a colour cast"
+_WHITE_BALANCE = "set the camera's white balance on an empty place of the slide"
 
 # Gravest first: where little light came in, nothing else is worth telling.
 GATES: tuple[Gate, ...] = (
@@ -68,7 +81,7 @@ GATES: tuple[Gate, ...] = (
         "too dark",
         "raise the lamp or the exposure",
         lambda view: max(view.film),
-        60.0,
+        85.0,
     ),
     Gate(
         "clipped",
@@ -85,7 +98,7 @@ GATES: tuple[Gate, ...] = (
         "too few whole cells",
         "move to where single red cells lie side by side",
         lambda view: float(view.whole),
-        3.0,
+        2.0,
     ),
     Gate(
         "sharpness",
@@ -95,15 +108,8 @@ GATES: tuple[Gate, ...] = (
         lambda view: view.sharpness,
         10.4,
     ),
-    Gate(
-        "cast",
-        "colour-cast",
-        "a colour cast",
-        "set the camera's white balance on an empty place of the slide",
-        _cast,
-        2.0,
-        "at most",
-    ),
+    Gate("tint", "colour-cast", _CAST, _WHITE_BALANCE, _tint, 0.25, "at most"),
+    Gate("warmth", "colour-cast", _CAST, _WHITE_BALANCE, _warmth, 1.0, "at most"),
     Gate(
         "evenness",
         "uneven-light",
@@ -118,7 +124,7 @@ GATES: tuple[Gate, ...] = (
         "too little contrast",
         "close the condenser's aperture a little, or stain again",
         _contrast,
-        0.08,
+        0.085,
     ),
     Gate(
         "colour",
@@ -126,7 +132,7 @@ GATES: tuple[Gate, ...] = (
         "without the colours of a Giemsa stain",
         "check the camera's colours, or stain again",
         _colour,
-        0.25,
+        0.445,
     ),
     Gate(
         "diameter",

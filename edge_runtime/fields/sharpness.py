@@ -1,8 +1,8 @@
 """How sharp a frame is, told by the borders of its cells and in their own measure.
 
-A cell's border is a step from the film to the cell, and whatever blurs the picture makes the step wide. Seen in
-diameters of the cell its steepness depends neither on the magnification nor on how many pixels a camera has;
-and as it is averaged along the outline, it depends little on noise and compression.
+A cell's border is a step from the film to the cell, and whatever blurs the picture makes the step wide. Seen
+in diameters of the cell its steepness depends neither on the magnification nor on how many pixels a camera
+has; and as it is averaged along the outline, it depends little on noise and compression.
 """
 
 from collections.abc import Sequence

@@ -12,7 +12,7 @@ from edge_runtime.fields.sharpness import sharpness
 
 Colour = tuple[float, float, float]
 
-_SAMPLED, _LEAST, _MOST = 1 / 3, 16, 48  # share of the whole cells that is looked at closely, and its bounds
+_SAMPLED, _LEAST, _MOST = 1 / 2, 24, 64  # share of the whole cells that is looked at closely, and its bounds
 _SIZES = (0.7, 1.4)  # of the typical diameter: from the smallest to the largest of alike cells
 _CLIPPED = 254  # of 255: from here on the sensor no longer tells how bright it is
 _LIT = (5, 95)  # percentiles of the film's light that count as its darkest and brightest
@@ -92,7 +92,9 @@ def _alike(diameters: NDArray[np.float64], typical: float) -> float:
 def _cell_pixels(frame: NDArray[np.uint8], cells: Sequence[Cell]) -> NDArray[np.uint8]:
     """The pixels of cells: uint8 [N, 3]."""
     parts = [
-        frame[y : y + height, x : x + width][cell.mask] for cell in cells for x, y, width, height in [cell.box]
+        frame[y : y + height, x : x + width][cell.mask]
+        for cell in cells
+        for x, y, width, height in [cell.box]
     ]
     return np.concatenate(parts) if parts else np.zeros((0, 3), np.uint8)
 

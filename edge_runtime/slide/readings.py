@@ -7,6 +7,7 @@ from typing import Literal
 from edge_runtime.cells.preprocessing import Box
 from edge_runtime.decision import table
 from edge_runtime.decision.detector import Detector
+from edge_runtime.fields.gates import GATES
 
 Status = Literal["uninfected", "parasitized", "rejected", "not-judged"]
 
@@ -52,6 +53,35 @@ def applied_tests(detector: Detector) -> tuple[AppliedTest, ...]:
 
 
 @dataclass(frozen=True)
+class AppliedGate:
+    """One gate of a frame, as it was when the slide was read.
+
+    Attributes:
+        name: of its value.
+        reason: code of the reason why a frame that fails is not counted.
+        sentence: the same as a person reads it.
+        advice: what to do about it.
+        side: where frames pass, seen from the limit.
+        limit: where it drew its line.
+    """
+
+    name: str
+    reason: str
+    sentence: str
+    advice: str
+    side: table.Side
+    limit: float
+
+
+def applied_gates(limits: Mapping[str, float]) -> tuple[AppliedGate, ...]:
+    """The table of gates with a bundle's limits, gravest first."""
+    return tuple(
+        AppliedGate(gate.name, gate.reason, gate.sentence, gate.advice, gate.side, limits[gate.name])
+        for gate in GATES
+    )
+
+
+@dataclass(frozen=True)
 class SlideHeader:
     """What holds for the whole slide.
 
@@ -61,12 +91,14 @@ class SlideHeader:
         bundle: title of the bundle that decided.
         bundle_digest: its sha256.
         tests: what cells were held against, gravest first.
+        gates: what frames were held against, gravest first.
         usual: share of cells that is rejected on an ordinary slide (see `group.judge_group`).
         correlation: of rejection among the cells of an ordinary slide.
         provider: execution provider that was really used.
         software: cellgate's version.
         started: UTC, ISO 8601.
         finished: UTC, ISO 8601; None while reading, and for ever if it was cut off.
+        repeats: looks at a video or a live source that showed once more what was read already.
     """
 
     slide: str
@@ -74,17 +106,24 @@ class SlideHeader:
     bundle: str
     bundle_digest: str
     tests: tuple[AppliedTest, ...]
+    gates: tuple[AppliedGate, ...]
     usual: float
     correlation: float
     provider: str
     software: str
     started: str
     finished: str | None = None
+    repeats: int = 0
 
     @property
     def sentences(self) -> dict[str, str]:
         """What every reason for rejection means to a person, by its code; gravest first."""
         return {test.reason: test.sentence for test in self.tests}
+
+    @property
+    def stops(self) -> dict[str, AppliedGate]:
+        """The gate behind every reason for which a frame is not counted, by its code; gravest first."""
+        return {gate.reason: gate for gate in self.gates}
 
 
 @dataclass(frozen=True)
@@ -118,16 +157,18 @@ class CellReading:
 
 @dataclass(frozen=True)
 class FieldReading:
-    """One field of view.
+    """One frame, whose cells count if it passed every gate.
 
     Attributes:
-        number: from 1, in the order of reading.
+        number: from 1, in the order of reading; frames that were not counted have one, too.
         name: of the frame in its source.
         width: of the frame in pixels.
         height: of the frame in pixels.
         overview: JPEG of the frame, possibly reduced.
         read_at: UTC, ISO 8601.
-        cells: what was found.
+        reason: the gravest reason why the frame is not counted; empty if it is.
+        values: what each gate looked at, by name.
+        cells: what was found; none if the frame is not counted.
     """
 
     number: int
@@ -136,6 +177,8 @@ class FieldReading:
     height: int
     overview: bytes
     read_at: str
+    reason: str
+    values: Mapping[str, float]
     cells: tuple[CellReading, ...]
 
 
@@ -147,9 +190,12 @@ class Counts:
         uninfected: accepted and uninfected.
         parasitized: accepted and parasitized.
         rejected: classified, but not to be relied on.
-        not_judged: clumped or cut by the edge.
-        fields: fields read.
-        skipped: frames that could not be read.
+        not_judged: clumped, cut by the edge, counted before, or dirt.
+        fields: fields whose cells count.
+        stopped: frames that were read, but whose cells do not count.
+        skipped: frames that could not be read, or show what was read already.
+        stops: of the stopped, how many for which reason (the gravest one of each); every reason that there
+            is, gravest first.
         reasons: of the rejected, how many for which reason (the gravest one of each); every reason that there
             is, gravest first, also where no cell has it.
         broken: of the rejected, those that are no whole cell: segmentation errors.
@@ -161,6 +207,8 @@ class Counts:
     not_judged: int
     fields: int
     skipped: int
+    stopped: int = 0
+    stops: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
     broken: int = 0
 
@@ -168,6 +216,11 @@ class Counts:
     def judged(self) -> int:
         """Cells that were classified, accepted or not."""
         return self.uninfected + self.parasitized + self.rejected
+
+    @property
+    def accepted(self) -> int:
+        """Cells that got an answer."""
+        return self.uninfected + self.parasitized
 
     @property
     def whole(self) -> int:

@@ -2,28 +2,37 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.cells.preprocessing import Box
 from edge_runtime.errors import SourceError, StorageError
-from edge_runtime.slide.readings import AppliedTest, CellReading, Counts, FieldReading, SlideHeader
+from edge_runtime.slide.readings import (
+    AppliedGate,
+    AppliedTest,
+    CellReading,
+    Counts,
+    FieldReading,
+    SlideHeader,
+)
 from edge_runtime.sources.images import SkippedFrame
 
 _BOX = ("x", "y", "width", "height")
 RECORD = "slide.sqlite"  # in the folder of a slide
-_SCHEMA = 4
+_SCHEMA = 5
 # Columns are named as the fields of the dataclasses in `readings`; a box is four columns, and what is no
 # plain value is JSON.
 _TABLES = """
 CREATE TABLE slide (
-    schema INTEGER, slide TEXT, source TEXT, bundle TEXT, bundle_digest TEXT, tests TEXT,
-    usual REAL, correlation REAL, provider TEXT, software TEXT, started TEXT, finished TEXT
+    schema INTEGER, slide TEXT, source TEXT, bundle TEXT, bundle_digest TEXT, tests TEXT, gates TEXT,
+    usual REAL, correlation REAL, provider TEXT, software TEXT, started TEXT, finished TEXT, repeats INTEGER
 );
 CREATE TABLE field (
-    number INTEGER PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, overview BLOB, read_at TEXT
+    number INTEGER PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, overview BLOB, read_at TEXT,
+    reason TEXT, "values" TEXT
 );
 CREATE TABLE cell (
     field INTEGER REFERENCES field(number), number INTEGER,
@@ -32,6 +41,7 @@ CREATE TABLE cell (
     PRIMARY KEY (field, number)
 );
 CREATE TABLE skipped (name TEXT, reason TEXT);
+CREATE TABLE note (text TEXT);
 """
 
 
@@ -90,6 +100,7 @@ class SlideRecord:
     def add_field(self, field: FieldReading) -> None:
         """Record one field with its cells, whole or not at all."""
         about = {name: value for name, value in vars(field).items() if name != "cells"}
+        about["values"] = json.dumps(dict(field.values))
         cells = [_cell_row(field.number, number, cell) for number, cell in enumerate(field.cells, start=1)]
         with _storage_errors(self.path), self._connection as connection:
             _insert(connection, "field", [about])
@@ -100,22 +111,48 @@ class SlideRecord:
         with _storage_errors(self.path), self._connection as connection:
             _insert(connection, "skipped", [vars(skipped)])
 
-    def finish(self, when: str) -> None:
-        """Note that the reading came to its end."""
+    def add_note(self, text: str) -> None:
+        """Record something that happened to the source."""
         with _storage_errors(self.path), self._connection as connection:
-            connection.execute("UPDATE slide SET finished = ?", (when,))
+            _insert(connection, "note", [{"text": text}])
+
+    def withdraw(self, cells: Iterable[tuple[int, Box]], reason: str) -> None:
+        """Take back what was said of cells, by their field's number and box: they are not judged.
+
+        All or none of them.
+        """
+        with _storage_errors(self.path), self._connection as connection:
+            connection.executemany(
+                "UPDATE cell SET status = 'not-judged', reason = ?, label = '', probability = NULL, "
+                "\"values\" = '{}', confidences = '[]', crop = x'' "
+                "WHERE field = ? AND x = ? AND y = ? AND width = ? AND height = ?",
+                [(reason, number, *box) for number, box in cells],
+            )
+
+    def finish(self, when: str, *, repeats: int = 0) -> None:
+        """Note that the reading came to its end, and how many looks showed what was read already."""
+        with _storage_errors(self.path), self._connection as connection:
+            connection.execute("UPDATE slide SET finished = ?, repeats = ?", (when, repeats))
 
     def header(self) -> SlideHeader:
         """What holds for the whole slide."""
         (row,) = self._rows("SELECT * FROM slide")
-        tests = tuple(AppliedTest(**test) for test in json.loads(row["tests"]))
-        return SlideHeader(**{name: row[name] for name in row if name != "schema"} | {"tests": tests})
+        applied = {
+            "tests": tuple(AppliedTest(**test) for test in json.loads(row["tests"])),
+            "gates": tuple(AppliedGate(**gate) for gate in json.loads(row["gates"])),
+        }
+        return SlideHeader(**{name: row[name] for name in row if name != "schema"} | applied)
 
     def fields(self) -> Iterator[FieldReading]:
         """The fields in the order of reading, one at a time."""
         for row in self._rows("SELECT * FROM field ORDER BY number"):
             cells = self._rows("SELECT * FROM cell WHERE field = ? ORDER BY number", row["number"])
-            yield FieldReading(**row, cells=tuple(map(_cell, cells)))
+            values = {name: _number(value) for name, value in json.loads(row["values"]).items()}
+            yield FieldReading(**row | {"values": values}, cells=tuple(map(_cell, cells)))
+
+    def notes(self) -> list[str]:
+        """What happened to the source, in the order of reading."""
+        return [row["text"] for row in self._rows("SELECT text FROM note")]
 
     def skipped(self) -> list[SkippedFrame]:
         """Frames that could not be read."""
@@ -127,6 +164,7 @@ class SlideRecord:
         by_reason = self._counted(
             "SELECT reason, count(*) FROM cell WHERE status = 'rejected' GROUP BY reason"
         )
+        by_stop = self._counted("SELECT reason, count(*) FROM field GROUP BY reason")
         header = self.header()
         no_cell = {test.reason for test in header.tests if not test.whole}
         return Counts(
@@ -134,7 +172,9 @@ class SlideRecord:
             parasitized=by_status.get("parasitized", 0),
             rejected=by_status.get("rejected", 0),
             not_judged=by_status.get("not-judged", 0),
-            fields=self._counted("SELECT 'all', count(*) FROM field")["all"],
+            fields=by_stop.get("", 0),
+            stopped=sum(number for reason, number in by_stop.items() if reason),
+            stops={reason: by_stop.get(reason, 0) for reason in header.stops},
             skipped=self._counted("SELECT 'all', count(*) FROM skipped")["all"],
             reasons={reason: by_reason.get(reason, 0) for reason in header.sentences},
             broken=sum(by_reason.get(reason, 0) for reason in no_cell),
@@ -155,8 +195,11 @@ def _start(connection: sqlite3.Connection, header: SlideHeader) -> None:
         connection.execute("BEGIN")
         for statement in filter(str.strip, _TABLES.split(";")):
             connection.execute(statement)
-        tests = json.dumps([asdict(test) for test in header.tests])
-        _insert(connection, "slide", [{"schema": _SCHEMA, **vars(header), "tests": tests}])
+        applied = {
+            name: json.dumps([asdict(entry) for entry in entries])
+            for name, entries in (("tests", header.tests), ("gates", header.gates))
+        }
+        _insert(connection, "slide", [{"schema": _SCHEMA, **vars(header), **applied}])
 
 
 def _insert(connection: sqlite3.Connection, into: str, rows: Sequence[Mapping[str, object]]) -> None:

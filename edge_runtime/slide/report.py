@@ -63,9 +63,12 @@ def render_report(record: SlideRecord) -> str:
             header=summary.header,
             counts=summary.counts,
             group=summary.group,
+            unread=summary.unread,
             galleries={status: gallery(found) for status, found in cells.items()},
             fields=record.fields(),  # read again, one at a time: their pictures together fill the memory
+            stopped=record.fields(),
             skipped=record.skipped(),
+            notes=record.notes(),
             pens=PENS,
             not_cut=WHY_NOT_CUT,
             false_alarms=FALSE_ALARMS,

@@ -6,6 +6,9 @@ from edge_runtime.slide.group import GroupJudgement, judge_group
 from edge_runtime.slide.readings import Counts, SlideHeader
 from edge_runtime.slide.record import SlideRecord
 
+# Of the whole cells: where more are rejected, the others are accepted by chance. As in `recalibrate`.
+MOST_REJECTED = 0.5
+
 
 @dataclass(frozen=True)
 class SlideSummary:
@@ -15,11 +18,13 @@ class SlideSummary:
         header: what holds for the whole slide.
         counts: cells by answer.
         group: whether its whole cells, together, are like those of ordinary slides.
+        unread: why the slide says nothing about the patient; empty if it does.
     """
 
     header: SlideHeader
     counts: Counts
     group: GroupJudgement
+    unread: str
 
 
 def summarise(record: SlideRecord) -> SlideSummary:
@@ -28,4 +33,21 @@ def summarise(record: SlideRecord) -> SlideSummary:
     group = judge_group(
         counts.whole_rejected, counts.whole, usual=header.usual, correlation=header.correlation
     )
-    return SlideSummary(header, counts, group)
+    return SlideSummary(header, counts, group, _unread(counts))
+
+
+def _unread(counts: Counts) -> str:
+    """Why no share of parasitized cells must be taken from a slide; empty if one may."""
+    if not counts.fields:
+        stopped = ", ".join(f"{number} {reason}" for reason, number in counts.stops.items() if number)
+        told = [f"{counts.stopped} not counted ({stopped})"] if counts.stopped else []
+        told += [f"{counts.skipped} skipped"] if counts.skipped else []
+        return f"none of its frames counts: {', '.join(told) or 'there were none'}"
+    if not counts.judged:
+        return "no cell could be judged"
+    if counts.whole_rejected > MOST_REJECTED * counts.whole or not counts.accepted:
+        return (
+            f"{counts.rejected} of {counts.judged} cells were rejected, too many to trust the others; check "
+            "slide, light and colours, or fit the bundle to this site with 'cellgate recalibrate'"
+        )
+    return ""

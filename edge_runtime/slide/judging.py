@@ -1,0 +1,89 @@
+"""One frame judged: the gates first, and only where it passes them its cells."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.cells.cutting import CutCell, NotCut, NotCutReason, cut_found
+from edge_runtime.cells.preprocessing import Box
+from edge_runtime.cells.segmentation import segmentation
+from edge_runtime.decision import table
+from edge_runtime.decision.decide import Decisions
+from edge_runtime.fields import gates
+from edge_runtime.fields.view import view
+from edge_runtime.slide.readings import CellReading, Status
+
+WhyNot = Callable[[Box], NotCutReason | None]
+
+
+@dataclass(frozen=True)
+class JudgedFrame:
+    """What is said of one frame.
+
+    Attributes:
+        values: what each gate looked at, by name.
+        reason: the gravest reason why its cells do not count; empty if they do.
+        cells: what was found in it; none if they do not count.
+    """
+
+    values: Mapping[str, float]
+    reason: str
+    cells: tuple[CellReading, ...]
+
+
+def read_field(
+    frame: NDArray[np.uint8], classifier: Classifier, *, why_not: WhyNot = lambda _: None
+) -> JudgedFrame:
+    """Judge one frame, and if it passes the gates, find and judge its cells.
+
+    Args:
+        frame: uint8 [H, W, 3] RGB.
+        classifier: what decides.
+        why_not: of a cell's box, why that cell must not be judged here; None if it may be.
+    """
+    manifest = classifier.bundle.manifest
+    found = segmentation(frame)
+    values = gates.measure(view(frame, found))
+    stops = gates.stopped_by(values, manifest.gates)
+    if stops:
+        return JudgedFrame(values, stops[0].reason, ())
+    refused = {cell.box: why for cell in found.cells if (why := why_not(cell.box)) is not None}
+    cut, not_cut = cut_found(
+        frame, [cell for cell in found.cells if cell.box not in refused], manifest.input.size
+    )
+    not_cut += [NotCut(box, why) for box, why in refused.items()]
+    decisions = classifier.decide_resized([cell.resized for cell in cut])
+    readings = [_reading(cell, decisions, index, manifest.classes) for index, cell in enumerate(cut)]
+    return JudgedFrame(values, "", (*readings, *map(_not_judged, not_cut)))
+
+
+def _reading(cell: CutCell, decisions: Decisions, index: int, classes: Sequence[str]) -> CellReading:
+    label = int(decisions.label[index])
+    rejected = bool(decisions.rejected[index])
+    return CellReading(
+        box=cell.box,
+        status="rejected" if rejected else _accepted(classes[label]),
+        reason=decisions.reason(index),
+        label=classes[label],
+        probability=float(decisions.probabilities[index, label]),
+        values=dict(zip((test.name for test in table.TESTS), decisions.values[index].tolist(), strict=True)),
+        confidences=tuple(decisions.confidences[index].tolist()),
+        crop=_png(cell.crop),
+    )
+
+
+def _accepted(label: str) -> Status:
+    return "parasitized" if label == "parasitized" else "uninfected"
+
+
+def _not_judged(cell: NotCut) -> CellReading:
+    nan = float("nan")
+    return CellReading(cell.box, "not-judged", cell.reason, "", nan, {}, (), b"")
+
+
+def _png(crop: NDArray[np.uint8]) -> bytes:
+    return cv2.imencode(".png", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR))[1].tobytes()

@@ -1,0 +1,156 @@
+"""Looks at a slide become fields: each place counts once, and each cell."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.cells.cutting import NotCutReason
+from edge_runtime.cells.preprocessing import Box
+from edge_runtime.errors import SourceError
+from edge_runtime.fields.looks import Look, look_at
+from edge_runtime.fields.places import SAME_FIELD, Overlap, Places
+from edge_runtime.slide.judging import read_field
+from edge_runtime.slide.readings import CellReading, FieldReading
+from edge_runtime.slide.record import SlideRecord
+from edge_runtime.sources.frames import Frame
+from edge_runtime.sources.images import SkippedFrame
+
+OVERVIEW_WIDTH = 1600  # pixels; a report of fifty fields must still open on a phone
+OVERVIEW_QUALITY = 80
+
+# Of the larger of two boxes' sides: so near to each other are the middles of one cell on two frames.
+_SAME_CELL = 0.5
+
+TooLarge = (MemoryError, cv2.error)  # what a frame that is too large for the device fails with
+
+
+class Looking:
+    """The looks at one slide so far; every one is recorded by what it turns out to be."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        record: SlideRecord,
+        tell: Callable[[FieldReading | SkippedFrame], None],
+    ) -> None:
+        self.counted = 0
+        self.repeats = 0
+        self._news = 0.0  # the moment of the last look that showed something new
+        self._classifier = classifier
+        self._record = record
+        self._tell = tell
+        self._number = 0
+        self._names: dict[int, str] = {}
+        self._boxes: dict[int, list[Box]] = {}  # by field, of cells that were judged
+        self._places, self._stopped = Places(), Places()
+
+    def look(self, frame: Frame, *, patience: float | None = None) -> None:
+        """Record one look.
+
+        Args:
+            frame: as a source gave it.
+            patience: seconds for which the source may show nothing new; None for ever.
+
+        Raises:
+            SourceError: it has shown nothing new for longer.
+        """
+        try:
+            new = self._look(frame)
+        except TooLarge as error:
+            self.skip(SkippedFrame(frame.name, f"too large for the memory of this device ({error})"))
+            new = True
+        moment = frame.moment or 0.0
+        if new:
+            self._news = moment
+        elif patience is not None and moment - self._news > patience:
+            raise SourceError(
+                f"{frame.name}: nothing new for {patience:.0f} s; move the stage, or give more --patience; "
+                "what was read before is kept"
+            )
+
+    def skip(self, skipped: SkippedFrame) -> None:
+        """Record what could not be read."""
+        self._record.add_skipped(skipped)
+        self._tell(skipped)
+
+    def _look(self, frame: Frame) -> bool:
+        """Whether it showed something new."""
+        look = look_at(frame.image)
+        overlaps = self._places.find(look)
+        if overlaps and overlaps[0].share >= SAME_FIELD:
+            return self._repeated(frame, overlaps[0].field)
+        judged = read_field(frame.image, self._classifier, why_not=lambda box: self._why_not(box, overlaps))
+        if judged.reason and (earlier := self._stopped.find(look)) and earlier[0].share >= SAME_FIELD:
+            return self._repeated(frame, earlier[0].field)
+        self._number += 1
+        height, width = frame.image.shape[:2]
+        field = FieldReading(
+            number=self._number,
+            name=frame.name,
+            width=width,
+            height=height,
+            overview=_overview(frame.image),
+            read_at=now(),
+            reason=judged.reason,
+            values=judged.values,
+            cells=judged.cells,
+        )
+        self._record.add_field(field)
+        self._keep(field, look)
+        self._tell(field)
+        return True
+
+    def _keep(self, field: FieldReading, look: Look) -> None:
+        self._names[field.number] = field.name
+        if field.reason:
+            self._stopped.keep(look, field.number)
+            return
+        self.counted += 1
+        self._places.keep(look, field.number)
+        self._boxes[field.number] = [cell.box for cell in field.cells if _was_judged(cell)]
+
+    def _repeated(self, frame: Frame, field: int) -> bool:
+        """A video or a camera lingers, which is no news; a file that shows a field again is named."""
+        if frame.moment is not None:
+            self.repeats += 1
+            return False
+        self.skip(SkippedFrame(frame.name, f"shows the same field as {self._names[field]}"))
+        return True
+
+    def _why_not(self, box: Box, overlaps: list[Overlap]) -> NotCutReason | None:
+        for overlap in overlaps:
+            x, y = overlap.on_kept(box[0] + box[2] / 2, box[1] + box[3] / 2)
+            size = overlap.scale * max(box[2:])
+            if any(_is_same(x, y, size, other) for other in self._boxes[overlap.field]):
+                return "counted-before"
+        return None
+
+
+def _is_same(x: float, y: float, size: float, box: Box) -> bool:
+    """Whether a cell of that middle and size is the one in a box."""
+    left, top, width, height = box
+    far = np.hypot(left + width / 2 - x, top + height / 2 - y)
+    return bool(far < _SAME_CELL * max(size, width, height))
+
+
+def _was_judged(cell: CellReading) -> bool:
+    """Whether it was judged there or in a field before: not where it was cut by the edge, say."""
+    return cell.status != "not-judged" or cell.reason == "counted-before"
+
+
+def _overview(image: NDArray[np.uint8]) -> bytes:
+    height, width = image.shape[:2]
+    scale = min(1.0, OVERVIEW_WIDTH / width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    quality = [cv2.IMWRITE_JPEG_QUALITY, OVERVIEW_QUALITY]
+    return cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), quality)[1].tobytes()
+
+
+def now() -> str:
+    """The time by this device's clock: UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
