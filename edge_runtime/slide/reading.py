@@ -18,7 +18,7 @@ from edge_runtime.slide.readings import CellReading, FieldReading, SlideHeader, 
 from edge_runtime.slide.record import RECORD, SlideRecord
 from edge_runtime.slide.report import write_report
 from edge_runtime.slide.summary import SlideSummary, summarise
-from edge_runtime.sources.frames import EVERY_SECONDS, Frame, frames, shown_source
+from edge_runtime.sources.frames import EVERY_SECONDS, Frame, SourceNote, frames, shown_source
 from edge_runtime.sources.images import SkippedFrame, printable
 from edge_runtime.version import __version__
 
@@ -57,7 +57,8 @@ def read_slide(
         StorageError: the disk is full; fields recorded before are kept.
     """
     out = Path(out)
-    found = frames(source, limit=limit, every=every)
+    looks = frames(source, every=every, endless=limit is not None)
+    found = (item for item in looks if not isinstance(item, SourceNote))
     first = next(found, None)  # a source that is not there leaves nothing behind
     out.mkdir(parents=True, exist_ok=True)
     with SlideRecord.create(out / RECORD, _header(source, classifier, slide)) as record:
@@ -66,7 +67,7 @@ def read_slide(
             while first is not None:
                 number += isinstance(first, Frame)
                 _read_one(first, number, classifier, record, on_field)
-                first = next(found, None)
+                first = next(found, None) if limit is None or number < limit else None
             record.finish(_now())
         except BaseException:  # also Ctrl-C
             with suppress(Exception):  # the first failure is the one to be told
