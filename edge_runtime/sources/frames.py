@@ -17,7 +17,7 @@ from edge_runtime.sources.folders import NO_FILE
 from edge_runtime.sources.images import list_images
 from edge_runtime.sources.items import Frame, SkippedFrame, SourceNote
 from edge_runtime.sources.live import Opens, live_frames
-from edge_runtime.sources.names import SUFFIXES, VIDEO_SUFFIXES, printable, suffix_of
+from edge_runtime.sources.names import SUFFIXES, VIDEO_SUFFIXES, no_image_because, printable, suffix_of
 from edge_runtime.sources.video import video_frames
 
 __all__ = ["EVERY_SECONDS", "PATIENCE_SECONDS", "Frame", "SkippedFrame", "SourceNote", "frames"]
@@ -120,13 +120,17 @@ def _files(path: Path, every: float) -> Iterator[Frame | SkippedFrame]:
 
 def _holds_video(path: Path) -> bool:
     """Whether a file is a video, by its first bytes or else by its suffix."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD)
-    except OSError:  # told where it is read
-        return False
+    head = _head(path)
     motion_jpeg = suffix_of(path.name) in (".mjpg", ".mjpeg")
     return is_video(head) or (suffix_of(path.name) in VIDEO_SUFFIXES and (motion_jpeg or not is_image(head)))
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD)
+    except OSError:  # told where it is read
+        return b""
 
 
 def shown_source(source: str) -> str:
@@ -165,7 +169,8 @@ def _images(path: Path) -> Iterator[Frame | SkippedFrame]:
     alone = len(files) == 1 and path.is_file() and suffix_of(path.name) != ".zip"
     if alone and suffix_of(path.name) not in SUFFIXES:
         kinds = ", ".join((*SUFFIXES, ".zip", *VIDEO_SUFFIXES))
-        raise SourceError(f"{files[0].name}: not a kind of source; expected a folder, {kinds}")
+        reason = no_image_because(suffix_of(path.name), _head(path))
+        raise SourceError(f"{files[0].name}: {reason or f'not a kind of source; expected a folder, {kinds}'}")
     for file in files:
         try:
             yield Frame.of(file.name, decode_image(file.read(), file.name))
