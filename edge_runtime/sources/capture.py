@@ -1,6 +1,7 @@
 """Opening what OpenCV's video decoders read, and hearing what they say while they decode."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,10 +17,19 @@ from edge_runtime.sources.decoding import decode_image
 
 OPEN_TIMEOUT, READ_TIMEOUT = 5.0, 2.5  # seconds that a stream may take to be opened, to send a picture
 _MOTION_JPEG = cv2.VideoWriter.fourcc(*"MJPG")
+_MOST_TOLD = 100_000  # bytes of one frame that are looked through
 _ENCODED = -1  # for CAP_PROP_FORMAT: packets as they are in the file
 # Of a frame that is cut off, FFmpeg fills the rest from the frame before. Setting this replaces OpenCV's own
 # default, which is the first half.
 _OPTIONS = "rtsp_transport;tcp|fflags;discardcorrupt"
+_OPENCV_5 = int(cv2.__version__.partition(".")[0]) >= 5
+_ALL_IT_KNOWS, _NOTHING = 32, -8  # levels of its log: with what it conceals, and none
+# Of what it tells, this is said of damage. Tests hold it against damaged and sound videos.
+_DAMAGE = re.compile(
+    rb"conceal|damaged|reference|error|invalid|corrupt|overread|not match|missing|illegal|out of range|unavailable|no frame"
+    rb"|partial file|failed|could not find|not reached",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -41,15 +51,14 @@ def open_video(path: str) -> Capture | None:
     Args:
         path: of the file, absolute: FFmpeg takes "10:30.mp4" for a protocol.
     """
-    # Without a level of its own FFmpeg tells errors on standard error, where `Listener` hears them.
-    os.environ.pop("OPENCV_FFMPEG_LOGLEVEL", None)
+    _let_ffmpeg_tell(_ALL_IT_KNOWS)
     # One thread: what is said while a frame is decoded is said of that frame, or one that is shown soon.
     return _ffmpeg(path, [cv2.CAP_PROP_N_THREADS, 1])
 
 
 def open_stream(address: str) -> Capture | None:
     """Open a stream; None if there is none."""
-    os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # nobody could read between the lines of a thread
+    _let_ffmpeg_tell(_NOTHING)  # of a thread nobody could hear it
     patience = [
         *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(1000 * OPEN_TIMEOUT)),
         *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(1000 * READ_TIMEOUT)),
@@ -67,6 +76,17 @@ def open_camera(device: int | str) -> Capture | None:
         return None
     encoded = stream.get(cv2.CAP_PROP_FOURCC) == _MOTION_JPEG and stream.set(cv2.CAP_PROP_CONVERT_RGB, 0)
     return Capture(stream, bool(encoded))
+
+
+def _let_ffmpeg_tell(level: int) -> None:
+    """Set what FFmpeg tells on standard error; what the first source of a process sets stays."""
+    if _OPENCV_5:
+        os.environ["OPENCV_FFMPEG_SKIP_LOG_CALLBACK"] = "1"  # that would tell it on standard output
+        os.environ["OPENCV_FFMPEG_LOGLEVEL"] = str(level)
+    elif level == _NOTHING:
+        os.environ["OPENCV_FFMPEG_LOGLEVEL"] = str(level)
+    else:  # OpenCV 4 then leaves it at errors
+        os.environ.pop("OPENCV_FFMPEG_LOGLEVEL", None)
 
 
 def _ffmpeg(name: str, settings: list[int]) -> Capture | None:
@@ -128,12 +148,15 @@ class Listener:
         yield
 
     def heard(self) -> bool:
-        """Whether anything was told since this was asked last."""
-        told = os.lseek(self._kept, 0, os.SEEK_END) > 0
-        if told:
-            os.ftruncate(self._kept, 0)
-            os.lseek(self._kept, 0, os.SEEK_SET)
-        return told
+        """Whether damage was told of since this was asked last."""
+        length = os.lseek(self._kept, 0, os.SEEK_END)
+        if not length:
+            return False
+        os.lseek(self._kept, 0, os.SEEK_SET)
+        told = os.read(self._kept, _MOST_TOLD)
+        os.ftruncate(self._kept, 0)
+        os.lseek(self._kept, 0, os.SEEK_SET)
+        return _DAMAGE.search(told) is not None
 
 
 @contextmanager

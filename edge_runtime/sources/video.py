@@ -83,7 +83,8 @@ def _looks(
             yield SkippedFrame(name, "damaged in the file, or computed from a damaged frame; copy the video again")
             continue
         try:
-            content = grabbed(capture)
+            with ears.listening():
+                content = grabbed(capture)
             if content is None:
                 raise ImageError(f"{name}: cannot be decoded; copy the video again")
             yield Frame.of(name, picture(content, name), moment)

@@ -12,6 +12,7 @@ import pytest
 
 from edge_runtime.errors import ImageError, SourceError
 from edge_runtime.simulator import SimulatedField, simulate_field
+from edge_runtime.sources import frames as room
 from edge_runtime.sources.frames import Frame, SimulatedSource, frames, parse_simulated, shown_source
 from edge_runtime.sources.images import SkippedFrame, list_images
 
@@ -167,15 +168,16 @@ def test_a_camera_that_is_not_there_is_named(camera: str) -> None:
         names(camera, endless=True)
 
 
-def test_a_stream_that_is_not_there_is_named_without_its_password() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{unused.getsockname()[1]}/live"
-        with pytest.raises(SourceError, match=f"^http://{address}: cannot be opened"):
-            names(f"http://nurse:secret@{address}", endless=True)
-
-
 def test_a_password_is_never_shown() -> None:
     assert shown_source("rtsp://nurse:secret@10.0.0.1/a@b") == "rtsp://10.0.0.1/a@b"
     assert shown_source("rtsp://10.0.0.1/a@b") == "rtsp://10.0.0.1/a@b"
     assert shown_source("/slides/a@b.mp4") == "/slides/a@b.mp4"
+
+
+def test_a_device_of_a_camera_is_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    monkeypatch.setattr(room, "_LINUX_CAMERAS", os.major(os.stat("/dev/null").st_rdev))
+    monkeypatch.setattr(room, "open_camera", opened.append)
+    with pytest.raises(SourceError, match="^/dev/null: cannot be opened; check that it is connected"):
+        names("/dev/null", endless=True)
+    assert opened == ["/dev/null"]
