@@ -1,112 +1,47 @@
-"""Images in: from a file, a folder or a zip to uint8 RGB arrays, refusing what cannot be trusted."""
+"""Images in: what lies in a file, a folder or a zip, and why some of it is not read."""
 
-import os
-import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.errors import ImageError, SourceError
+from edge_runtime.errors import SourceError
+from edge_runtime.sources.folders import NO_FILE, file_reader, folder_entries
+from edge_runtime.sources.inventory import inventory
+from edge_runtime.sources.items import ImageFile, SkippedFrame
+from edge_runtime.sources.names import SUFFIXES, printable
+from edge_runtime.sources.zips import open_zip, zip_entries
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp")
+__all__ = ["SUFFIXES", "ImageFile", "SkippedFrame", "list_images", "open_zip", "printable"]
 
-
-@dataclass(frozen=True)
-class ImageFile:
-    """One image that can be read.
-
-    Attributes:
-        name: the path as shown to people; inside a zip, the member's name.
-        read: returns the encoded bytes; raises ImageError if they cannot be read.
-    """
-
-    name: str
-    read: Callable[[], bytes]
-
-
-@dataclass(frozen=True)
-class SkippedFrame:
-    """An image or a frame that could not be read, and why."""
-
-    name: str
-    reason: str
-
-    @classmethod
-    def of(cls, name: str, error: ImageError) -> "SkippedFrame":
-        """What an error says of an image; the reason does not name it once more."""
-        return cls(name, str(error).removeprefix(f"{name}: "))
-
-    def __str__(self) -> str:
-        """One line, as commands tell it."""
-        return f"skipped: {self.name}: {self.reason}"
+_NAMED = 3  # of what is not read, where there is nothing else
 
 
 def list_images(path: str | Path) -> list[ImageFile]:
-    """List the images of a file, a folder (searched to any depth) or a zip, sorted by name.
+    """List what lies in a file, a folder (searched to any depth) or a zip: the images, and what is not read.
+
+    All that was found is in the list. What is no image, a link to a folder or an unreadable folder has its name
+    and reason; hidden, deleted and thumbnail entries, and files of other kinds, stand at the end, a kind at a
+    time with their number. The order is that of the names, with "frame 2" before "frame 10".
 
     Raises:
         SourceError: the path is absent, the zip is broken, or there is no image in it.
     """
     path = Path(path)
-    if path.is_dir():
-        images = [
-            ImageFile(printable(str(file)), _file_reader(file))
-            for file in sorted(path.rglob("*"))
-            if file.suffix.lower() in SUFFIXES and file.is_file()
-        ]
-    elif not path.exists():
-        raise SourceError(f"{path}: no such file or folder; check the path")
-    elif path.suffix.lower() == ".zip":
-        images = list(_zip_members(path))
-    else:
-        return [ImageFile(printable(str(path)), _file_reader(path))]
-    if not images:
-        raise SourceError(f"{path}: holds no image ({', '.join(SUFFIXES)}); check the path")
-    return images
-
-
-def printable(text: str) -> str:
-    """Replace what stands for a file name's undecodable bytes: no record or page could hold it."""
-    return os.fsencode(text).decode("utf-8", "replace")
-
-
-def _file_reader(file: Path) -> Callable[[], bytes]:
-    def read() -> bytes:
-        try:
-            return file.read_bytes()
-        except OSError as error:
-            raise ImageError(f"{printable(str(file))}: cannot be read ({error.strerror})") from error
-
-    return read
-
-
-def _zip_members(path: Path) -> Iterator[ImageFile]:
-    archive = open_zip(path)
-    for name in sorted(archive.namelist()):
-        if name.lower().endswith(SUFFIXES) and not name.startswith("__MACOSX/"):
-            yield ImageFile(name, _member_reader(archive, name))
-
-
-def open_zip(path: Path) -> zipfile.ZipFile:
-    """Open a zip for reading.
-
-    Raises:
-        SourceError: the file is absent, cut off or no zip.
-    """
+    shown = printable(str(path))
     try:
-        return zipfile.ZipFile(path)
+        if path.is_dir():
+            found = inventory(folder_entries(path), shown)
+        elif not path.exists():
+            raise SourceError(f"{shown}: no such file or folder; check the path")
+        elif path.suffix.lower() == ".zip":
+            found = inventory(zip_entries(path), shown)
+        elif not path.is_file():  # opening it could wait for ever
+            raise SourceError(f"{shown}: {NO_FILE}")
+        else:
+            return [ImageFile(shown, file_reader(path))]
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror})") from error
-    except Exception as error:  # zipfile's own error and, from damaged tables, several others
-        raise SourceError(f"{path}: not a complete zip file; copy or download it again") from error
-
-
-def _member_reader(archive: zipfile.ZipFile, name: str) -> Callable[[], bytes]:
-    def read() -> bytes:
-        try:
-            return archive.read(name)
-        except Exception as error:  # the decompressors' errors share no base class
-            where = printable(str(archive.filename))
-            raise ImageError(f"{name}: damaged inside {where} ({error}); copy the zip again") from error
-
-    return read
+        raise SourceError(f"{shown}: cannot be read ({error.strerror})") from error
+    if all(file.left_out for file in found):
+        named = "; ".join(f"{file.name}: {file.left_out}" for file in found[:_NAMED])
+        more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        there = f"; not read: {named}{more}" if found else ""
+        raise SourceError(f"{shown}: holds no image ({', '.join(SUFFIXES)}); check the path{there}")
+    return found
