@@ -30,7 +30,8 @@ if TYPE_CHECKING:
         StorageError,
     )
     from edge_runtime.simulator import simulate_field
-    from edge_runtime.slide.reading import read_field, read_slide
+    from edge_runtime.slide.judging import read_field
+    from edge_runtime.slide.reading import read_slide
     from edge_runtime.slide.readings import CellReading, Counts, FieldReading
     from edge_runtime.slide.record import SlideRecord
     from edge_runtime.slide.report import write_report
@@ -102,7 +103,7 @@ _MODULES = {
     "default_bundle": "bundle.files",
     "examine": "device.doctor",
     "open_bundle": "bundle.files",
-    "read_field": "slide.reading",
+    "read_field": "slide.judging",
     "read_slide": "slide.reading",
     "recalibrate_bundle": "device.recalibration",
     "replay": "bundle.verification",

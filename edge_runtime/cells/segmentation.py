@@ -119,7 +119,7 @@ def _field_of_view(frame: NDArray[np.uint8]) -> Mask:
     if hull is None:
         return np.full((height, width), 255, np.uint8)
     if cv2.contourArea(hull) > _WHOLE * bright.size:
-        return _but_for_corners(bright, hull, width, height)
+        return _but_for_corners(bright, np.asarray(hull, np.int32), width, height)
     middle = hull.mean(axis=0)
     # Drawn a little smaller: the circle's rim is neither lit nor dark.
     inner = (middle + _RIM * (hull - middle)) / scale
@@ -134,7 +134,7 @@ def _but_for_corners(bright: Mask, hull: NDArray[np.int32], width: int, height: 
 
     As small as they are, they are so dark that no cell would stand out beside them.
     """
-    outside = cv2.fillConvexPoly(np.full(bright.shape, 255, np.uint8), hull, 0) & ~bright
+    outside = np.asarray(cv2.fillConvexPoly(np.full(bright.shape, 255, np.uint8), hull, 0), np.uint8) & ~bright
     if not outside.any():
         return np.full((height, width), 255, np.uint8)
     reach = _disc(max(1, round((1 - _RIM) * max(bright.shape))))

@@ -109,7 +109,7 @@ def _film(frame: NDArray[np.uint8], found: Segmentation) -> Colour:
         x, y, wide, high = cell.box
         top, left = max(0, int(y * down) - 1), max(0, int(x * across) - 1)
         empty[top : int((y + high) * down) + 2, left : int((x + wide) * across) + 2] = False
-    return _median(small[empty])
+    return _median(np.asarray(small[empty], np.uint8))
 
 
 def _median(pixels: NDArray[np.uint8]) -> Colour:

@@ -58,7 +58,12 @@ def read_field(
     not_cut += [NotCut(box, why) for box, why in refused.items()]
     decisions = classifier.decide_resized([cell.resized for cell in cut])
     readings = [_reading(cell, decisions, index, manifest.classes) for index, cell in enumerate(cut)]
-    return JudgedFrame(values, "", (*readings, *map(_not_judged, not_cut)))
+    return JudgedFrame(values, "", (*readings, *(not_judged(cell.box, cell.reason) for cell in not_cut)))
+
+
+def not_judged(box: Box, why: NotCutReason) -> CellReading:
+    """A cell that was seen, and is not judged."""
+    return CellReading(box, "not-judged", why, "", float("nan"), {}, (), b"")
 
 
 def _reading(cell: CutCell, decisions: Decisions, index: int, classes: Sequence[str]) -> CellReading:
@@ -78,11 +83,6 @@ def _reading(cell: CutCell, decisions: Decisions, index: int, classes: Sequence[
 
 def _accepted(label: str) -> Status:
     return "parasitized" if label == "parasitized" else "uninfected"
-
-
-def _not_judged(cell: NotCut) -> CellReading:
-    nan = float("nan")
-    return CellReading(cell.box, "not-judged", cell.reason, "", nan, {}, (), b"")
 
 
 def _png(crop: NDArray[np.uint8]) -> bytes:

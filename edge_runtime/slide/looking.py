@@ -11,9 +11,10 @@ from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.cells.cutting import NotCutReason
 from edge_runtime.cells.preprocessing import Box
 from edge_runtime.errors import SourceError
+from edge_runtime.fields.dirt import Dirt
 from edge_runtime.fields.looks import Look, look_at
 from edge_runtime.fields.places import SAME_FIELD, Overlap, Places
-from edge_runtime.slide.judging import read_field
+from edge_runtime.slide.judging import not_judged, read_field
 from edge_runtime.slide.readings import CellReading, FieldReading
 from edge_runtime.slide.record import SlideRecord
 from edge_runtime.sources.frames import Frame
@@ -46,7 +47,8 @@ class Looking:
         self._number = 0
         self._names: dict[int, str] = {}
         self._boxes: dict[int, list[Box]] = {}  # by field, of cells that were judged
-        self._places, self._stopped = Places(), Places()
+        self._every_box: dict[int, list[Box]] = {}
+        self._places, self._stopped, self._dirt = Places(), Places(), Dirt()
 
     def look(self, frame: Frame, *, patience: float | None = None) -> None:
         """Record one look.
@@ -88,6 +90,7 @@ class Looking:
             return self._repeated(frame, earlier[0].field)
         self._number += 1
         height, width = frame.image.shape[:2]
+        cells = judged.cells if judged.reason else self._without_dirt(frame.image, judged.cells)
         field = FieldReading(
             number=self._number,
             name=frame.name,
@@ -97,12 +100,28 @@ class Looking:
             read_at=now(),
             reason=judged.reason,
             values=judged.values,
-            cells=judged.cells,
+            cells=cells,
         )
         self._record.add_field(field)
         self._keep(field, look)
         self._tell(field)
         return True
+
+    def _without_dirt(
+        self, image: NDArray[np.uint8], cells: tuple[CellReading, ...]
+    ) -> tuple[CellReading, ...]:
+        """The cells of a new field; what is dirt is not judged, nor are those before that turn out to be."""
+        boxes = [cell.box for cell in cells]
+        self._every_box[self._number] = boxes
+        found = self._dirt.look(self._number, image, boxes)
+        self._record.withdraw(
+            [(field, self._every_box[field][place]) for field, place in found if field != self._number],
+            "dirt",
+        )
+        here = {place for field, place in found if field == self._number}
+        return tuple(
+            not_judged(cell.box, "dirt") if place in here else cell for place, cell in enumerate(cells)
+        )
 
     def _keep(self, field: FieldReading, look: Look) -> None:
         self._names[field.number] = field.name

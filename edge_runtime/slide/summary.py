@@ -6,7 +6,7 @@ from edge_runtime.slide.group import GroupJudgement, judge_group
 from edge_runtime.slide.readings import Counts, SlideHeader
 from edge_runtime.slide.record import SlideRecord
 
-# Of the whole cells: where more are rejected, the others are accepted by chance. As in `recalibrate`.
+# Of the judged cells: where more are rejected, the others are accepted by chance. As in `recalibrate`.
 MOST_REJECTED = 0.5
 
 
@@ -45,7 +45,7 @@ def _unread(counts: Counts) -> str:
         return f"none of its frames counts: {', '.join(told) or 'there were none'}"
     if not counts.judged:
         return "no cell could be judged"
-    if counts.whole_rejected > MOST_REJECTED * counts.whole or not counts.accepted:
+    if counts.rejected > MOST_REJECTED * counts.judged:
         return (
             f"{counts.rejected} of {counts.judged} cells were rejected, too many to trust the others; check "
             "slide, light and colours, or fit the bundle to this site with 'cellgate recalibrate'"

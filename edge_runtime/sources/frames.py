@@ -4,7 +4,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ __all__ = ["EVERY_SECONDS", "PATIENCE_SECONDS", "Frame", "SkippedFrame", "Source
 SIMULATED_FIELDS, SIMULATED_SEED = 12, 5
 EVERY_SECONDS = 1.0  # between two looks at a video or a live source
 PATIENCE_SECONDS = 60.0  # without a new picture before a live source is given up
+_CAMERA = re.compile(r"(camera:)?[0-9]{1,4}")
 _LINUX_CAMERAS = 81  # the major number of their devices
 
 Found = Frame | SkippedFrame | SourceNote
@@ -49,7 +50,7 @@ def frames(
     every: float = EVERY_SECONDS,
     patience: float = PATIENCE_SECONDS,
     endless: bool = False,
-) -> Iterator[Found]:
+) -> Generator[Found, None, None]:
     """Looks at a source, one at a time; what cannot be read among many is yielded as skipped.
 
     Whether a look shows a field that was shown before is not asked here. A live source (a camera or a stream)
@@ -81,7 +82,7 @@ def frames(
         return _files(Path(source), every)
     if source == "simulated" or source.startswith("simulated:"):
         return _simulated(parse_simulated(source))
-    if re.fullmatch(r"(camera:)?[0-9]{1,4}", source):
+    if _CAMERA.fullmatch(source):
         number = int(source.removeprefix("camera:"))
         return _live(partial(open_camera, number), f"camera {number}", every, patience, endless=endless)
     if "://" in source:
@@ -89,7 +90,14 @@ def frames(
     return _files(Path(source), every)
 
 
-def _live(opens: Opens, name: str, every: float, patience: float, *, endless: bool) -> Iterator[Found]:
+def is_live(source: str | Path) -> bool:
+    """Whether a source goes on for ever: a camera or a stream."""
+    if isinstance(source, Path) or os.path.lexists(source):
+        return _is_camera(Path(source))
+    return bool(_CAMERA.fullmatch(source)) or "://" in source
+
+
+def _live(opens: Opens, name: str, every: float, patience: float, *, endless: bool) -> Generator[Found, None, None]:
     if not endless:
         raise SourceError(f"{name}: never ends; say with --fields how many fields to read")
     return live_frames(opens, name, every=every, patience=patience)
@@ -112,7 +120,7 @@ def _is_camera(path: Path) -> bool:
     return False
 
 
-def _files(path: Path, every: float) -> Iterator[Frame | SkippedFrame]:
+def _files(path: Path, every: float) -> Generator[Frame | SkippedFrame, None, None]:
     if path.is_file() and _holds_video(path):
         return video_frames(path, every)
     return _images(path)
@@ -156,7 +164,7 @@ def parse_simulated(source: str) -> SimulatedSource:
     return parsed
 
 
-def _simulated(settings: SimulatedSource) -> Iterator[Frame]:
+def _simulated(settings: SimulatedSource) -> Generator[Frame, None, None]:
     # A fifth of the start of every command, and only this source needs it.
     from edge_runtime.simulator import simulate_field  # noqa: PLC0415
 
@@ -164,7 +172,7 @@ def _simulated(settings: SimulatedSource) -> Iterator[Frame]:
         yield Frame(f"field {index + 1}", simulate_field(settings.seed, index).frame)
 
 
-def _images(path: Path) -> Iterator[Frame | SkippedFrame]:
+def _images(path: Path) -> Generator[Frame | SkippedFrame, None, None]:
     files = list_images(path)
     alone = len(files) == 1 and path.is_file() and suffix_of(path.name) != ".zip"
     if alone and suffix_of(path.name) not in SUFFIXES:

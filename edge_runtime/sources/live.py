@@ -6,7 +6,7 @@ A thread of its own takes every picture as it comes, so that none grows old in a
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,7 +67,7 @@ class _Shared:
                 self.changed.notify()
 
 
-def live_frames(opens: Opens, name: str, *, every: float, patience: float) -> Iterator[Frame | SourceNote]:
+def live_frames(opens: Opens, name: str, *, every: float, patience: float) -> Generator[Frame | SourceNote, None, None]:
     """The newest picture of a live source each `every` seconds, without end; and what is wrong with it.
 
     A source that is closed, silent, frozen, black or sends nothing but damaged pictures is told by a note,
@@ -94,7 +94,7 @@ def live_frames(opens: Opens, name: str, *, every: float, patience: float) -> It
         thread.join(max(OPEN_TIMEOUT, READ_TIMEOUT) + 0.5)
 
 
-def _looks(shared: _Shared, name: str, every: float, patience: float) -> Iterator[Frame | SourceNote]:
+def _looks(shared: _Shared, name: str, every: float, patience: float) -> Generator[Frame | SourceNote, None, None]:
     number, counted, due, first = 0, 0, 0.0, 0.0
     while True:
         with shared.changed:

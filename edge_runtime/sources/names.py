@@ -21,7 +21,12 @@ _SCANNED = {".svs", ".ndpi", ".czi", ".nd2", ".lif", ".lsm", ".vsi", ".mrxs", ".
 _KINDS = {
     "a camera's raw file cannot be read; save it as PNG, TIFF or JPEG": _RAW,
     "a microscope's own format cannot be read; export it as PNG or TIFF": _SCANNED,
-    "HEIC or AVIF cannot be read; let the phone save JPEG, or convert it": {".heic", ".heif", ".hif", ".avif"},
+    "HEIC or AVIF cannot be read; let the phone save JPEG, or convert it": {
+        ".heic",
+        ".heif",
+        ".hif",
+        ".avif",
+    },
     "this kind of image cannot be read; save it as PNG or JPEG": {
         *(".webp", ".gif", ".jp2", ".j2k", ".jpf", ".jxl", ".psd", ".xcf", ".svg", ".tga", ".exr", ".pdf"),
         *(".ppm", ".pgm", ".pnm"),

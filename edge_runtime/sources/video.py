@@ -17,7 +17,7 @@ _REORDERED = 16
 _ROUNDING = 1e-3  # seconds
 
 
-def video_frames(path: Path, every: float) -> Iterator[Frame | SkippedFrame]:
+def video_frames(path: Path, every: float) -> Generator[Frame | SkippedFrame, None, None]:
     """Looks at a video, one each `every` seconds by the frames' own times.
 
     A frame that is damaged, or is computed from a damaged one, is yielded as skipped.
@@ -80,7 +80,9 @@ def _looks(
         due = (floor((moment + _ROUNDING) / every) + 1) * every if every else 0.0
         name = f"{shown} frame {number}"
         if whole_from:
-            yield SkippedFrame(name, "damaged in the file, or computed from a damaged frame; copy the video again")
+            yield SkippedFrame(
+                name, "damaged in the file, or computed from a damaged frame; copy the video again"
+            )
             continue
         try:
             with ears.listening():

@@ -58,7 +58,7 @@ def test_a_spoilt_frame_is_stopped_for_what_spoils_it(good: Frame, reason: str) 
 
 def test_a_lamp_of_another_warmth_passes_and_a_coloured_one_does_not(good: Frame) -> None:
     assert reasons(changed(good, lambda light: tinted(light, (1, 0.9, 0.75)))) == []
-    assert reasons(changed(good, lambda light: tinted(light, (1, 0.75, 0.25)))) == ["colour-cast"]
+    assert set(reasons(changed(good, lambda light: tinted(light, (1, 0.75, 0.25))))) == {"colour-cast"}
 
 
 def test_cells_of_too_few_pixels(good: Frame) -> None:

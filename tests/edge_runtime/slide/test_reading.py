@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,14 +13,15 @@ import pytest
 from click.testing import Result
 
 from edge_runtime.bundle.classifier import Classifier
-from edge_runtime.cells import cutting
 from edge_runtime.cells.preprocessing import masked_crop
-from edge_runtime.cells.segmentation import Cell, segment
+from edge_runtime.cells.segmentation import Cell, segment, segmentation
 from edge_runtime.decision import table
 from edge_runtime.errors import SourceError
+from edge_runtime.fields import gates
 from edge_runtime.simulator import SimulatedField
-from edge_runtime.slide import reading
-from edge_runtime.slide.reading import read_field, read_slide
+from edge_runtime.slide import judging, reading
+from edge_runtime.slide.judging import read_field
+from edge_runtime.slide.reading import read_slide
 from edge_runtime.slide.readings import FieldReading, applied_tests
 from edge_runtime.slide.record import SlideRecord
 from edge_runtime.slide.summary import summarise
@@ -151,7 +153,9 @@ def test_no_frame_that_could_be_read_is_an_error_with_a_record(
     folder.mkdir()
     for name in ("a.png", "b.png"):
         (folder / name).write_text("no image")
-    with pytest.raises(SourceError, match=r"none of its 2 frames could be read; see .*report\.html"):
+    with pytest.raises(
+        SourceError, match=r"could not be read: none of its frames counts: 2 skipped; see .*report\.html"
+    ):
         read_slide(str(folder), classifier, "S", tmp_path / "out")
     assert (tmp_path / "out" / "report.html").exists()
     with SlideRecord.open(tmp_path / "out" / "slide.sqlite") as record:
@@ -171,23 +175,26 @@ def test_why_a_cell_was_not_judged_is_recorded(
         Cell((10, 100, 40, 40), whole, at_edge=False, clump=False),
         Cell((160, 10, 40, 40), whole, at_edge=False, clump=False),
     ]
-    monkeypatch.setattr(cutting, "segment", lambda _: found)
-    readings = read_field(frame, classifier)
+    segmented = replace(segmentation(frame), cells=found)
+    monkeypatch.setattr(judging, "segmentation", lambda _: segmented)
+    monkeypatch.setattr(gates, "stopped_by", lambda *_: [])
+    readings = read_field(frame, classifier).cells
     assert [r.reason for r in readings[1:]] == ["edge", "clump", "too-small", "too-dark"]
     assert all(r.status == "not-judged" and r.label == "" for r in readings[1:])
     assert readings[0].box == (160, 10, 40, 40)
     assert readings[0].status == "rejected"  # a grey square
 
 
-def test_a_field_without_cells_is_a_field(classifier: Classifier) -> None:
-    assert read_field(np.full((300, 400, 3), 200, np.uint8), classifier) == []
+def test_a_field_without_cells_does_not_count(classifier: Classifier) -> None:
+    judged = read_field(np.full((300, 400, 3), 200, np.uint8), classifier)
+    assert (judged.reason, judged.cells) == ("no-cells", ())
 
 
 def test_reading_a_field_decides_as_scoring_its_crops(
     classifier: Classifier, fields: tuple[SimulatedField, ...]
 ) -> None:
     frame = fields[1].frame
-    readings = {r.box: r for r in read_field(frame, classifier) if r.status != "not-judged"}
+    readings = {r.box: r for r in read_field(frame, classifier).cells if r.status != "not-judged"}
     cells = [cell for cell in segment(frame) if cell.box in readings]
     decisions = classifier.decide([masked_crop(frame, cell.box, cell.mask) for cell in cells])
     for index, cell in enumerate(cells):
@@ -198,13 +205,13 @@ def test_reading_a_field_decides_as_scoring_its_crops(
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (64, 3000), (2400, 64)])
-def test_a_frame_of_any_shape_is_read_and_reported(
+def test_a_frame_of_any_shape_is_looked_at_and_reported(
     tmp_path: Path, classifier: Classifier, shape: tuple[int, int]
 ) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "odd.png"), image)
-    summary = read_slide(tmp_path / "odd.png", classifier, "S", tmp_path / "out")
-    assert summary.counts.fields == 1
+    with pytest.raises(SourceError, match="could not be read: none of its frames counts: 1 not counted"):
+        read_slide(tmp_path / "odd.png", classifier, "S", tmp_path / "out")
     assert (tmp_path / "out" / "report.html").exists()
 
 
@@ -227,7 +234,7 @@ def test_names_that_no_encoding_explains_do_not_stop_a_reading(
 def test_a_streams_password_is_not_recorded(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(reading, "frames", lambda *_, **__: iter([SkippedFrame("x", "y")]))
+    monkeypatch.setattr(reading, "frames", lambda *_, **__: (item for item in [SkippedFrame("x", "y")]))
     with pytest.raises(SourceError):
         read_slide("rtsp://nurse:secret@10.0.0.1/live", classifier, "S", tmp_path / "out")
     with SlideRecord.open(tmp_path / "out" / "slide.sqlite") as record:
@@ -244,15 +251,16 @@ def test_the_command_line_prints_fields_counts_bundle_and_report(
     assert told[0].startswith(f"field 1 ({slide_folder / 'field-1.png'}): ")
     lines = result.stdout.splitlines()
     told = [line.split("  ") for line in lines if not line.startswith("   ")]
-    assert [line[0] for line in told[:6]] == [
+    assert [line[0] for line in told[:7]] == [
         "uninfected",
         "parasitized",
         "rejected",
         "not judged",
         "fields",
+        "stopped",
         "skipped",
     ]
-    assert [line[-1].strip() for line in told[4:6]] == ["3", "0"]
+    assert [line[-1].strip() for line in told[4:7]] == ["3", "0", "0"]
     reasons = [line.split(maxsplit=1)[1] for line in lines if line.startswith("   ")]
     every = dict.fromkeys(f"{test.reason.code}: {test.reason.sentence}" for test in table.TESTS)
     assert reasons == list(every)

@@ -20,8 +20,9 @@ from edge_runtime.decision import table
 from edge_runtime.decision.detector import Detector
 from edge_runtime.errors import StorageError
 from edge_runtime.slide.colours import PENS
-from edge_runtime.slide.readings import CellReading, FieldReading, SlideHeader, applied_tests
+from edge_runtime.slide.readings import CellReading, FieldReading, SlideHeader, applied_gates, applied_tests
 from edge_runtime.slide.record import SlideRecord
+from edge_runtime.fields.gates import default_limits
 from edge_runtime.slide.report import render_report, write_report
 from edge_runtime.sources.images import SkippedFrame
 
@@ -40,6 +41,7 @@ HEADER = SlideHeader(
     bundle="tiny 1 (0123456789ab)",
     bundle_digest="0123456789abcdef" * 4,
     tests=TESTS,
+    gates=applied_gates(default_limits()),
     usual=0.05,
     correlation=0.02,
     provider="CPUExecutionProvider",
@@ -70,7 +72,7 @@ NOT_JUDGED = CellReading((0, 0, 9, 9), "not-judged", "edge", "", math.nan, {}, (
 
 def field(number: int, name: str, *cells: CellReading) -> FieldReading:
     overview = picture(".jpg", (220, 210, 230), 320, 240)
-    return FieldReading(number, name, 640, 480, overview, "2025-01-02T03:04:06+00:00", cells)
+    return FieldReading(number, name, 640, 480, overview, "2025-01-02T03:04:06+00:00", "", {}, cells)
 
 
 @pytest.fixture

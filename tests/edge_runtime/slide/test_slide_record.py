@@ -12,7 +12,14 @@ import pytest
 from edge_runtime.decision import table
 from edge_runtime.errors import SourceError, StorageError
 from edge_runtime.slide import record as record_module
-from edge_runtime.slide.readings import AppliedTest, CellReading, Counts, FieldReading, SlideHeader
+from edge_runtime.slide.readings import (
+    AppliedGate,
+    AppliedTest,
+    CellReading,
+    Counts,
+    FieldReading,
+    SlideHeader,
+)
 from edge_runtime.slide.record import SlideRecord
 from edge_runtime.sources.images import SkippedFrame
 
@@ -21,6 +28,10 @@ TESTS = (
     AppliedTest("redness", "odd", "of an odd red", whole=True, side="at most", limit=0.5),
     AppliedTest("confidence", "far", "unlike others", whole=True, side="at least", limit=-2.25),
 )
+GATES = (
+    AppliedGate("sharpness", "out-of-focus", "out of focus", "turn the knob", "at least", 13.0),
+    AppliedGate("clipped", "overexposed", "too bright", "less lamp", "at most", 0.05),
+)
 
 HEADER = SlideHeader(
     slide="S-17/ü",
@@ -28,6 +39,7 @@ HEADER = SlideHeader(
     bundle="tiny 1 (0123)",
     bundle_digest="ab" * 32,
     tests=TESTS,
+    gates=GATES,
     usual=0.05,
     correlation=0.02,
     provider="CPUExecutionProvider",
@@ -42,8 +54,17 @@ REJECTED = replace(JUDGED, status="rejected", reason="far", values={**VALUES, "c
 UNINFECTED = replace(JUDGED, status="uninfected", label="uninfected")
 NOT_JUDGED = CellReading((0, 0, 5, 6), "not-judged", "edge", "", math.nan, {}, (), b"")
 FIELD = FieldReading(
-    1, "a.png", 640, 480, b"\xff\xd8", "2025-01-02T03:04:06+00:00", (JUDGED, REJECTED, REJECTED, UNINFECTED)
+    1,
+    "a.png",
+    640,
+    480,
+    b"\xff\xd8",
+    "2025-01-02T03:04:06+00:00",
+    "",
+    {"sharpness": 20.5, "clipped": 0.0},
+    (JUDGED, REJECTED, REJECTED, UNINFECTED),
 )
+STOPPED = replace(FIELD, number=3, reason="out-of-focus", values={"sharpness": 7.5, "clipped": 0.0}, cells=())
 
 
 @pytest.fixture
@@ -57,10 +78,13 @@ def test_what_goes_in_comes_out(path: Path) -> None:
         record.add_field(FIELD)
         record.add_skipped(SkippedFrame("c.png", "cut off"))
         record.add_field(second)
-        record.finish("2025-01-02T04:00:00+00:00")
+        record.add_field(STOPPED)
+        record.add_note("camera 0: hangs")
+        record.finish("2025-01-02T04:00:00+00:00", repeats=7)
     with SlideRecord.open(path) as record:
-        assert record.header() == replace(HEADER, finished="2025-01-02T04:00:00+00:00")
-        assert list(record.fields()) == [FIELD, second]
+        assert record.header() == replace(HEADER, finished="2025-01-02T04:00:00+00:00", repeats=7)
+        assert list(record.fields()) == [FIELD, second, STOPPED]
+        assert record.notes() == ["camera 0: hangs"]
         assert record.skipped() == [SkippedFrame("c.png", "cut off")]
         assert record.counts() == Counts(
             uninfected=1,
@@ -69,9 +93,28 @@ def test_what_goes_in_comes_out(path: Path) -> None:
             not_judged=0,
             fields=2,
             skipped=1,
+            stopped=1,
+            stops={"out-of-focus": 1, "overexposed": 0},
             reasons={"not-one-cell": 0, "odd": 0, "far": 2},
             broken=0,
         )
+
+
+def test_what_was_said_of_a_cell_is_taken_back(path: Path) -> None:
+    other = replace(JUDGED, box=(50, 2, 30, 40))
+    with SlideRecord.create(path, HEADER) as record:
+        record.add_field(replace(FIELD, cells=(JUDGED, other)))
+        record.add_field(replace(FIELD, number=2, cells=(JUDGED,)))
+        record.withdraw([(1, JUDGED.box)], "dirt")
+        first, second = record.fields()
+        assert [(cell.status, cell.reason) for cell in first.cells] == [
+            ("not-judged", "dirt"),
+            ("parasitized", ""),
+        ]
+        assert second.cells == (JUDGED,)
+        counts = record.counts()
+    assert (counts.parasitized, counts.not_judged) == (2, 1)
+    assert (first.cells[0].label, first.cells[0].crop, dict(first.cells[0].values)) == ("", b"", {})
 
 
 def test_a_cell_that_was_not_judged_has_no_numbers(path: Path) -> None:
@@ -150,7 +193,7 @@ DYING = """
 import os, sys
 from edge_runtime.slide import record
 record._insert = lambda *_: os._exit(9)  # the tables are made, the header is not written
-header = record.SlideHeader("S", "folder", "tiny 1", "ab", (), 0.05, 0.02, "cpu", "cellgate", "now")
+header = record.SlideHeader("S", "folder", "tiny 1", "ab", (), (), 0.05, 0.02, "cpu", "cellgate", "now")
 with record.SlideRecord.create(sys.argv[1], header):
     pass
 """

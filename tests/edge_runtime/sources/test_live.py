@@ -36,7 +36,9 @@ def picture(number: int, size: tuple[int, int] = SIZE) -> bytes:
 
 
 BLACK = cv2.imencode(".jpg", np.zeros((*SIZE, 3), np.uint8))[1].tobytes()
-Sends = Callable[[int, int], bytes | None]  # connection and number of picture: its bytes; b"" waits; None closes
+Sends = Callable[
+    [int, int], bytes | None
+]  # connection and number of picture: its bytes; b"" waits; None closes
 Serve = Callable[[Sends], str]
 
 
@@ -202,14 +204,18 @@ def test_a_stream_that_is_not_there_is_named_without_its_password() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}/live"
-        with pytest.raises(SourceError, match=f"^http://{address}: cannot be opened; check that it is connected"):
+        with pytest.raises(
+            SourceError, match=f"^http://{address}: cannot be opened; check that it is connected"
+        ):
             list(frames(f"http://nurse:secret@{address}", endless=True))
 
 
 class StandIn:
     """A camera at a cable: it sends given pictures, then none, or hangs inside its driver."""
 
-    def __init__(self, sent: list[np.ndarray], hangs: threading.Event | None = None, raw: bool = False) -> None:
+    def __init__(
+        self, sent: list[np.ndarray], hangs: threading.Event | None = None, raw: bool = False
+    ) -> None:
         self._sent, self._hangs, self._raw = list(sent), hangs, raw
         self._now: np.ndarray | None = None
 

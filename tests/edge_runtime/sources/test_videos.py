@@ -196,7 +196,9 @@ def test_a_cut_jpeg_in_a_video_is_skipped_by_name_and_never_filled_from_the_fram
         if suffix == ".avi":
             data = avi.read_bytes()
             place = data.index(stored[hurt])
-            path.write_bytes(data[: place + kept] + bytes(len(stored[hurt]) - kept) + data[place + len(stored[hurt]) :])
+            path.write_bytes(
+                data[: place + kept] + bytes(len(stored[hurt]) - kept) + data[place + len(stored[hurt]) :]
+            )
         else:
             path.write_bytes(b"".join([*stored[:hurt], stored[hurt][:kept], *stored[hurt + 1 :]]))
         found = looks(path, every=0)
@@ -276,7 +278,9 @@ def test_a_phones_video_is_turned_as_the_phone_was_held(
     assert np.abs(np.rot90(first.image).astype(int) - filmed[0].frame).mean() < 6
 
 
-@pytest.mark.parametrize("name", ["10:30:15.mp4", "http:x.mp4", "film%03d.mp4", "no suffix", "slide.jpg", "é 1.MP4"])
+@pytest.mark.parametrize(
+    "name", ["10:30:15.mp4", "http:x.mp4", "film%03d.mp4", "no suffix", "slide.jpg", "é 1.MP4"]
+)
 def test_a_video_is_one_whatever_its_name(
     tmp_path: Path, mp4: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,113 @@
+"""Dirt on the camera or the eyepiece: what stays at the same pixels while the slide moves.
+
+Each pixel's brightest light of all counted fields is kept. Sooner or later every pixel has shown empty film, so
+that this becomes the picture of an empty film on that microscope, and what is dark in it is dirt, also where a cell
+lies under it: such a cell cannot be judged, as a speck on it may look like a parasite.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.cells.preprocessing import Box
+
+Plane = NDArray[np.float32]
+
+_SIDE = 640  # pixels of the longer side
+_FILM = 90  # percentile of the light, taken as that of the empty film
+_CELL = 0.1  # absorbance from which a pixel counts as covered
+# The chance that cells covered a pixel on every field so far: only below it is a dark pixel dirt.
+_CHANCE, _FEWEST_FIELDS = 3e-3, 3
+_DARK = 0.08  # absorbance of dirt against what is about it
+_ABOUT = 1.5  # median diameters of a cell: dirt that is wider looks like no cell
+_OF_CELL = 0.03  # share of a cell that is dirty, from which the cell is not judged
+_STAYING = 0.5  # of a field's objects: where more of them stayed, the slide stayed
+
+
+@dataclass(frozen=True)
+class _Boxes:
+    field: int
+    boxes: tuple[Box, ...]
+
+
+class Dirt:
+    """What stays at the same pixels on the counted fields of one slide."""
+
+    def __init__(self) -> None:
+        self._brightest: Plane | None = None
+        self._size = (0, 0)
+        self._fields: list[_Boxes] = []
+        self._chance = 1.0
+        self._told: set[tuple[int, int]] = set()
+
+    def look(self, field: int, image: NDArray[np.uint8], boxes: Sequence[Box]) -> list[tuple[int, int]]:
+        """Add a counted field, of another place than those before; returns what is newly known to be dirt.
+
+        A frame of another size comes from another camera: what was known of the last one is forgotten.
+
+        Args:
+            field: its number.
+            image: uint8 [H, W, 3] RGB.
+            boxes: (x, y, width, height) of the objects on it, in pixels.
+
+        Returns:
+            The field, this one or an earlier one, and the place among its boxes, of each object that is dirt or
+            lies under it and was not returned before; in ascending order.
+        """
+        light = _light(image)
+        if self._brightest is None or self._size != image.shape[:2]:
+            self._brightest, self._size, self._fields, self._chance = light, image.shape[:2], [], 1.0
+        self._brightest = np.maximum(self._brightest, light)
+        self._chance *= float((light < -_CELL).mean())
+        self._fields.append(_Boxes(field, tuple(boxes)))
+        if len(self._fields) < _FEWEST_FIELDS or self._chance > _CHANCE or not boxes:
+            return []
+        scale = light.shape[1] / image.shape[1]
+        dirty = _dirty(self._brightest, scale * float(np.median([max(box[2:]) for box in boxes])))
+        dirt = {
+            (earlier.field, place)
+            for earlier in self._fields
+            for place, box in enumerate(earlier.boxes)
+            if _share(dirty, box, scale) >= _OF_CELL
+        }
+        if sum(of == field for of, _ in dirt) > _STAYING * len(boxes):
+            return []
+        new = sorted(dirt - self._told)
+        self._told.update(new)
+        return new
+
+
+def _light(image: NDArray[np.uint8]) -> Plane:
+    """Logarithm of green light against that of the empty film, reduced: 0 on film, below it on cells.
+
+    What is brighter than the film, as a drop that gathers light, is no film either and says no more than it.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, _SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    green = cv2.resize(image[..., 1], size, interpolation=cv2.INTER_AREA)
+    light = np.log(green.astype(np.float32) + np.float32(1))
+    light = np.asarray(cv2.GaussianBlur(light, (0, 0), 1), np.float32)
+    return np.minimum(light - np.float32(np.percentile(light, _FILM)), np.float32(0))
+
+
+def _dirty(brightest: Plane, diameter: float) -> NDArray[np.uint8]:
+    """1 on dirt, else 0: darker than all about it, within a cell's width."""
+    side = 2 * round(_ABOUT * diameter / 2) + 1
+    about = cv2.morphologyEx(brightest, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    return np.asarray(about - brightest > _DARK, np.uint8)
+
+
+def _share(dirty: NDArray[np.uint8], box: Box, scale: float) -> float:
+    """The share of the ellipse in a box that is dirty."""
+    left, top, right, bottom = (
+        round(scale * edge) for edge in (box[0], box[1], box[0] + box[2], box[1] + box[3])
+    )
+    part = dirty[top:bottom, left:right]
+    if not part.any():
+        return 0.0
+    y, x = np.mgrid[-1 : 1 : part.shape[0] * 1j, -1 : 1 : part.shape[1] * 1j]
+    return float(part[x * x + y * y <= 1].mean())
