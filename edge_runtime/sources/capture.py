@@ -26,8 +26,8 @@ _OPENCV_5 = int(cv2.__version__.partition(".")[0]) >= 5
 _ALL_IT_KNOWS, _NOTHING = 32, -8  # levels of its log: with what it conceals, and none
 # Of what it tells, this is said of damage. Tests hold it against damaged and sound videos.
 _DAMAGE = re.compile(
-    rb"conceal|damaged|reference|error|invalid|corrupt|overread|not match|missing|illegal|out of range|unavailable|no frame"
-    rb"|partial file|failed|could not find|not reached",
+    rb"conceal|damaged|reference|error|invalid|corrupt|overread|not match|missing|illegal|out of range"
+    rb"|unavailable|no frame|partial file|failed|could not find|not reached",
     re.IGNORECASE,
 )
 
@@ -101,7 +101,7 @@ def _ffmpeg(name: str, settings: list[int]) -> Capture | None:
 
 
 def grabbed(capture: Capture) -> NDArray[np.uint8] | None:
-    """What was grabbed last: of encoded pictures the bytes, else uint8 [H, W, 3] RGB; None if there is none."""
+    """What was grabbed last: the bytes of an encoded picture, else uint8 [H, W, 3] RGB; None if nothing."""
     try:
         there, image = capture.stream.retrieve()
     except cv2.error:

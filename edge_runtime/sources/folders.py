@@ -92,7 +92,9 @@ def file_reader(file: Path) -> Callable[[], bytes]:
     def read() -> bytes:
         try:
             if file.stat().st_size > MOST_BYTES:
-                raise ImageError(f"{name}: {file.stat().st_size} bytes, too large for an image; save it smaller")
+                raise ImageError(
+                    f"{name}: {file.stat().st_size} bytes, too large for an image; save it smaller"
+                )
             return file.read_bytes()
         except OSError as error:
             raise ImageError(f"{name}: cannot be read ({error.strerror})") from error

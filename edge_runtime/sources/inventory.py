@@ -55,7 +55,9 @@ def inventory(entries: Iterable[Entry], where: str) -> list[ImageFile]:
         found.append(ImageFile.not_read(f"{where} ({_count(len(system), 'entry', 'entries')})", reason))
     if other:
         reason = f"no image ({_some(set(other))})"
-        found.append(ImageFile.not_read(f"{where} ({_count(len(other), 'other file', 'other files')})", reason))
+        found.append(
+            ImageFile.not_read(f"{where} ({_count(len(other), 'other file', 'other files')})", reason)
+        )
     return found
 
 

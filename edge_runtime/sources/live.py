@@ -1,6 +1,7 @@
-"""Cameras and streams: the newest picture at each look, and what is wrong with them told within three seconds.
+"""Cameras and streams: the newest picture at each look, and what is wrong with them told in three seconds.
 
-A thread of its own takes every picture as it comes, so that none grows old in a buffer while cells are judged.
+A thread of its own takes every picture as it comes, so that none grows old in a buffer while cells are
+judged.
 """
 
 import threading
@@ -188,7 +189,7 @@ def _judge(content: NDArray[np.uint8] | None, shared: _Shared, now: float) -> st
     """Keep a picture if it is new and good; returns what is wrong with it, "" if nothing is."""
     if content is None:
         return DAMAGED
-    mark = (content.size, zlib.crc32(content))
+    mark = (content.size, zlib.crc32(content.data))
     if mark == shared.good or mark in shared.given:
         return FROZEN
     try:

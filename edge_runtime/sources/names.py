@@ -21,16 +21,24 @@ _SCANNED = {".svs", ".ndpi", ".czi", ".nd2", ".lif", ".lsm", ".vsi", ".mrxs", ".
 _KINDS = {
     "a camera's raw file cannot be read; save it as PNG, TIFF or JPEG": _RAW,
     "a microscope's own format cannot be read; export it as PNG or TIFF": _SCANNED,
-    "HEIC or AVIF cannot be read; let the phone save JPEG, or convert it": {".heic", ".heif", ".hif", ".avif"},
+    "HEIC or AVIF cannot be read; let the phone save JPEG, or convert it": {
+        ".heic",
+        ".heif",
+        ".hif",
+        ".avif",
+    },
     "this kind of image cannot be read; save it as PNG or JPEG": {
         *(".webp", ".gif", ".jp2", ".j2k", ".jpf", ".jxl", ".psd", ".xcf", ".svg", ".tga", ".exr", ".pdf"),
         *(".ppm", ".pgm", ".pnm"),
     },
-    "a video; read it by itself": {*VIDEO_SUFFIXES, ".mpg", ".mpeg", ".3gp", ".wmv", ".flv", ".mts", ".m2ts"},
+    "a video; read it by itself": {
+        *VIDEO_SUFFIXES,
+        *(".mpg", ".mpeg", ".3gp", ".wmv", ".flv", ".mts", ".m2ts"),
+    },
     "an archive; unpack it, or read a zip by itself": {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".xz"},
 }
 _REASONS = {suffix: reason for reason, suffixes in _KINDS.items() for suffix in suffixes}
-# No line of a console or a page holds them: ends of lines, control, and marks that turn the direction of text.
+# No line of a console or a page holds them: ends of lines, control, marks that turn the direction of text.
 _UNSHOWN = {"Cc", "Cs", "Zl", "Zp"}
 _TURNING = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 

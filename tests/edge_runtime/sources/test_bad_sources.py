@@ -89,9 +89,7 @@ def test_a_video_that_ends_mid_frame_keeps_and_reports_what_was_read_before(
     first, second, error = done.stderr.splitlines()
     assert first.startswith("field 1 (slide.avi frame 1): ")
     assert second.startswith("field 2 (slide.avi frame 2): ")
-    assert error.startswith(
-        f"error: {avi}: ends in the middle, after frame 2; "
-    )
+    assert error.startswith(f"error: {avi}: ends in the middle, after frame 2; ")
     with SlideRecord.open(tmp_path / "out" / "slide.sqlite") as record:
         assert [f.name for f in record.fields()] == ["slide.avi frame 1", "slide.avi frame 2"]
         assert record.counts().uninfected > 20

@@ -80,7 +80,15 @@ def test_what_is_left_out_raises_its_reason_when_it_is_read(tmp_path: Path) -> N
 
 
 def test_numbers_in_names_are_sorted_as_numbers(tmp_path: Path) -> None:
-    names = ["f10.png", "f2.png", "f1.png", "f02.png", "day 9/a.png", "day 10/a.png", "f" + "9" * 200 + ".png"]
+    names = [
+        "f10.png",
+        "f2.png",
+        "f1.png",
+        "f02.png",
+        "day 9/a.png",
+        "day 10/a.png",
+        "f" + "9" * 200 + ".png",
+    ]
     folder = make_folder(tmp_path / "f", dict.fromkeys(names, b"x"))
     order = ["day 9/a.png", "day 10/a.png", "f1.png", "f02.png", "f2.png", "f10.png", names[-1]]
     assert [file.name for file in list_images(folder)] == [str(folder / name) for name in order]
@@ -107,7 +115,12 @@ def test_pictures_of_other_kinds_are_named_one_by_one(tmp_path: Path, packed: bo
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_what_a_file_holds_counts_more_than_its_name(tmp_path: Path, packed: bool) -> None:
-    members = {"a.png": b"0", "IMG_1": IMAGES["a.png"], "b.heic": b"\xff\xd8\xff", "clip": b"\0\0\0\x18ftypisom"}
+    members = {
+        "a.png": b"0",
+        "IMG_1": IMAGES["a.png"],
+        "b.heic": b"\xff\xd8\xff",
+        "clip": b"\0\0\0\x18ftypisom",
+    }
     make = make_zip if packed else make_folder
     found = list_images(make(tmp_path / "found.zip", members))
     told = {Path(file.name).name: file.left_out for file in found if file.left_out}
@@ -117,9 +130,15 @@ def test_what_a_file_holds_counts_more_than_its_name(tmp_path: Path, packed: boo
 
 
 HIDDEN = {
-    **{".Trash-1000/files/a.jpg": b"x", "$RECYCLE.BIN/S-1/b.jpg": b"x", "DCIM/.thumbnails/c.jpg": b"x"},
-    **{"DCIM/@eaDir/a.jpg/THUMB.jpg": b"x", "DCIM/._a.jpg": b"x", "DCIM/Thumbs.db": b"x"},
-    **{"System Volume Information/d.png": b"x", "__MACOSX/DCIM/._a.jpg": b"x", ".DS_Store": b"x"},
+    ".Trash-1000/files/a.jpg": b"x",
+    "$RECYCLE.BIN/S-1/b.jpg": b"x",
+    "DCIM/.thumbnails/c.jpg": b"x",
+    "DCIM/@eaDir/a.jpg/THUMB.jpg": b"x",
+    "DCIM/._a.jpg": b"x",
+    "DCIM/Thumbs.db": b"x",
+    "System Volume Information/d.png": b"x",
+    "__MACOSX/DCIM/._a.jpg": b"x",
+    ".DS_Store": b"x",
     "DCIM/a.jpg": b"good",
 }
 

@@ -36,7 +36,9 @@ def picture(number: int, size: tuple[int, int] = SIZE) -> bytes:
 
 
 BLACK = cv2.imencode(".jpg", np.zeros((*SIZE, 3), np.uint8))[1].tobytes()
-Sends = Callable[[int, int], bytes | None]  # connection and number of picture: its bytes; b"" waits; None closes
+Sends = Callable[
+    [int, int], bytes | None
+]  # connection and number of picture: its bytes; b"" waits; None closes
 Serve = Callable[[Sends], str]
 
 
@@ -52,7 +54,7 @@ def serve() -> Iterator[Serve]:
             def log_message(self, *_: object) -> None:
                 pass
 
-            def do_GET(self) -> None:  # noqa: N802 - the library's name
+            def do_GET(self) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=f")
                 self.end_headers()
@@ -87,7 +89,7 @@ def serve() -> Iterator[Serve]:
 
 
 def watch(address: str, **settings: Any) -> tuple[list[tuple[float, Frame | SourceNote]], str]:
-    """What a source gave until it was given up, each with the seconds since the item before; and its last word."""
+    """What a source gave, each with the seconds since the item before, and why it was given up."""
     found, before = [], time.monotonic()
     try:
         for item in frames(address, **{"every": 0, "patience": 1.5, "endless": True, **settings}):
@@ -138,7 +140,7 @@ def test_black_from_the_start_is_told_too(serve: Serve) -> None:
 
 def test_a_stream_that_comes_back_goes_on_and_no_picture_is_given_twice(serve: Serve) -> None:
     address = serve(lambda c, n: picture(3 * c + n) if n < 5 else None)
-    looks = [item for item in islice(frames(address, every=0, endless=True), 12)]
+    looks = list(islice(frames(address, every=0, endless=True), 12))
     given = [item.image.tobytes() for item in looks if isinstance(item, Frame)]
     told = [item for item in looks if isinstance(item, SourceNote)]
     assert len(set(given)) == len(given) >= 9
@@ -148,7 +150,7 @@ def test_a_stream_that_comes_back_goes_on_and_no_picture_is_given_twice(serve: S
 
 def test_a_cut_jpeg_is_never_filled_from_the_picture_before(serve: Serve) -> None:
     address = serve(lambda _, n: picture(n)[: 200 + 97 * n] if n % 3 == 2 else picture(n))
-    looks = [item for item in islice(frames(address, every=0, endless=True), 9)]
+    looks = list(islice(frames(address, every=0, endless=True), 9))
     assert [item.text for item in looks if isinstance(item, SourceNote)] == [live.DAMAGED]
     sound = [cv2.imdecode(np.frombuffer(picture(n), np.uint8), cv2.IMREAD_COLOR_RGB) for n in range(20)]
     given = [item for item in looks if isinstance(item, Frame)]
@@ -202,14 +204,18 @@ def test_a_stream_that_is_not_there_is_named_without_its_password() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}/live"
-        with pytest.raises(SourceError, match=f"^http://{address}: cannot be opened; check that it is connected"):
+        with pytest.raises(
+            SourceError, match=f"^http://{address}: cannot be opened; check that it is connected"
+        ):
             list(frames(f"http://nurse:secret@{address}", endless=True))
 
 
 class StandIn:
     """A camera at a cable: it sends given pictures, then none, or hangs inside its driver."""
 
-    def __init__(self, sent: list[np.ndarray], hangs: threading.Event | None = None, raw: bool = False) -> None:
+    def __init__(
+        self, sent: list[np.ndarray], hangs: threading.Event | None = None, raw: bool = False
+    ) -> None:
         self._sent, self._hangs, self._raw = list(sent), hangs, raw
         self._now: np.ndarray | None = None
 

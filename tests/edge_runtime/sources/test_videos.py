@@ -94,6 +94,17 @@ def test_an_avi_cut_in_the_middle_of_a_frame_gives_the_whole_ones_and_an_error(
     )
 
 
+def test_a_recording_cut_off_is_told_where_it_states_its_length(
+    tmp_path: Path, filmed: list[SimulatedField]
+) -> None:
+    for codec, name in (("VP80", "film.webm"), ("MJPG", "film.mkv")):
+        path = record(tmp_path / name, codec, filmed)
+        path.write_bytes(path.read_bytes()[: int(0.6 * path.stat().st_size)])
+        taken, ended = read(path)
+        assert 0 < len(taken) < FIELDS
+        assert ended.startswith(f"ends in the middle, after frame {len(taken)}; ")
+
+
 def test_an_avi_cut_between_two_looks_is_noticed_too(tmp_path: Path, avi: Path) -> None:
     cut = tmp_path / "cut.avi"
     cut.write_bytes(avi.read_bytes()[: int(0.7 * avi.stat().st_size)])
@@ -196,7 +207,9 @@ def test_a_cut_jpeg_in_a_video_is_skipped_by_name_and_never_filled_from_the_fram
         if suffix == ".avi":
             data = avi.read_bytes()
             place = data.index(stored[hurt])
-            path.write_bytes(data[: place + kept] + bytes(len(stored[hurt]) - kept) + data[place + len(stored[hurt]) :])
+            path.write_bytes(
+                data[: place + kept] + bytes(len(stored[hurt]) - kept) + data[place + len(stored[hurt]) :]
+            )
         else:
             path.write_bytes(b"".join([*stored[:hurt], stored[hurt][:kept], *stored[hurt + 1 :]]))
         found = looks(path, every=0)
@@ -276,7 +289,9 @@ def test_a_phones_video_is_turned_as_the_phone_was_held(
     assert np.abs(np.rot90(first.image).astype(int) - filmed[0].frame).mean() < 6
 
 
-@pytest.mark.parametrize("name", ["10:30:15.mp4", "http:x.mp4", "film%03d.mp4", "no suffix", "slide.jpg", "é 1.MP4"])
+@pytest.mark.parametrize(
+    "name", ["10:30:15.mp4", "http:x.mp4", "film%03d.mp4", "no suffix", "slide.jpg", "é 1.MP4"]
+)
 def test_a_video_is_one_whatever_its_name(
     tmp_path: Path, mp4: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,7 +313,7 @@ def test_a_name_that_would_crash_the_decoder_is_refused(tmp_path: Path, mp4: Pat
         path.write_bytes(mp4.read_bytes())
     except OSError:
         pytest.skip("this file system takes only names in UTF-8")
-    with pytest.raises(SourceError, match="caf\ufffd.mp4: a name that no decoder takes; rename it"):
+    with pytest.raises(SourceError, match="caf\ufffd\\.mp4: a name that no decoder takes; rename it"):
         list(frames(path))
 
 
