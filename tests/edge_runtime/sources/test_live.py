@@ -1,6 +1,9 @@
 """Cameras and streams that misbehave: told in time and once, opened again, and no picture given twice."""
 
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -293,3 +296,29 @@ def test_what_nobody_foresaw_is_raised_where_the_pictures_are_read(monkeypatch: 
     monkeypatch.setattr(cv2, "VideoCapture", broken)
     with pytest.raises(RuntimeError, match="a driver's surprise"):
         list(frames("0", endless=True))
+
+
+INTERRUPTED = """
+import sys
+from edge_runtime.sources.frames import frames
+try:
+    for item in frames(sys.argv[1], every=0, endless=True):
+        print(item.name, flush=True)
+except KeyboardInterrupt:
+    print("ended by Ctrl-C")
+"""
+
+
+def test_ctrl_c_ends_the_wait_for_a_picture(serve: Serve) -> None:
+    address = serve(lambda _, n: picture(n) if n < 1 else b"")
+    command = [sys.executable, "-c", INTERRUPTED, address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert child.stdout.readline() == f"{address} picture 1\n"
+        child.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        assert child.stdout.read() == "ended by Ctrl-C\n"
+        assert child.wait(10) == 0
+        assert time.monotonic() - began < capture.OPEN_TIMEOUT * SHARE + 1
+        assert "Traceback" not in child.stderr.read()
