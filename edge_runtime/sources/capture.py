@@ -4,7 +4,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
@@ -136,16 +136,17 @@ class Listener:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Turn standard error of the process aside for a moment; nothing else may be told meanwhile."""
-        with suppress(OSError):  # a process may have none
+        try:
             before = os.dup(2)
-            os.dup2(self._kept, 2)
-            try:
-                yield
-            finally:
-                os.dup2(before, 2)
-                os.close(before)
+        except OSError:  # the process has none
+            yield
             return
-        yield
+        try:
+            os.dup2(self._kept, 2)
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
 
     def heard(self) -> bool:
         """Whether damage was told of since this was asked last."""

@@ -22,7 +22,7 @@ Mark = tuple[int, int]  # length and checksum: sensors have noise, so no two pic
 
 NOTICED = 2.8  # seconds without a new picture before it is told
 _BACK_OFF, _LONGEST_BACK_OFF = 0.5, 5.0  # seconds between two attempts to connect again
-_JUDGED = 0.1  # seconds; of a faster source not every picture is unpacked
+_JUDGED = 0.2  # seconds; of a faster source not every picture is unpacked
 _POLLED = 0.05  # seconds between two glances at what the thread has found
 _BLACK = 24  # of 255: darker are 99 % of the pixels where no light comes in
 
@@ -120,9 +120,10 @@ def _looks(shared: _Shared, name: str, every: float, patience: float) -> Iterato
             first = first or found.at
             dropped, counted = received - counted - 1, received
             yield Frame(f"{name} picture {number}", found.image, found.at - first, max(0, dropped))
-        elif heard and now - heard > NOTICED:  # the thread waits inside a driver
+            continue
+        if heard and now - heard > NOTICED:  # the thread waits inside a driver
             shared.tell(SILENT)
-        elif now - fresh > patience:
+        if now - fresh > patience:
             trouble = shared.told[-1] if shared.told else SILENT
             raise SourceError(
                 f"{name}: {trouble}. Nothing new came for {patience:g} seconds; what was read before is kept"

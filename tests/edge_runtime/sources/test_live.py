@@ -186,9 +186,9 @@ def test_the_newest_picture_is_given_and_what_nobody_saw_is_counted(serve: Serve
 
 
 def test_looks_are_as_far_apart_as_asked(serve: Serve) -> None:
-    looks = list(islice(frames(serve(lambda _, n: picture(n)), every=0.3, endless=True), 3))
+    looks = list(islice(frames(serve(lambda _, n: picture(n)), every=0.6, endless=True), 3))
     moments = [item.moment for item in looks if isinstance(item, Frame)]
-    assert moments == pytest.approx([0, 0.3, 0.6], abs=0.15)
+    assert moments == pytest.approx([0, 0.6, 1.2], abs=0.35)
 
 
 def test_leaving_ends_the_thread(serve: Serve) -> None:
@@ -270,13 +270,14 @@ def test_a_cameras_pictures_are_rgb_and_its_end_is_told(camera: Callable[..., No
 def test_a_camera_whose_driver_hangs_is_told_in_time(camera: Callable[..., None]) -> None:
     over = threading.Event()
     camera(decoded(0), hangs=over)
-    looks = frames("camera:1", every=0, patience=5, endless=True)
+    looks = frames("camera:1", every=0, patience=1.5, endless=True)
     assert isinstance(next(looks), Frame)
     began = time.monotonic()
     assert str(next(looks)) == f"note: camera 1: {live.SILENT}"
     assert time.monotonic() - began < 3 / SHARE
+    with pytest.raises(SourceError, match=r"^camera 1: sends nothing more; .* for 1\.5 seconds"):
+        next(looks)
     over.set()
-    looks.close()  # type: ignore[attr-defined]
 
 
 def test_a_camera_that_sends_jpeg_is_decoded_by_what_tells_damage(camera: Callable[..., None]) -> None:

@@ -329,3 +329,9 @@ def test_a_browsers_recording_gives_its_fields_and_no_false_end() -> None:
         if all(np.abs(item.image.astype(int) - other).mean() > 10 for other in kinds):
             kinds.append(item.image)
     assert len(kinds) == 3
+
+
+def test_a_video_is_read_where_there_is_no_standard_error(avi: Path) -> None:
+    command = f'"{sys.executable}" -c "$0" "$1" 2>&-'
+    done = subprocess.run(["sh", "-c", command, LOOKS, avi], stdout=subprocess.PIPE, text=True, check=True)
+    assert len(done.stdout.split()) == FIELDS
