@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from edge_runtime.slide.record import SlideRecord
     from edge_runtime.slide.report import write_report
     from edge_runtime.slide.summary import SlideSummary
-    from edge_runtime.sources.images import SkippedFrame
+    from edge_runtime.sources.items import SkippedFrame
 
 from edge_runtime.version import __version__ as __version__
 
@@ -93,7 +93,7 @@ _MODULES = {
     "ImageError": "errors",
     "Manifest": "bundle.manifest",
     "ProviderError": "errors",
-    "SkippedFrame": "sources.images",
+    "SkippedFrame": "sources.items",
     "SlideRecord": "slide.record",
     "SlideSummary": "slide.summary",
     "SourceError": "errors",

@@ -179,7 +179,7 @@ def seal(version: Version, run: Path, cells: Path, folder: Path) -> Version:
 def sample(cells: Path, limit: int, folder: Path) -> Path:
     """So many crops of a zip or folder, evenly spread over the sorted names, numbered in a new folder."""
     folder.mkdir()
-    images = list_images(cells)
+    images = [image for image in list_images(cells) if not image.left_out]
     count = min(limit, len(images))
     for number in range(count):
         image = images[number * len(images) // count]

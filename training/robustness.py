@@ -12,7 +12,7 @@ from edge_runtime.cells.crops import read_crops
 from edge_runtime.console import tell_skipped
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.simulator.corruptions import corrupt_by
-from edge_runtime.sources.images import ImageFile, list_images
+from edge_runtime.sources.images import ImageFile, SkippedFrame, list_images
 from training import distributed
 from training.cells.source import CellSource
 from training.run import add_metrics, load_split
@@ -109,11 +109,16 @@ def measure_ood(folder: Path, ood: str) -> dict[str, OodFigures]:
 def files_by_kind(source: str) -> dict[str, list[ImageFile]]:
     """The images of a folder or zip by kind, sorted: the folder an image lies in, without the source's own.
 
+    What else lies there is named on standard error.
+
     Raises:
         SourceError: there are none.
     """
     kinds: defaultdict[str, list[ImageFile]] = defaultdict(list)
     for file in list_images(source):
+        if file.left_out:
+            tell_skipped([SkippedFrame(file.name, file.left_out)])
+            continue
         path = PurePosixPath(file.name)
         inside = path.relative_to(source) if path.is_relative_to(source) else path
         kinds["/".join(inside.parts[:-1]) or "images"].append(file)

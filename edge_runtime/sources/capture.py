@@ -4,7 +4,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
@@ -26,8 +26,8 @@ _OPENCV_5 = int(cv2.__version__.partition(".")[0]) >= 5
 _ALL_IT_KNOWS, _NOTHING = 32, -8  # levels of its log: with what it conceals, and none
 # Of what it tells, this is said of damage. Tests hold it against damaged and sound videos.
 _DAMAGE = re.compile(
-    rb"conceal|damaged|reference|error|invalid|corrupt|overread|not match|missing|illegal|out of range|unavailable|no frame"
-    rb"|partial file|failed|could not find|not reached",
+    rb"conceal|damaged|reference|error|invalid|corrupt|overread|not match|missing|illegal|out of range"
+    rb"|unavailable|no frame|partial file|failed|could not find|not reached",
     re.IGNORECASE,
 )
 
@@ -101,7 +101,7 @@ def _ffmpeg(name: str, settings: list[int]) -> Capture | None:
 
 
 def grabbed(capture: Capture) -> NDArray[np.uint8] | None:
-    """What was grabbed last: of encoded pictures the bytes, else uint8 [H, W, 3] RGB; None if there is none."""
+    """What was grabbed last: the bytes of an encoded picture, else uint8 [H, W, 3] RGB; None if nothing."""
     try:
         there, image = capture.stream.retrieve()
     except cv2.error:
@@ -136,16 +136,17 @@ class Listener:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Turn standard error of the process aside for a moment; nothing else may be told meanwhile."""
-        with suppress(OSError):  # a process may have none
+        try:
             before = os.dup(2)
-            os.dup2(self._kept, 2)
-            try:
-                yield
-            finally:
-                os.dup2(before, 2)
-                os.close(before)
+        except OSError:  # the process has none
+            yield
             return
-        yield
+        try:
+            os.dup2(self._kept, 2)
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
 
     def heard(self) -> bool:
         """Whether damage was told of since this was asked last."""

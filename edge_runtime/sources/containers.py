@@ -11,6 +11,8 @@ _STILL = (b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"avif", b"avis")  # pict
 _MATROSKA, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _TRANSPORT = 188  # bytes of a packet of a transport stream, each beginning with "G"
 HEAD = 2 * _TRANSPORT + 1
+_UNKNOWN = 0xFFFFFFFF  # a length that the writer of an avi did not know
+_MOST_BOXES = 100_000
 _SLACK = 64  # bytes; writers miscount their own headers
 
 
@@ -44,8 +46,8 @@ def bytes_missing(path: Path) -> int:
         head = file.read(12)
         length = file.seek(0, os.SEEK_END)
         if head[:4] == b"RIFF":
-            (stated,) = struct.unpack_from("<I", head, 4)
-            end = stated + 8
+            stated = int.from_bytes(head[4:8], "little")
+            end = stated + 8 if stated != _UNKNOWN else 0
         elif head.startswith(_MATROSKA):
             end = _end_of_segment(file)
         else:
@@ -56,15 +58,16 @@ def bytes_missing(path: Path) -> int:
 def _end_of_boxes(file: BinaryIO, length: int) -> int:
     """Where the last box of an mp4 file ends (ISO/IEC 14496-12, 4.2)."""
     place = 0
-    while place + 16 <= length:
+    for _ in range(_MOST_BOXES):
+        if place + 16 > length:
+            return place
         file.seek(place)
-        head = file.read(16)
-        size, _, long_size = struct.unpack(">I4sQ", head)
+        size, _kind, long_size = struct.unpack(">I4sQ", file.read(16))
         size = long_size if size == 1 else size
         if size < 8:  # 0: to the end of the file, whatever that is
             return 0
         place += size
-    return place
+    return 0
 
 
 def _end_of_segment(file: BinaryIO) -> int:

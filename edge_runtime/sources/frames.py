@@ -54,12 +54,12 @@ def frames(
     """Looks at a source, one at a time; what cannot be read among many is yielded as skipped.
 
     Whether a look shows a field that was shown before is not asked here. A live source (a camera or a stream)
-    also yields notes: that it hangs, is black, was closed, and at the end how many pictures nobody looked at.
+    also yields notes, lines to be told at once: that it hangs, is black, was closed or has another size.
 
     Args:
-        source: an image, a folder or zip of images, a video file, a camera ("0", "camera:0" or "/dev/video0"),
-            a stream (rtsp:// or http://), or "simulated[:fields=12,seed=5]". What exists as a file or folder is
-            one, whatever its name; a `Path` is never anything else.
+        source: an image, a folder or zip of images, a video file, a camera ("0", "camera:0" or a device like
+            /dev/video0), a stream (rtsp:// or http://), or "simulated[:fields=12,seed=5]". What exists is a
+            file or folder whatever its name is; a `Path` is never anything else.
         every: seconds between two looks at a video or a live source; 0 for every picture.
         patience: seconds without a new picture after which a live source is given up.
         endless: whether the caller stops by itself; a live source never ends.

@@ -17,9 +17,9 @@ _NAMED = 3  # of what is not read, where there is nothing else
 def list_images(path: str | Path) -> list[ImageFile]:
     """List what lies in a file, a folder (searched to any depth) or a zip: the images, and what is not read.
 
-    All that was found is in the list. What is no image, a link to a folder or an unreadable folder has its name
-    and reason; hidden, deleted and thumbnail entries, and files of other kinds, stand at the end, a kind at a
-    time with their number. The order is that of the names, with "frame 2" before "frame 10".
+    All that was found is in the list. Pictures of other kinds, links to folders and unreadable folders have
+    their names and reasons; hidden, deleted and thumbnail entries, and files of other kinds, stand at the
+    end, a kind at a time with their number. The order is that of the names, "frame 2" before "frame 10".
 
     Raises:
         SourceError: the path is absent, the zip is broken, or there is no image in it.

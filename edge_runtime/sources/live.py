@@ -1,6 +1,7 @@
-"""Cameras and streams: the newest picture at each look, and what is wrong with them told within three seconds.
+"""Cameras and streams: the newest picture at each look, and what is wrong with them told in three seconds.
 
-A thread of its own takes every picture as it comes, so that none grows old in a buffer while cells are judged.
+A thread of its own takes every picture as it comes, so that none grows old in a buffer while cells are
+judged.
 """
 
 import threading
@@ -21,7 +22,7 @@ Mark = tuple[int, int]  # length and checksum: sensors have noise, so no two pic
 
 NOTICED = 2.8  # seconds without a new picture before it is told
 _BACK_OFF, _LONGEST_BACK_OFF = 0.5, 5.0  # seconds between two attempts to connect again
-_JUDGED = 0.1  # seconds; of a faster source not every picture is unpacked
+_JUDGED = 0.2  # seconds; of a faster source not every picture is unpacked
 _POLLED = 0.05  # seconds between two glances at what the thread has found
 _BLACK = 24  # of 255: darker are 99 % of the pixels where no light comes in
 
@@ -119,9 +120,10 @@ def _looks(shared: _Shared, name: str, every: float, patience: float) -> Generat
             first = first or found.at
             dropped, counted = received - counted - 1, received
             yield Frame(f"{name} picture {number}", found.image, found.at - first, max(0, dropped))
-        elif heard and now - heard > NOTICED:  # the thread waits inside a driver
+            continue
+        if heard and now - heard > NOTICED:  # the thread waits inside a driver
             shared.tell(SILENT)
-        elif now - fresh > patience:
+        if now - fresh > patience:
             trouble = shared.told[-1] if shared.told else SILENT
             raise SourceError(
                 f"{name}: {trouble}. Nothing new came for {patience:g} seconds; what was read before is kept"
@@ -188,7 +190,7 @@ def _judge(content: NDArray[np.uint8] | None, shared: _Shared, now: float) -> st
     """Keep a picture if it is new and good; returns what is wrong with it, "" if nothing is."""
     if content is None:
         return DAMAGED
-    mark = (content.size, zlib.crc32(content))
+    mark = (content.size, zlib.crc32(content.data))
     if mark == shared.good or mark in shared.given:
         return FROZEN
     try:

@@ -31,11 +31,14 @@ _KINDS = {
         *(".webp", ".gif", ".jp2", ".j2k", ".jpf", ".jxl", ".psd", ".xcf", ".svg", ".tga", ".exr", ".pdf"),
         *(".ppm", ".pgm", ".pnm"),
     },
-    "a video; read it by itself": {*VIDEO_SUFFIXES, ".mpg", ".mpeg", ".3gp", ".wmv", ".flv", ".mts", ".m2ts"},
+    "a video; read it by itself": {
+        *VIDEO_SUFFIXES,
+        *(".mpg", ".mpeg", ".3gp", ".wmv", ".flv", ".mts", ".m2ts"),
+    },
     "an archive; unpack it, or read a zip by itself": {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".xz"},
 }
 _REASONS = {suffix: reason for reason, suffixes in _KINDS.items() for suffix in suffixes}
-# No line of a console or a page holds them: ends of lines, control, and marks that turn the direction of text.
+# No line of a console or a page holds them: ends of lines, control, marks that turn the direction of text.
 _UNSHOWN = {"Cc", "Cs", "Zl", "Zp"}
 _TURNING = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 

@@ -77,7 +77,7 @@ def _looks(
             last = moment
             continue
         last = moment
-        due = (floor((moment + _ROUNDING) / every) + 1) * every if every else 0.0
+        due = (floor((moment + _ROUNDING) / every) + 1) * every if every > _ROUNDING else 0.0
         name = f"{shown} frame {number}"
         if whole_from:
             yield SkippedFrame(
@@ -88,8 +88,9 @@ def _looks(
             with ears.listening():
                 content = grabbed(capture)
             if content is None:
-                raise ImageError(f"{name}: cannot be decoded; copy the video again")
-            yield Frame.of(name, picture(content, name), moment)
+                yield SkippedFrame(name, "cannot be decoded; copy the video again")
+            else:
+                yield Frame.of(name, picture(content, name), moment)
         except ImageError as error:
             yield SkippedFrame.of(name, error)
 

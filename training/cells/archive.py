@@ -4,15 +4,17 @@ import hashlib
 import re
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from edge_runtime.errors import SourceError
-from edge_runtime.sources.images import open_zip
+from edge_runtime.sources.images import SUFFIXES, SkippedFrame, open_zip, printable
+from edge_runtime.sources.names import left_by_system, suffix_of
 
 CLASSES = ("uninfected", "parasitized")
 
+_NO_CROPS = {*SUFFIXES, ".heic", ".webp", ".gif"} - {".png"}
 _LABELS = {"Uninfected": 0, "Parasitized": 1}
 # C68P29N_ThinF_IMG_…: clinic number and patient number; what follows ("N", "Re", "AP", "thinF") names the
 # slide.
@@ -56,18 +58,17 @@ def list_cells(path: Path) -> list[CellFile]:
     """List the crops of an archive in the official layout, sorted by name.
 
     Raises:
-        SourceError: absent, broken, or not in the layout cell_images/{Parasitized,Uninfected}/*.png.
+        SourceError: absent, broken, not in the layout cell_images/{Parasitized,Uninfected}/*.png, or with two
+            crops of one name that are not the same.
     """
-    if path.is_dir():
-        found = _in_folder(path)
-    elif path.exists():
-        found = _in_zip(path)
-    else:
-        raise SourceError(
-            f"{path}: no such file or folder; give the NIH archive as zip or folder, or 'simulated'"
-        )
-    # One published copy holds every crop twice, in a nested second folder: the name decides.
-    cells = sorted({cell.name: cell for cell in found}.values(), key=lambda cell: cell.name)
+    named: dict[str, _Found] = {}
+    for found in _found(path):
+        # One published copy holds every crop twice, in a nested second folder.
+        if named.setdefault(found.cell.name, found).content != found.content:
+            raise SourceError(
+                f"{path}: holds two different files named {found.cell.name}; rename or remove one of them"
+            )
+    cells = [named[name].cell for name in sorted(named)]
     absent = [name for name, label in _LABELS.items() if label not in {c.label for c in cells}]
     if absent:
         raise SourceError(
@@ -77,43 +78,74 @@ def list_cells(path: Path) -> list[CellFile]:
     return cells
 
 
+def not_read(path: Path) -> list[SkippedFrame]:
+    """What lies among the crops of an archive in the official layout and is an image, but no PNG.
+
+    Raises:
+        SourceError: as `list_cells`.
+    """
+    reason = "no PNG, as the crops of the archive are; convert it"
+    return [
+        SkippedFrame(printable(str(member)), reason)
+        for member in _members(path)
+        if _is_among_crops(member) and suffix_of(member.name) in _NO_CROPS
+    ]
+
+
+def _members(path: Path) -> list[PurePosixPath]:
+    if path.is_dir():
+        return sorted(PurePosixPath(file.relative_to(path).as_posix()) for file in path.rglob("*"))
+    with open_zip(path) as archive:
+        return sorted(PurePosixPath(name) for name in archive.namelist())
+
+
 def stamp_of(cells: list[CellFile]) -> str:
     """A hash that changes when any file of the archive changes, without reading their contents."""
     lines = "\n".join(f"{cell.name} {cell.stamp}" for cell in cells)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _in_folder(path: Path) -> list[CellFile]:
-    cells = []
+@dataclass(frozen=True)
+class _Found:
+    cell: CellFile
+    content: str  # what tells two contents apart without reading them
+
+
+def _found(path: Path) -> Iterator[_Found]:
+    if path.is_dir():
+        return _in_folder(path)
+    if path.exists():
+        return _in_zip(path)
+    raise SourceError(
+        f"{path}: no such file or folder; give the NIH archive as zip or folder, or 'simulated'"
+    )
+
+
+def _in_folder(path: Path) -> Iterator[_Found]:
     for file in path.rglob("*"):
         if _is_crop(PurePosixPath(file.relative_to(path).as_posix())):
             stat = file.stat()
-            cells.append(
-                _cell(
-                    file.parent.name,
-                    file.name,
-                    f"{stat.st_size}-{stat.st_mtime_ns}",
-                    file.read_bytes,
-                )
-            )
-    return cells
+            stamp = f"{stat.st_size}-{stat.st_mtime_ns}"
+            yield _Found(_cell(file.parent.name, file.name, stamp, file.read_bytes), f"{stat.st_size}")
 
 
-def _in_zip(path: Path) -> list[CellFile]:
+def _in_zip(path: Path) -> Iterator[_Found]:
     archive = open_zip(path)
-    cells = []
     for info in archive.infolist():
         member = PurePosixPath(info.filename)
         if _is_crop(member):
             stamp = f"{info.file_size}-{info.CRC:08x}"
-            cells.append(_cell(member.parent.name, member.name, stamp, _reader(archive, info)))
-    return cells
+            yield _Found(_cell(member.parent.name, member.name, stamp, _reader(archive, info)), stamp)
 
 
 def _is_crop(member: PurePosixPath) -> bool:
-    """Whether a path in the archive is a crop; not so the shadow files that macOS puts beside them."""
-    shadow = member.name.startswith("._") or "__MACOSX" in member.parts
-    return member.suffix.lower() == ".png" and member.parent.name in _LABELS and not shadow
+    """Whether a path in the archive is a crop."""
+    return _is_among_crops(member) and suffix_of(member.name) == ".png"
+
+
+def _is_among_crops(member: PurePosixPath) -> bool:
+    """Whether a path lies where crops do; deleted files and the shadows of macOS do not."""
+    return member.parent.name in _LABELS and not any(map(left_by_system, member.parts))
 
 
 def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.cells.crops import decode_crop
 from edge_runtime.cells.preprocessing import InputSpec
+from edge_runtime.console import tell_skipped
 from edge_runtime.errors import SourceError, StorageError
 from training.cells import archive, simulated
 from training.cells.archive import CellFile
@@ -122,6 +123,7 @@ def cell_files(source: str) -> tuple[str, Iterable[CellFile], str]:
         settings = simulated.parse(source)
         return str(settings), simulated.cells(settings), simulated.stamp(settings)
     files = archive.list_cells(Path(source))
+    tell_skipped(archive.not_read(Path(source)))
     return str(Path(source).resolve()), files, archive.stamp_of(files)
 
 

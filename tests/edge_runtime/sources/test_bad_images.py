@@ -93,6 +93,68 @@ def test_bad_frames_among_many_are_listed_counted_and_reported(
     assert "INCOMPLETE" not in report
 
 
+STICK = {
+    ".Trash-1000/files/again.png": "hidden, deleted, thumbnails or a system's own (.Trash-1000, .thumbnails)",
+    "DCIM/.thumbnails/1.png": "hidden, deleted, thumbnails or a system's own (.Trash-1000, .thumbnails)",
+    "DCIM/phone.heic": "HEIC or AVIF cannot be read; let the phone save JPEG, or convert it",
+    "DCIM/film.mp4": "a video; read it by itself",
+    "notes.txt": "no image (.csv, .txt)",
+    "table.csv": "no image (.csv, .txt)",
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_is_found_is_read_or_named_with_its_reason_by_every_command(
+    tmp_path: Path,
+    cellgate: Run,
+    read_arguments: Any,
+    tiny_bundle: Path,
+    slide_folder: Path,
+    crops_folder: Path,
+    packed: bool,
+) -> None:
+    commands = {
+        "read": (slide_folder, read_arguments),
+        "score": (crops_folder, lambda source: ["score", source, "--bundle", tiny_bundle]),
+        "recalibrate": (
+            crops_folder,
+            lambda source: [
+                "recalibrate",
+                source,
+                "--bundle",
+                tiny_bundle,
+                "--site",
+                "s",
+                "--out",
+                tmp_path / "b",
+            ],
+        ),
+    }
+    for name, (good, arguments) in commands.items():
+        folder = Path(shutil.copytree(good, tmp_path / name))
+        for file in STICK:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_bytes(png((90, 90, 3)) if file.endswith(".png") else b"x")
+        source = folder
+        if packed:
+            source = tmp_path / f"{name}.zip"
+            with zipfile.ZipFile(source, "w") as archive:
+                for file in folder.rglob("*"):
+                    archive.write(file, file.relative_to(folder))
+        skipped = [
+            line.removeprefix("skipped: ")
+            for line in cellgate(*arguments(source)).stderr.splitlines()
+            if line.startswith("skipped: ")
+        ]
+        below = "" if packed else f"{folder}/"
+        assert skipped == [
+            f"{below}DCIM/film.mp4: {STICK['DCIM/film.mp4']}",
+            f"{below}DCIM/phone.heic: {STICK['DCIM/phone.heic']}",
+            f"{source} (2 entries): {STICK['DCIM/.thumbnails/1.png']}",
+            f"{source} (2 other files): {STICK['notes.txt']}",
+        ]
+
+
 def mixed(tmp_path: Path, good: Path, *, packed: bool) -> Path:
     folder = Path(shutil.copytree(good, tmp_path / "mixed"))
     for name, (data, _) in BAD_IMAGES.items():

@@ -130,9 +130,15 @@ def test_what_a_file_holds_counts_more_than_its_name(tmp_path: Path, packed: boo
 
 
 HIDDEN = {
-    **{".Trash-1000/files/a.jpg": b"x", "$RECYCLE.BIN/S-1/b.jpg": b"x", "DCIM/.thumbnails/c.jpg": b"x"},
-    **{"DCIM/@eaDir/a.jpg/THUMB.jpg": b"x", "DCIM/._a.jpg": b"x", "DCIM/Thumbs.db": b"x"},
-    **{"System Volume Information/d.png": b"x", "__MACOSX/DCIM/._a.jpg": b"x", ".DS_Store": b"x"},
+    ".Trash-1000/files/a.jpg": b"x",
+    "$RECYCLE.BIN/S-1/b.jpg": b"x",
+    "DCIM/.thumbnails/c.jpg": b"x",
+    "DCIM/@eaDir/a.jpg/THUMB.jpg": b"x",
+    "DCIM/._a.jpg": b"x",
+    "DCIM/Thumbs.db": b"x",
+    "System Volume Information/d.png": b"x",
+    "__MACOSX/DCIM/._a.jpg": b"x",
+    ".DS_Store": b"x",
     "DCIM/a.jpg": b"good",
 }
 

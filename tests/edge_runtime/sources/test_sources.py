@@ -42,7 +42,7 @@ def test_what_exists_is_a_file_or_folder_whatever_its_name(
 
 def test_a_path_is_never_a_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SourceError, match="^0: no such file"):
+    with pytest.raises(SourceError, match=r"^0: no such file"):
         names(Path("0"))
 
 
@@ -65,7 +65,7 @@ def test_what_would_block_is_refused_unopened(tmp_path: Path, kind: str) -> None
 def test_seconds_that_are_none_are_refused(slide_folder: Path, seconds: float) -> None:
     with pytest.raises(SourceError, match="seconds between two looks; give a number from 0"):
         frames(slide_folder, every=seconds)
-    with pytest.raises(SourceError, match="a patience of .* seconds; give a number above 0"):
+    with pytest.raises(SourceError, match=r"a patience of .* seconds; give a number above 0"):
         frames(slide_folder, patience=seconds)
 
 
@@ -176,8 +176,8 @@ def test_a_password_is_never_shown() -> None:
 
 def test_a_device_of_a_camera_is_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
-    monkeypatch.setattr(room, "_LINUX_CAMERAS", os.major(os.stat("/dev/null").st_rdev))
+    monkeypatch.setattr(room, "_LINUX_CAMERAS", os.major(Path("/dev/null").stat().st_rdev))
     monkeypatch.setattr(room, "open_camera", opened.append)
-    with pytest.raises(SourceError, match="^/dev/null: cannot be opened; check that it is connected"):
+    with pytest.raises(SourceError, match=r"^/dev/null: cannot be opened; check that it is connected"):
         names("/dev/null", endless=True)
     assert opened == ["/dev/null"]

@@ -94,6 +94,17 @@ def test_an_avi_cut_in_the_middle_of_a_frame_gives_the_whole_ones_and_an_error(
     )
 
 
+def test_a_recording_cut_off_is_told_where_it_states_its_length(
+    tmp_path: Path, filmed: list[SimulatedField]
+) -> None:
+    for codec, name in (("VP80", "film.webm"), ("MJPG", "film.mkv")):
+        path = record(tmp_path / name, codec, filmed)
+        path.write_bytes(path.read_bytes()[: int(0.6 * path.stat().st_size)])
+        taken, ended = read(path)
+        assert 0 < len(taken) < FIELDS
+        assert ended.startswith(f"ends in the middle, after frame {len(taken)}; ")
+
+
 def test_an_avi_cut_between_two_looks_is_noticed_too(tmp_path: Path, avi: Path) -> None:
     cut = tmp_path / "cut.avi"
     cut.write_bytes(avi.read_bytes()[: int(0.7 * avi.stat().st_size)])
@@ -302,7 +313,7 @@ def test_a_name_that_would_crash_the_decoder_is_refused(tmp_path: Path, mp4: Pat
         path.write_bytes(mp4.read_bytes())
     except OSError:
         pytest.skip("this file system takes only names in UTF-8")
-    with pytest.raises(SourceError, match="caf\ufffd.mp4: a name that no decoder takes; rename it"):
+    with pytest.raises(SourceError, match="caf\ufffd\\.mp4: a name that no decoder takes; rename it"):
         list(frames(path))
 
 
@@ -318,3 +329,9 @@ def test_a_browsers_recording_gives_its_fields_and_no_false_end() -> None:
         if all(np.abs(item.image.astype(int) - other).mean() > 10 for other in kinds):
             kinds.append(item.image)
     assert len(kinds) == 3
+
+
+def test_a_video_is_read_where_there_is_no_standard_error(avi: Path) -> None:
+    command = f'"{sys.executable}" -c "$0" "$1" 2>&-'
+    done = subprocess.run(["sh", "-c", command, LOOKS, avi], stdout=subprocess.PIPE, text=True, check=True)
+    assert len(done.stdout.split()) == FIELDS

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.errors import SourceError
-from training.cells.archive import list_cells, patient_of, stamp_of
+from training.cells.archive import list_cells, not_read, patient_of, stamp_of
 
 Png = Callable[[int], bytes]
 
@@ -70,6 +70,41 @@ def test_nested_copy_of_every_cell_counts_once(tmp_path: Path, members: dict[str
         write_folder(tmp_path / "cells", members | nested),
     ):
         assert [cell.name for cell in list_cells(path)] == [n.removeprefix("cell_images/") for n in MEMBERS]
+
+
+def test_two_crops_of_one_name_that_differ_are_refused(
+    tmp_path: Path, members: dict[str, bytes], png: Png
+) -> None:
+    other = {f"cell_images/{MEMBERS[0]}": png(9) + b"more"}
+    for path in (
+        write_zip(tmp_path / "cells.zip", members | other),
+        write_folder(tmp_path / "cells", members | other),
+    ):
+        with pytest.raises(
+            SourceError, match=r"holds two different files named Parasitized/C100P61.*; rename"
+        ):
+            list_cells(path)
+
+
+def test_deleted_crops_are_not_read_and_images_of_other_kinds_are_named(
+    tmp_path: Path, members: dict[str, bytes]
+) -> None:
+    more = {
+        ".Trash-1000/files/Parasitized/C1_thinF_IMG_1_cell_1.png": b"x",
+        "cell_images/Parasitized/C1_thinF_IMG_1_cell_2.jpg": b"x",
+        "cell_images/Parasitized/Thumbs.db": b"x",
+    }
+    for path in (
+        write_zip(tmp_path / "cells.zip", members | more),
+        write_folder(tmp_path / "cells", members | more),
+    ):
+        assert len(list_cells(path)) == len(MEMBERS)
+        assert [(item.name, item.reason) for item in not_read(path)] == [
+            (
+                "cell_images/Parasitized/C1_thinF_IMG_1_cell_2.jpg",
+                "no PNG, as the crops of the archive are; convert it",
+            )
+        ]
 
 
 def test_stamp_changes_with_any_file(tmp_path: Path, members: dict[str, bytes], png: Png) -> None:
