@@ -1,1 +1,1 @@
-"""Fields of a slide: whether a place was counted before, and what stays in the frame while the slide moves."""
+"""Fields of a slide: whether a place was counted before, and what stays while the slide moves."""

@@ -1,7 +1,7 @@
 """Dirt on the camera or the eyepiece: what stays at the same pixels while the slide moves.
 
 Each pixel's brightest light of all counted fields is kept. Sooner or later every pixel has shown empty film, so
-that this becomes the picture of an empty film on that microscope, and what is dark in it is dirt, also where a cell
+that this becomes the picture of an empty film on that microscope. What is dark in it is dirt, also where a cell
 lies under it: such a cell cannot be judged, as a speck on it may look like a parasite.
 """
 
@@ -17,12 +17,11 @@ from edge_runtime.cells.preprocessing import Box
 Plane = NDArray[np.float32]
 
 _SIDE = 640  # pixels of the longer side
-_FILM = 90  # percentile of the light, taken as that of the empty film
-_CELL = 0.1  # absorbance from which a pixel counts as covered
+_ABOUT = 3.0  # diameters of a cell: so far about every cell there is film
+_WIDEST, _SLIVER = 1.5, 0.12  # diameters: wider dirt looks like no cell, narrower is hardly seen
+_DARK = 0.08  # absorbance of dirt
 # The chance that cells covered a pixel on every field so far: only below it is a dark pixel dirt.
-_CHANCE, _FEWEST_FIELDS = 3e-3, 3
-_DARK = 0.08  # absorbance of dirt against what is about it
-_ABOUT = 1.5  # median diameters of a cell: dirt that is wider looks like no cell
+_CHANCE, _FEWEST_FIELDS = 1e-4, 3
 _OF_CELL = 0.03  # share of a cell that is dirty, from which the cell is not judged
 _STAYING = 0.5  # of a field's objects: where more of them stayed, the slide stayed
 
@@ -54,19 +53,21 @@ class Dirt:
             boxes: (x, y, width, height) of the objects on it, in pixels.
 
         Returns:
-            The field, this one or an earlier one, and the place among its boxes, of each object that is dirt or
-            lies under it and was not returned before; in ascending order.
+            Of each object that is dirt or lies under it and was not returned before: the field, this one or an
+            earlier one, and the place among its boxes. In ascending order.
         """
-        light = _light(image)
+        if not boxes:
+            return []
+        diameter = float(np.median([max(box[2:]) for box in boxes]))
+        light, scale = _light(image, diameter)
         if self._brightest is None or self._size != image.shape[:2]:
             self._brightest, self._size, self._fields, self._chance = light, image.shape[:2], [], 1.0
         self._brightest = np.maximum(self._brightest, light)
-        self._chance *= float((light < -_CELL).mean())
+        self._chance *= float((light < -_DARK).mean())
         self._fields.append(_Boxes(field, tuple(boxes)))
-        if len(self._fields) < _FEWEST_FIELDS or self._chance > _CHANCE or not boxes:
+        if len(self._fields) < _FEWEST_FIELDS or self._chance > _CHANCE:
             return []
-        scale = light.shape[1] / image.shape[1]
-        dirty = _dirty(self._brightest, scale * float(np.median([max(box[2:]) for box in boxes])))
+        dirty = _dirty(self._brightest, scale * diameter)
         dirt = {
             (earlier.field, place)
             for earlier in self._fields
@@ -80,25 +81,30 @@ class Dirt:
         return new
 
 
-def _light(image: NDArray[np.uint8]) -> Plane:
-    """Logarithm of green light against that of the empty film, reduced: 0 on film, below it on cells.
+def _light(image: NDArray[np.uint8], diameter: float) -> tuple[Plane, float]:
+    """Logarithm of green light against the film's about it, and the scale to which it is reduced.
 
-    What is brighter than the film, as a drop that gathers light, is no film either and says no more than it.
+    0 on film, below it on cells. What is brighter, as a drop that gathers light, says no more than film.
     """
     height, width = image.shape[:2]
     scale = min(1.0, _SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    green = cv2.resize(image[..., 1], size, interpolation=cv2.INTER_AREA)
-    light = np.log(green.astype(np.float32) + np.float32(1))
-    light = np.asarray(cv2.GaussianBlur(light, (0, 0), 1), np.float32)
-    return np.minimum(light - np.float32(np.percentile(light, _FILM)), np.float32(0))
+    green = cv2.resize(np.ascontiguousarray(image[..., 1]), size, interpolation=cv2.INTER_AREA)
+    light = np.asarray(
+        cv2.GaussianBlur(np.log(green.astype(np.float32) + np.float32(1)), (0, 0), 1), np.float32
+    )
+    side = 2 * round(_ABOUT * scale * diameter / 2) + 1
+    film = cv2.morphologyEx(light, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    return np.asarray(np.minimum(light - cv2.blur(film, (side, side)), np.float32(0)), np.float32), scale
 
 
 def _dirty(brightest: Plane, diameter: float) -> NDArray[np.uint8]:
-    """1 on dirt, else 0: darker than all about it, within a cell's width."""
-    side = 2 * round(_ABOUT * diameter / 2) + 1
-    about = cv2.morphologyEx(brightest, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
-    return np.asarray(about - brightest > _DARK, np.uint8)
+    """1 on dirt, else 0: darker than all about it, and no narrow gap that cells of several fields left."""
+    wide, narrow = 2 * round(_WIDEST * diameter / 2) + 1, 2 * round(_SLIVER * diameter / 2) + 1
+    about = cv2.morphologyEx(brightest, cv2.MORPH_CLOSE, np.ones((wide, wide), np.uint8))
+    dark = np.asarray(about - brightest > _DARK, np.uint8)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (narrow, narrow))
+    return np.asarray(cv2.morphologyEx(dark, cv2.MORPH_OPEN, disc), np.uint8)
 
 
 def _share(dirty: NDArray[np.uint8], box: Box, scale: float) -> float:
