@@ -3,9 +3,9 @@
     python -m scripts.measure_places --slides 6
     python -m scripts.measure_places --photographs ../shared/data/fields.zip/nih_thin
 
-Windows are cut out of large pictures, simulated ones or photographs, with overlaps of 0 to 95 % in x, in y and
-in both. Each is a frame of its own: other light, white balance and focus, noise, JPEG, the same dirt. Prints a
-table in Markdown.
+Windows are cut out of large pictures, simulated ones or photographs, with overlaps of 0 to 95 % in x, in y
+and in both. Each is a frame of its own: other light, white balance and focus, noise, JPEG, the same dirt.
+Prints a table in Markdown.
 """
 
 from collections.abc import Iterator, Sequence
@@ -133,7 +133,7 @@ def overlaps(kept: Picture, new: Picture) -> list[Overlap]:
 
 
 def false_overlaps(large: Sequence[Picture], rng: np.random.Generator) -> tuple[int, int]:
-    """How many frames of places that do not overlap are taken for earlier ones, wholly or in part; of how many.
+    """How many frames that overlap no other are taken for earlier ones, wholly or in part, and of how many.
 
     All large pictures are one slide, with the same dirt, so that each frame is compared with all before.
     """

@@ -1,8 +1,8 @@
 """Dirt on the camera or the eyepiece: what stays at the same pixels while the slide moves.
 
-Each pixel's brightest light of all counted fields is kept. Sooner or later every pixel has shown empty film, so
-that this becomes the picture of an empty film on that microscope. What is dark in it is dirt, also where a cell
-lies under it: such a cell cannot be judged, as a speck on it may look like a parasite.
+Each pixel's brightest light of all counted fields is kept. Sooner or later every pixel has shown empty film,
+so that this becomes the picture of an empty film on that microscope. What is dark in it is dirt, also where a
+cell lies under it: such a cell cannot be judged, as a speck on it may look like a parasite.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,8 @@ _ABOUT = 3.0  # diameters of a cell: so far about every cell there is film
 _WIDEST, _SLIVER = 1.5, 0.12  # diameters: wider dirt looks like no cell, narrower is hardly seen
 _DARK = 0.08  # absorbance of dirt
 # The chance that cells covered a pixel on every field so far: only below it is a dark pixel dirt.
-_CHANCE, _FEWEST_FIELDS = 1e-4, 3
+# On each it is at least so large, as cells do not lie evenly: no fewer than four fields say anything.
+_CHANCE, _COVERED = 1e-4, 0.08
 _OF_CELL = 0.03  # share of a cell that is dirty, from which the cell is not judged
 _STAYING = 0.5  # of a field's objects: where more of them stayed, the slide stayed
 
@@ -38,9 +39,8 @@ class Dirt:
     def __init__(self) -> None:
         self._brightest: Plane | None = None
         self._size = (0, 0)
-        self._fields: list[_Boxes] = []
         self._chance = 1.0
-        self._told: set[tuple[int, int]] = set()
+        self._waiting: list[_Boxes] = []
 
     def look(self, field: int, image: NDArray[np.uint8], boxes: Sequence[Box]) -> list[tuple[int, int]]:
         """Add a counted field, of another place than those before; returns what is newly known to be dirt.
@@ -53,32 +53,31 @@ class Dirt:
             boxes: (x, y, width, height) of the objects on it, in pixels.
 
         Returns:
-            Of each object that is dirt or lies under it and was not returned before: the field, this one or an
-            earlier one, and the place among its boxes. In ascending order.
+            Of each object that is dirt or lies under it: the field and the place among its boxes. Of this field
+            and, once dirt can be told from cells, of all fields that waited for that.
         """
         if not boxes:
             return []
         diameter = float(np.median([max(box[2:]) for box in boxes]))
         light, scale = _light(image, diameter)
         if self._brightest is None or self._size != image.shape[:2]:
-            self._brightest, self._size, self._fields, self._chance = light, image.shape[:2], [], 1.0
+            self._brightest, self._size, self._chance, self._waiting = light, image.shape[:2], 1.0, []
         self._brightest = np.maximum(self._brightest, light)
-        self._chance *= float((light < -_DARK).mean())
-        self._fields.append(_Boxes(field, tuple(boxes)))
-        if len(self._fields) < _FEWEST_FIELDS or self._chance > _CHANCE:
+        self._chance *= max(float((light < -_DARK).mean()), _COVERED)
+        self._waiting.append(_Boxes(field, tuple(boxes)))
+        if self._chance > _CHANCE:
             return []
         dirty = _dirty(self._brightest, scale * diameter)
-        dirt = {
-            (earlier.field, place)
-            for earlier in self._fields
-            for place, box in enumerate(earlier.boxes)
+        dirt = [
+            (waiting.field, place)
+            for waiting in self._waiting
+            for place, box in enumerate(waiting.boxes)
             if _share(dirty, box, scale) >= _OF_CELL
-        }
+        ]
         if sum(of == field for of, _ in dirt) > _STAYING * len(boxes):
             return []
-        new = sorted(dirt - self._told)
-        self._told.update(new)
-        return new
+        self._waiting = []
+        return dirt
 
 
 def _light(image: NDArray[np.uint8], diameter: float) -> tuple[Plane, float]:

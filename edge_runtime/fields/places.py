@@ -27,8 +27,8 @@ _VERIFIED = 8  # most likely overlaps of a frame that are looked at closely
 _REACH = 5  # pixels about the likely shift
 
 # Different places agree by chance, and the more so the less they show. Fisher's z of their correlation, times
-# the root of the pixels compared, counted at full contrast, stays below 45: so alike are two cells laid on each
-# other. Of 2,000 simulated pairs, 630 with few cells and 9,555 real ones, none reached 50.
+# the root of the pixels compared, counted at full contrast, stays below 45: so alike are two cells laid on
+# each other. Of 2,000 simulated pairs, 630 with few cells and 9,548 real ones, none reached 50.
 _CORRELATION, _EVIDENCE = 0.6, 50.0
 _PERFECT = 0.999  # beyond it Fisher's z has no bound
 
@@ -69,7 +69,7 @@ class _Kept:
 
 @dataclass(frozen=True)
 class _Likely:
-    """A shift, in pixels of the finer pictures: the point p of the new one lies at p + (x, y) of the other."""
+    """A shift in pixels of the finer pictures; the point p of the new one lies at p + (x, y) of the old."""
 
     kept: _Kept
     x: int

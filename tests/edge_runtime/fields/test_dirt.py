@@ -40,7 +40,7 @@ def touches_speck(box: Box) -> bool:
 
 
 def told_of(slide: list[tuple[Picture, list[Box]]], *, dirty: bool) -> tuple[Told, list[list[Box]]]:
-    dirt, told, given = Dirt(), set[tuple[int, int]](), []
+    dirt, told, given = Dirt(), set[tuple[int, int]](), list[list[Box]]()
     for number, (frame, boxes) in enumerate(slide):
         given.append([*boxes_of_specks(), *boxes] if dirty else boxes)
         new = dirt.look(number, with_specks(frame) if dirty else frame, given[-1])
