@@ -1,8 +1,8 @@
 """Dirt on the camera or the eyepiece: what stays at the same pixels while the slide moves.
 
-Each pixel's brightest light of all counted fields is kept. Sooner or later every pixel has shown empty film, so
-that this becomes the picture of an empty film on that microscope, and what is dark in it is dirt, also where a cell
-lies under it: such a cell cannot be judged, as a speck on it may look like a parasite.
+Each pixel's brightest light of all counted fields is kept. Sooner or later every pixel has shown empty film,
+so that this becomes the picture of an empty film on that microscope. What is dark in it is dirt, also where a
+cell lies under it: such a cell cannot be judged, as a speck on it may look like a parasite.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from edge_runtime.cells.preprocessing import Box
 Plane = NDArray[np.float32]
 
 _SIDE = 640  # pixels of the longer side
-_FILM = 90  # percentile of the light, taken as that of the empty film
-_CELL = 0.1  # absorbance from which a pixel counts as covered
+_ABOUT = 3.0  # diameters of a cell: so far about every cell there is film
+_WIDEST, _SLIVER = 1.5, 0.12  # diameters: wider dirt looks like no cell, narrower is hardly seen
+_DARK = 0.08  # absorbance of dirt
 # The chance that cells covered a pixel on every field so far: only below it is a dark pixel dirt.
-_CHANCE, _FEWEST_FIELDS = 3e-3, 3
-_DARK = 0.08  # absorbance of dirt against what is about it
-_ABOUT = 1.5  # median diameters of a cell: dirt that is wider looks like no cell
+# On each it is at least so large, as cells do not lie evenly: no fewer than four fields say anything.
+_CHANCE, _COVERED = 1e-4, 0.08
 _OF_CELL = 0.03  # share of a cell that is dirty, from which the cell is not judged
 _STAYING = 0.5  # of a field's objects: where more of them stayed, the slide stayed
 
@@ -39,9 +39,8 @@ class Dirt:
     def __init__(self) -> None:
         self._brightest: Plane | None = None
         self._size = (0, 0)
-        self._fields: list[_Boxes] = []
         self._chance = 1.0
-        self._told: set[tuple[int, int]] = set()
+        self._waiting: list[_Boxes] = []
 
     def look(self, field: int, image: NDArray[np.uint8], boxes: Sequence[Box]) -> list[tuple[int, int]]:
         """Add a counted field, of another place than those before; returns what is newly known to be dirt.
@@ -54,51 +53,57 @@ class Dirt:
             boxes: (x, y, width, height) of the objects on it, in pixels.
 
         Returns:
-            The field, this one or an earlier one, and the place among its boxes, of each object that is dirt or
-            lies under it and was not returned before; in ascending order.
+            Of each object that is dirt or lies under it: the field and the place among its boxes. Of this field
+            and, once dirt can be told from cells, of all fields that waited for that.
         """
-        light = _light(image)
-        if self._brightest is None or self._size != image.shape[:2]:
-            self._brightest, self._size, self._fields, self._chance = light, image.shape[:2], [], 1.0
-        self._brightest = np.maximum(self._brightest, light)
-        self._chance *= float((light < -_CELL).mean())
-        self._fields.append(_Boxes(field, tuple(boxes)))
-        if len(self._fields) < _FEWEST_FIELDS or self._chance > _CHANCE or not boxes:
+        if not boxes:
             return []
-        scale = light.shape[1] / image.shape[1]
-        dirty = _dirty(self._brightest, scale * float(np.median([max(box[2:]) for box in boxes])))
-        dirt = {
-            (earlier.field, place)
-            for earlier in self._fields
-            for place, box in enumerate(earlier.boxes)
+        diameter = float(np.median([max(box[2:]) for box in boxes]))
+        light, scale = _light(image, diameter)
+        if self._brightest is None or self._size != image.shape[:2]:
+            self._brightest, self._size, self._chance, self._waiting = light, image.shape[:2], 1.0, []
+        self._brightest = np.maximum(self._brightest, light)
+        self._chance *= max(float((light < -_DARK).mean()), _COVERED)
+        self._waiting.append(_Boxes(field, tuple(boxes)))
+        if self._chance > _CHANCE:
+            return []
+        dirty = _dirty(self._brightest, scale * diameter)
+        dirt = [
+            (waiting.field, place)
+            for waiting in self._waiting
+            for place, box in enumerate(waiting.boxes)
             if _share(dirty, box, scale) >= _OF_CELL
-        }
+        ]
         if sum(of == field for of, _ in dirt) > _STAYING * len(boxes):
             return []
-        new = sorted(dirt - self._told)
-        self._told.update(new)
-        return new
+        self._waiting = []
+        return dirt
 
 
-def _light(image: NDArray[np.uint8]) -> Plane:
-    """Logarithm of green light against that of the empty film, reduced: 0 on film, below it on cells.
+def _light(image: NDArray[np.uint8], diameter: float) -> tuple[Plane, float]:
+    """Logarithm of green light against the film's about it, and the scale to which it is reduced.
 
-    What is brighter than the film, as a drop that gathers light, is no film either and says no more than it.
+    0 on film, below it on cells. What is brighter, as a drop that gathers light, says no more than film.
     """
     height, width = image.shape[:2]
     scale = min(1.0, _SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    green = cv2.resize(image[..., 1], size, interpolation=cv2.INTER_AREA)
-    light = np.log(green.astype(np.float32) + np.float32(1))
-    light = np.asarray(cv2.GaussianBlur(light, (0, 0), 1), np.float32)
-    return np.minimum(light - np.float32(np.percentile(light, _FILM)), np.float32(0))
+    green = cv2.resize(np.ascontiguousarray(image[..., 1]), size, interpolation=cv2.INTER_AREA)
+    light = np.asarray(
+        cv2.GaussianBlur(np.log(green.astype(np.float32) + np.float32(1)), (0, 0), 1), np.float32
+    )
+    side = 2 * round(_ABOUT * scale * diameter / 2) + 1
+    film = cv2.morphologyEx(light, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    return np.asarray(np.minimum(light - cv2.blur(film, (side, side)), np.float32(0)), np.float32), scale
 
 
 def _dirty(brightest: Plane, diameter: float) -> NDArray[np.uint8]:
-    """1 on dirt, else 0: darker than all about it, within a cell's width."""
-    side = 2 * round(_ABOUT * diameter / 2) + 1
-    about = cv2.morphologyEx(brightest, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
-    return np.asarray(about - brightest > _DARK, np.uint8)
+    """1 on dirt, else 0: darker than all about it, and no narrow gap that cells of several fields left."""
+    wide, narrow = 2 * round(_WIDEST * diameter / 2) + 1, 2 * round(_SLIVER * diameter / 2) + 1
+    about = cv2.morphologyEx(brightest, cv2.MORPH_CLOSE, np.ones((wide, wide), np.uint8))
+    dark = np.asarray(about - brightest > _DARK, np.uint8)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (narrow, narrow))
+    return np.asarray(cv2.morphologyEx(dark, cv2.MORPH_OPEN, disc), np.uint8)
 
 
 def _share(dirty: NDArray[np.uint8], box: Box, scale: float) -> float:

@@ -21,8 +21,8 @@ COARSER = 4
 _DARK = 0.2  # of the frame's brightest light: darker is outside the eyepiece's circle
 _RIM = 7  # pixels about the circle's border, which is neither lit nor dark
 _BLACK = 4  # 8-bit values: below it a sensor sees noise, of which the logarithm would make a picture
-# Gaussian sigmas in pixels of the finer picture: of the noise that is taken out, and of the surroundings that a
-# place is compared with. Cells are discs of one size; only narrow surroundings tell their outlines apart.
+# Gaussian sigmas in pixels of the finer picture: of the noise that is taken out, and of the surroundings that
+# a place is compared with. Cells are discs of one size; only narrow surroundings tell their outlines apart.
 _NOISE, _AROUND_FINE, _AROUND_COARSE = 1.0, 2.5, 6.0
 _FAINT = 0.012  # absorbance; the clouds of an empty film are hardly darker
 _USUAL = 0.5  # of the picture's own contrast: where there is less, it is not drawn up to the full one
@@ -92,7 +92,7 @@ def _resized(picture: Picture, scale: float) -> Picture:
 
 
 def _local_contrast(density: Plane, lit: Plane, around: float) -> Plane:
-    """How much darker a pixel is than its surroundings, against their spread: about -2 to 2; 0 where unlit."""
+    """How much darker a pixel is than its surroundings, by their spread: about -2 to 2; 0 where unlit."""
 
     def surroundings(plane: Plane) -> Plane:
         return np.asarray(cv2.GaussianBlur(plane, (0, 0), around) / weight, np.float32)

