@@ -64,16 +64,15 @@ def read_slide(
         try:
             number = 0
             while first is not None:
-                number += isinstance(first, Frame)
-                _read_one(first, number, classifier, record, on_field)
+                number += _read_one(first, number + 1, classifier, record, on_field)
                 first = next(found, None)
             record.finish(_now())
+            write_report(record, out / REPORT)
+            summary = summarise(record)
         except BaseException:  # also Ctrl-C
             with suppress(Exception):  # the first failure is the one to be told
                 write_report(record, out / REPORT)
             raise
-        write_report(record, out / REPORT)
-        summary = summarise(record)
     if summary.counts.fields == 0:
         skipped = summary.counts.skipped
         raise SourceError(f"{source}: none of its {skipped} frames could be read; see {out / REPORT}")
@@ -100,23 +99,39 @@ def _read_one(
     classifier: Classifier,
     record: SlideRecord,
     on_field: Callable[[FieldReading | SkippedFrame], None],
-) -> None:
-    if isinstance(item, SkippedFrame):
-        record.add_skipped(item)
-        on_field(item)
-        return
-    height, width = item.image.shape[:2]
-    field = FieldReading(
-        number=number,
-        name=item.name,
-        width=width,
-        height=height,
-        overview=_overview(item.image),
-        read_at=_now(),
-        cells=tuple(read_field(item.image, classifier)),
-    )
-    record.add_field(field)
-    on_field(field)
+) -> bool:
+    """Record a frame, as a field of this number if it can be judged; whether it can."""
+    found = item if isinstance(item, SkippedFrame) else _field(item, number, classifier)
+    if isinstance(found, SkippedFrame):
+        record.add_skipped(found)
+    else:
+        record.add_field(found)
+    on_field(found)
+    return isinstance(found, FieldReading)
+
+
+def _field(frame: Frame, number: int, classifier: Classifier) -> FieldReading | SkippedFrame:
+    """One field with its cells; one that this device cannot work through is left out, the rest goes on."""
+    height, width = frame.image.shape[:2]
+    try:
+        return FieldReading(
+            number=number,
+            name=frame.name,
+            width=width,
+            height=height,
+            overview=_overview(frame.image),
+            read_at=_now(),
+            cells=tuple(read_field(frame.image, classifier)),
+        )
+    except (MemoryError, cv2.error) as error:
+        return SkippedFrame(frame.name, _why_not_worked_through(error, width, height))
+
+
+def _why_not_worked_through(error: MemoryError | cv2.error, width: int, height: int) -> str:
+    if isinstance(error, MemoryError) or error.code == cv2.Error.StsNoMem:
+        size = f"{width}x{height} pixels"
+        return f"{size}, too large for this device's memory; cut it into fields of view or save it smaller"
+    return f"OpenCV cannot work through it ({error.err}); save it as PNG, or leave it out"
 
 
 def _reading(cell: CutCell, decisions: Decisions, index: int, classes: tuple[str, ...]) -> CellReading:

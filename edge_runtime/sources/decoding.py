@@ -182,6 +182,8 @@ def _by_opencv(data: bytes, name: str) -> Pixels:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         pixels = None
+    if pixels is None and _too_large(data):
+        raise MemoryError
     if pixels is None:
         raise ImageError(f"{name}: not an image that can be decoded; give a PNG, JPEG, TIFF or BMP")
     if pixels.dtype != np.uint8:
@@ -194,6 +196,16 @@ def _by_opencv(data: bytes, name: str) -> Pixels:
             raise ImageError(f"{name}: partly transparent; save it without an alpha channel")
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB), np.uint8)
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _too_large(data: bytes) -> bool:
+    """Whether a picture that OpenCV did not give has no room here: in its order of colours and in ours."""
+    width, height = encoded_size(data) or (0, 0)
+    try:
+        np.empty((2, height, width, 3), np.uint8)
+    except (MemoryError, ValueError):
+        return True
+    return False
 
 
 def _damaged(name: str, found: str) -> ImageError:
