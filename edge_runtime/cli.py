@@ -15,6 +15,7 @@ import click
 from edge_runtime.bundle.classifier import Classifier, Provider
 from edge_runtime.bundle.files import MODEL_CARD, default_bundle, open_bundle
 from edge_runtime.bundle.scoring import CellScore, score_images
+from edge_runtime.clock import doubt, now
 from edge_runtime.console import Commands, answer, tell, tell_skipped, to_json
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.frames import EVERY_SECONDS
@@ -120,6 +121,8 @@ def read(
     """Read a slide: a folder, zip, video, camera number, stream or simulated:fields=12,seed=5."""
     from edge_runtime.slide.reading import REPORT, read_slide
 
+    if doubt(now()):
+        tell(f"note: {doubt(now())}")
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
     summary = read_slide(
         source,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.cells.cutting import CutCell, NotCut, cut_cells
+from edge_runtime.clock import now
 from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.errors import SourceError
@@ -66,7 +66,7 @@ def read_slide(
             while first is not None:
                 number += _read_one(first, number + 1, classifier, record, on_field)
                 first = next(found, None)
-            record.finish(_now())
+            record.finish(now())
             write_report(record, out / REPORT)
             summary = summarise(record)
         except BaseException:  # also Ctrl-C
@@ -120,7 +120,7 @@ def _field(frame: Frame, number: int, classifier: Classifier) -> FieldReading | 
             width=width,
             height=height,
             overview=_overview(frame.image),
-            read_at=_now(),
+            read_at=now(),
             cells=tuple(read_field(frame.image, classifier)),
         )
     except (MemoryError, cv2.error) as error:
@@ -170,7 +170,7 @@ def _header(source: str | Path, classifier: Classifier, slide: str) -> SlideHead
         correlation=manifest.calibrated.correlation,
         provider=classifier.provider,
         software=f"cellgate {__version__}",
-        started=_now(),
+        started=now(),
     )
 
 
@@ -185,7 +185,3 @@ def _overview(image: NDArray[np.uint8]) -> bytes:
 
 def _png(crop: NDArray[np.uint8]) -> bytes:
     return cv2.imencode(".png", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR))[1].tobytes()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
