@@ -129,8 +129,8 @@ def fit(
             )
             if precision == "bfloat16" and not has_bfloat16():
                 tell(
-                    "note: this processor has no bfloat16 and imitates it: an epoch takes some twenty times as long; "
-                    "stop with Ctrl-C, and leave out --precision"
+                    "note: this processor has no bfloat16 and imitates it: an epoch takes twenty times as "
+                    "long; stop with Ctrl-C, and leave out --precision"
                 )
             info = fitting.fit(config, folder, cache=source.cache)
         if distributed.rank() == 0:

@@ -123,7 +123,7 @@ def masked_again(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if max(crop.shape[:2]) < _FINE_SIDE:
         crop = np.asarray(cv2.resize(crop, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), np.uint8)
     inside = _inside(_grey(crop))
-    if inside.mean() > 1 - _LEAST_OUTSIDE:
+    if inside.mean() > 1 - _LEAST_OUTSIDE:  # no mask
         return crop
     within = _eroded(inside)
     share = cv2.blur(within.astype(np.float32), _RIM_MEAN)
@@ -133,6 +133,15 @@ def masked_again(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
     rim = (inside > within) & (share > 1e-3)
     drawn = np.where(rim[..., None], np.rint(beside), crop) * inside[..., None]
     return np.asarray(drawn, np.uint8)
+
+
+def is_masked(image: NDArray[np.uint8]) -> bool:
+    """Whether the corners of a picture are black, or nearly, as those around a cell that was cut out are.
+
+    Args:
+        image: uint8 [h, w, 3] RGB.
+    """
+    return bool(image.size == 0 or _inside(_grey(image)).mean() <= 1 - _LEAST_OUTSIDE)
 
 
 def _is_smeared(crop: NDArray[np.uint8]) -> bool:
