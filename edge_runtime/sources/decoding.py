@@ -15,6 +15,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from edge_runtime.errors import ImageError
+from edge_runtime.sources.continuity import is_torn
 from edge_runtime.sources.headers import BMP, JPEG, MOST_PIXELS, PNG, encoded_size, is_tiff, tiff_directories
 from edge_runtime.sources.unpacking import lzw_length, packbits_length
 
@@ -76,9 +77,12 @@ def _jpeg(data: bytes, name: str) -> Pixels:
         _, _, colours, _ = simplejpeg.decode_jpeg_header(data)
         if colours == "Gray":
             raise ImageError(f"{name}: a grey image; the stain's colour is needed, give RGB")
-        return np.asarray(simplejpeg.decode_jpeg(data, colorspace="RGB", fastdct=False, fastupsample=False))
+        pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", fastdct=False, fastupsample=False)
     except ValueError as error:
         raise _damaged(name, str(error)) from error
+    if is_torn(pixels):
+        raise _damaged(name, "from one row of its blocks on, light or colour is another")
+    return np.asarray(pixels, np.uint8)
 
 
 def _png(data: bytes, name: str) -> Pixels:
@@ -117,6 +121,8 @@ def _tiff(data: bytes, name: str) -> Pixels:
             _check_part(part, compression, length)
     except (struct.error, ValueError, zlib.error) as error:
         raise _damaged(name, str(error)) from error
+    except (LookupError, ArithmeticError) as error:
+        raise _damaged(name, "its tables do not fit each other") from error
     return _by_opencv(data, name)
 
 
