@@ -3,6 +3,7 @@
 Commands import what only they need: a single crop is decided on without loading what reads slides.
 """
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -15,7 +16,8 @@ import click
 from edge_runtime.bundle.classifier import Classifier, Provider
 from edge_runtime.bundle.files import MODEL_CARD, default_bundle, open_bundle
 from edge_runtime.bundle.scoring import CellScore, score_images
-from edge_runtime.console import Commands, tell_skipped, to_json
+from edge_runtime.clock import doubt, now
+from edge_runtime.console import Commands, answer, tell, tell_skipped, to_json
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.frames import EVERY_SECONDS, PATIENCE_SECONDS, SourceNote
 from edge_runtime.sources.images import SkippedFrame
@@ -42,6 +44,13 @@ threads_option = click.option("--threads", type=click.IntRange(1), help="CPU thr
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def _finite(_: click.Context, __: click.Parameter, seconds: float) -> float:
+    """Refuse nan, which no range excludes, and inf."""
+    if not math.isfinite(seconds):
+        raise click.BadParameter(f"{seconds} is no number of seconds; give one from 0 on, such as 2")
+    return seconds
+
+
 @click.group(cls=Commands)
 @click.version_option(__version__, prog_name="cellgate")
 def main() -> None:
@@ -61,15 +70,14 @@ def score(images: Path, bundle: Path | None, provider: Provider, threads: int | 
     for item in score_images(images, classifier):
         if isinstance(item, CellScore):
             cells += 1
-            click.echo(to_json(asdict(item)) if as_json else _line(item))
+            answer(to_json(asdict(item)) if as_json else _line(item))
         else:
             skipped += 1
             tell_skipped([item])
     seconds = time.perf_counter() - started
-    click.echo(
+    tell(
         f"{cells} cells, {cells / seconds:.1f} cells per second on {classifier.provider}, "
-        f"{skipped} skipped, by {classifier.bundle.title}",
-        err=True,
+        f"{skipped} skipped, by {classifier.bundle.title}"
     )
     if not cells:
         raise SourceError(f"{click.format_filename(images)}: none of its {skipped} images could be read")
@@ -92,6 +100,7 @@ def _line(cell: CellScore) -> str:
 @click.option(
     "--every",
     type=click.FloatRange(0),
+    callback=_finite,
     default=EVERY_SECONDS,
     show_default=True,
     help="Seconds between fields of a video or camera.",
@@ -121,6 +130,8 @@ def read(
     """Read a slide: a folder, zip, video, camera number, stream or simulated:fields=12,seed=5."""
     from edge_runtime.slide.reading import REPORT, read_slide
 
+    if doubt(now()):
+        tell(f"note: {doubt(now())}")
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
     limits = classifier.bundle.manifest.gates
     summary = read_slide(
@@ -131,7 +142,7 @@ def read(
         limit=fields,
         every=every,
         patience=patience,
-        on_field=lambda told: click.echo(_told(told, limits), err=True),
+        on_field=lambda told: tell(_told(told, limits)),
     )
     _show(summary, out / REPORT, as_json=as_json)
 
@@ -139,7 +150,7 @@ def read(
 def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
     """A slide in numbers, and where its report lies; as JSON, `SlideSummary` with "report" beside it."""
     if as_json:
-        click.echo(to_json({**asdict(summary), "report": str(report)}, indent=2))
+        answer(to_json({**asdict(summary), "report": str(report)}, indent=2))
         return
     counts, group = summary.counts, summary.group
     whys = {
@@ -157,18 +168,18 @@ def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
         ],
     }
     for name in ("uninfected", "parasitized", "rejected", "not_judged", "fields", "stopped", "skipped"):
-        click.echo(f"{name.replace('_', ' '):<12}{getattr(counts, name):>7}")
+        answer(f"{name.replace('_', ' '):<12}{getattr(counts, name):>7}")
         for number, why in whys.get(name, ()):
-            click.echo(f"  {number:>17}  {why}")
+            answer(f"  {number:>17}  {why}")
     if summary.header.repeats:
-        click.echo(f"{'repeats':<12}{summary.header.repeats:>7}")
+        answer(f"{'repeats':<12}{summary.header.repeats:>7}")
     if summary.unread:
-        click.echo(f"COULD NOT BE READ: {summary.unread}")
+        answer(f"COULD NOT BE READ: {summary.unread}")
     elif group.alarm:
         usual = f"ordinary ones have at most {group.most} rejected of {group.cells} whole cells"
-        click.echo(f"UNUSUAL SLIDE: {usual}")
-    click.echo(f"bundle {summary.header.bundle} on {summary.header.provider}")
-    click.echo(f"report {click.format_filename(report)}")
+        answer(f"UNUSUAL SLIDE: {usual}")
+    answer(f"bundle {summary.header.bundle} on {summary.header.provider}")
+    answer(f"report {click.format_filename(report)}")
 
 
 def _told(field: "FieldReading | SkippedFrame | SourceNote", limits: Mapping[str, float]) -> str:
@@ -228,8 +239,8 @@ def recalibrate(
     tell_skipped(skipped)
     made = recalibrate_bundle(classifier, found, site, out)
     before, after = made.rejected_before, made.rejected_after
-    click.echo(f"{made.cells} cells: {before:.1%} were rejected before, {after:.1%} are now")
-    click.echo(f"bundle {open_bundle(out).title} in {click.format_filename(out)}")
+    answer(f"{made.cells} cells: {before:.1%} were rejected before, {after:.1%} are now")
+    answer(f"bundle {open_bundle(out).title} in {click.format_filename(out)}")
 
 
 @main.command()
@@ -255,14 +266,14 @@ def verify(bundle: Path | None, provider: Provider, threads: int | None, as_json
             "passed": passed,
             "checks": [{**asdict(check), "passed": check.passed} for check in checks],
         }
-        click.echo(to_json(told, indent=2))
+        answer(to_json(told, indent=2))
         sys.exit(0 if passed else 1)
     for check in checks:
-        click.echo(str(check))
+        answer(str(check))
     verdict = (
         "decides here as its PyTorch reference did" if passed else "does NOT decide as its reference did"
     )
-    click.echo(f"{classifier.bundle.title} {verdict}, on {classifier.provider}")
+    answer(f"{classifier.bundle.title} {verdict}, on {classifier.provider}")
     sys.exit(0 if passed else 1)
 
 
@@ -276,11 +287,11 @@ def inspect(bundle: Path | None, as_json: bool) -> None:
     """
     opened = open_bundle(bundle or default_bundle())
     if as_json:
-        click.echo(to_json({"digest": opened.digest, **asdict(opened.manifest)}, indent=2))
+        answer(to_json({"digest": opened.digest, **asdict(opened.manifest)}, indent=2))
         return
-    click.echo(f"{click.format_filename(opened.path)}: {opened.title}, every hash is right")
-    click.echo(f"sha256 {opened.digest}\n")
-    click.echo(opened.contents[MODEL_CARD].decode("utf-8", errors="replace"))
+    answer(f"{click.format_filename(opened.path)}: {opened.title}, every hash is right")
+    answer(f"sha256 {opened.digest}\n")
+    answer(opened.contents[MODEL_CARD].decode("utf-8", errors="replace"))
 
 
 @main.command()
@@ -291,12 +302,12 @@ def doctor(as_json: bool) -> None:
 
     findings = examine()
     if as_json:
-        click.echo(to_json([asdict(finding) for finding in findings], indent=2))
+        answer(to_json([asdict(finding) for finding in findings], indent=2))
     else:
         for finding in findings:
-            click.echo(f"{'ok  ' if finding.ok else 'WARN'} {finding.name:<22} {finding.found}")
+            answer(f"{'ok  ' if finding.ok else 'WARN'} {finding.name:<22} {finding.found}")
             if not finding.ok:
-                click.echo(f"     {'':<22} {finding.advice}")
+                answer(f"     {'':<22} {finding.advice}")
     sys.exit(0 if all(finding.ok for finding in findings) else 1)
 
 

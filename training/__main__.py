@@ -8,7 +8,7 @@ from typing import NamedTuple, get_args
 import click
 import torch
 
-from edge_runtime.console import Commands
+from edge_runtime.console import Commands, tell
 from training import distributed, fitting
 from training.augmentation import Augmentation
 from training.calibration import REJECTED, calibrate_run, known_anomaly
@@ -19,6 +19,7 @@ from training.evaluation.evaluate import CELLS, ROWS
 from training.evaluation.evaluate import evaluate as run_evaluation
 from training.evaluation.subject import load_subject
 from training.networks import NETWORKS
+from training.processor import has_bfloat16
 from training.robustness import measure_corruptions, measure_ood
 from training.run import Precision, RunConfig, load_run
 from training.testing import measure_run
@@ -126,6 +127,11 @@ def fit(
                 precision,
                 augmentation,
             )
+            if precision == "bfloat16" and not has_bfloat16():
+                tell(
+                    "note: this processor has no bfloat16 and imitates it: an epoch takes twenty times as "
+                    "long; stop with Ctrl-C, and leave out --precision"
+                )
             info = fitting.fit(config, folder, cache=source.cache)
         if distributed.rank() == 0:
             click.echo(json.dumps(dict(info.metrics), indent=2))

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.classifier import BATCH, Classifier
-from edge_runtime.cells.crops import decode_crop
+from edge_runtime.cells.crops import refuse_field
+from edge_runtime.cells.preprocessing import resize_crop
 from edge_runtime.decision import table
 from edge_runtime.decision.appearance import APPEARANCE
 from edge_runtime.errors import ImageError
+from edge_runtime.sources.decoding import decode_image
 from edge_runtime.sources.images import SkippedFrame, list_images
 
 
@@ -49,11 +51,11 @@ class CellScore:
 
 
 def score_images(path: str | Path, classifier: Classifier) -> Iterator[CellScore | SkippedFrame]:
-    """Decide for the crops of a file, folder or zip; those that cannot be read are yielded as skipped.
+    """Decide for the crops of a file, folder or zip; those that cannot be judged are yielded as skipped.
 
     Raises:
         SourceError: there is nothing to read.
-        ImageError: a single image that cannot be read.
+        ImageError: a single image that cannot be read, or that shows a whole field.
     """
     files = list_images(path)
     size = classifier.bundle.manifest.input.size
@@ -62,7 +64,9 @@ def score_images(path: str | Path, classifier: Classifier) -> Iterator[CellScore
         resized: list[NDArray[np.uint8]] = []
         for file in files[start : start + BATCH]:
             try:
-                resized.append(decode_crop(file.read(), file.name, size))
+                image = decode_image(file.read(), file.name)
+                refuse_field(image, file.name)
+                resized.append(resize_crop(image, size, file.name))
             except ImageError as error:
                 if len(files) == 1:
                     raise

@@ -5,10 +5,16 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.cells.preprocessing import resize_crop
+from edge_runtime.cells.preprocessing import MIN_SIDE, is_masked, resize_crop
+from edge_runtime.cells.segmentation import segment
 from edge_runtime.errors import ImageError
 from edge_runtime.sources.decoding import decode_image
 from edge_runtime.sources.images import ImageFile, SkippedFrame
+
+# Of NIH cells the largest is 390 pixels across; twice as large a copy is a crop, too.
+_LARGEST_MASKED = 1000
+_LARGEST_PATCH = 400  # of a picture in which nothing is masked
+_CELLS_OF_A_FIELD = 4  # a careless crop shows parts of the neighbours as well
 
 
 def decode_crop(data: bytes, name: str, size: int) -> NDArray[np.uint8]:
@@ -26,6 +32,27 @@ def decode_crop(data: bytes, name: str, size: int) -> NDArray[np.uint8]:
         ImageError: not an image that can be judged (see `decode_image` and `resize_crop`).
     """
     return resize_crop(decode_image(data, name), size, name)
+
+
+def refuse_field(image: NDArray[np.uint8], name: str) -> None:
+    """Refuse a photograph of many cells: as one crop it would get one answer.
+
+    Args:
+        image: uint8 [h, w, 3] RGB.
+        name: how to call it in the error.
+
+    Raises:
+        ImageError: it is larger than any crop, or shows several cells, and nothing of it is masked.
+    """
+    height, width = image.shape[:2]
+    if max(height, width) <= _LARGEST_MASKED and is_masked(image):
+        return
+    advice = "give whole fields to 'cellgate read', and here crops of one cell each, black around it"
+    if min(height, width) > _LARGEST_PATCH:
+        raise ImageError(f"{name}: {width}x{height} pixels, far more than one cell has; {advice}")
+    cells = sum(max(cell.box[2:]) >= MIN_SIDE for cell in segment(image))
+    if cells >= _CELLS_OF_A_FIELD:
+        raise ImageError(f"{name}: shows {cells} cells; {advice}")
 
 
 def read_crops(files: Iterable[ImageFile], size: int) -> tuple[NDArray[np.uint8], list[SkippedFrame]]:

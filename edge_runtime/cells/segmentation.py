@@ -134,7 +134,9 @@ def _but_for_corners(bright: Mask, hull: NDArray[np.int32], width: int, height: 
 
     As small as they are, they are so dark that no cell would stand out beside them.
     """
-    outside = np.asarray(cv2.fillConvexPoly(np.full(bright.shape, 255, np.uint8), hull, 0), np.uint8) & ~bright
+    outside = (
+        np.asarray(cv2.fillConvexPoly(np.full(bright.shape, 255, np.uint8), hull, 0), np.uint8) & ~bright
+    )
     if not outside.any():
         return np.full((height, width), 255, np.uint8)
     reach = _disc(max(1, round((1 - _RIM) * max(bright.shape))))

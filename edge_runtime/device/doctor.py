@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime as ort
 
 from edge_runtime.bundle import files
+from edge_runtime.clock import doubt, now
 from edge_runtime.device.footprint import (
     ONNXRUNTIME,
     OPENCV,
@@ -62,6 +63,7 @@ def examine() -> list[Finding]:
         Finding("sqlite", ok=True, found=sqlite3.sqlite_version),
         Finding("processor cores", ok=True, found=str(os.cpu_count())),
         _disk(),
+        _clock(),
         _default_bundle(),
         _own_size(),
         _whole_size(),
@@ -86,6 +88,15 @@ def _disk() -> Finding:
         ok=free > _LEAST_FREE,
         found=f"{free / 1e9:.1f} GB",
         advice="free some space before reading slides here",
+    )
+
+
+def _clock() -> Finding:
+    return Finding(
+        "clock",
+        ok=not doubt(now()),
+        found=now(),
+        advice="set it, with date or timedatectl: what is read here could not be dated",
     )
 
 

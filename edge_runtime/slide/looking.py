@@ -1,7 +1,6 @@
 """Looks at a slide become fields: each place counts once, and each cell."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import cv2
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.cells.cutting import NotCutReason
 from edge_runtime.cells.preprocessing import Box
+from edge_runtime.clock import now
 from edge_runtime.errors import SourceError
 from edge_runtime.fields.dirt import Dirt
 from edge_runtime.fields.looks import Look, look_at
@@ -26,8 +26,6 @@ OVERVIEW_QUALITY = 80
 # Of the larger of two boxes' sides: so near to each other are the middles of one cell on two frames.
 _SAME_CELL = 0.5
 
-TooLarge = (MemoryError, cv2.error)  # what a frame that is too large for the device fails with
-
 
 class Looking:
     """The looks at one slide so far; every one is recorded by what it turns out to be."""
@@ -40,6 +38,7 @@ class Looking:
     ) -> None:
         self.counted = 0
         self.repeats = 0
+        self._dropped = 0  # pictures of a live source that nobody looked at
         self._news = 0.0  # the moment of the last look that showed something new
         self._classifier = classifier
         self._record = record
@@ -62,9 +61,10 @@ class Looking:
         """
         try:
             new = self._look(frame)
-        except TooLarge as error:
-            self.skip(SkippedFrame(frame.name, f"too large for the memory of this device ({error})"))
+        except (MemoryError, cv2.error) as error:
+            self.skip(SkippedFrame(frame.name, _why_not_worked_through(error, frame.image)))
             new = True
+        self._dropped += frame.dropped
         moment = frame.moment or 0.0
         if new:
             self._news = moment
@@ -73,6 +73,12 @@ class Looking:
                 f"{frame.name}: nothing new for {patience:.0f} s; move the stage, or give more --patience; "
                 "what was read before is kept"
             )
+
+    def finish(self) -> None:
+        """Note that the reading came to its end."""
+        if self._dropped:
+            self._record.add_note(f"{self._dropped} pictures came faster than they could be looked at")
+        self._record.finish(now(), repeats=self.repeats)
 
     def skip(self, skipped: SkippedFrame) -> None:
         """Record what could not be read."""
@@ -170,6 +176,8 @@ def _overview(image: NDArray[np.uint8]) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), quality)[1].tobytes()
 
 
-def now() -> str:
-    """The time by this device's clock: UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _why_not_worked_through(error: MemoryError | cv2.error, image: NDArray[np.uint8]) -> str:
+    if isinstance(error, MemoryError) or error.code == cv2.Error.StsNoMem:
+        size = f"{image.shape[1]}x{image.shape[0]} pixels"
+        return f"{size}, too large for this device's memory; cut it into fields of view or save it smaller"
+    return f"OpenCV cannot work through it ({error.err}); save it as PNG, or leave it out"

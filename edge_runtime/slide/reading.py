@@ -6,8 +6,9 @@ from itertools import chain
 from pathlib import Path
 
 from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.clock import now
 from edge_runtime.errors import SourceError
-from edge_runtime.slide.looking import Looking, now
+from edge_runtime.slide.looking import Looking
 from edge_runtime.slide.readings import FieldReading, SlideHeader, applied_gates, applied_tests
 from edge_runtime.slide.record import RECORD, SlideRecord
 from edge_runtime.slide.report import write_report
@@ -75,13 +76,13 @@ def read_slide(
                     looking.look(item, patience=waits)
                 if looking.counted == limit:
                     break
-            record.finish(now(), repeats=looking.repeats)
+            looking.finish()
+            write_report(record, out / REPORT)
+            summary = summarise(record)
         except BaseException:  # also Ctrl-C
             with suppress(Exception):  # the first failure is the one to be told
                 write_report(record, out / REPORT)
             raise
-        write_report(record, out / REPORT)
-        summary = summarise(record)
     if summary.unread:
         raise SourceError(
             f"{shown_source(str(source))}: could not be read: {summary.unread}; see {out / REPORT}"

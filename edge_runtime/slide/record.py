@@ -1,11 +1,18 @@
-"""The slide record: everything one reading of a slide found, in one SQLite file, a transaction per field."""
+"""The slide record: everything one reading of a slide found, in one SQLite file, a transaction per field.
+
+While a slide is read there are two more files beside it, SQLite's write-ahead log and its index: so others
+can look into the record meanwhile, and what was recorded is on the disk even if the power fails. At the end
+all is in the one file, which can be copied.
+"""
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from edge_runtime.cells.preprocessing import Box
@@ -19,6 +26,9 @@ from edge_runtime.slide.readings import (
     SlideHeader,
 )
 from edge_runtime.sources.images import SkippedFrame
+
+PATIENCE = 120.0  # seconds to wait for another program that holds the record
+_PATIENCE_AT_THE_END = 5.0  # seconds; what is waited for then can be done later as well
 
 _BOX = ("x", "y", "width", "height")
 RECORD = "slide.sqlite"  # in the folder of a slide
@@ -72,7 +82,10 @@ class SlideRecord:
                 raise StorageError(
                     f"{path}: cannot be written ({error}); free some space or choose another --out"
                 ) from error
-            yield cls(path, connection)
+            try:
+                yield cls(path, connection)
+            finally:
+                _make_one_file(connection)
 
     @classmethod
     @contextmanager
@@ -86,7 +99,7 @@ class SlideRecord:
         if not path.is_file():
             raise SourceError(f"{path}: no slide record; make one with 'cellgate read'")
         try:
-            with closing(_connect(path)) as connection:
+            with _opened(path) as connection:
                 (schema,) = connection.execute("SELECT schema FROM slide").fetchone() or ("none",)
                 if schema != _SCHEMA:
                     raise SourceError(
@@ -133,6 +146,7 @@ class SlideRecord:
         """Note that the reading came to its end, and how many looks showed what was read already."""
         with _storage_errors(self.path), self._connection as connection:
             connection.execute("UPDATE slide SET finished = ?, repeats = ?", (when, repeats))
+        _make_one_file(self._connection)
 
     def header(self) -> SlideHeader:
         """What holds for the whole slide."""
@@ -232,7 +246,49 @@ def _number(value: float | None) -> float:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path)
+    connection = sqlite3.connect(path, timeout=PATIENCE)
+    _keep_a_log(connection)
+    return connection
+
+
+def _keep_a_log(connection: sqlite3.Connection) -> None:
+    """Write ahead, where the file system allows it; on others readers and the writer wait for each other."""
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log's index
+    except sqlite3.OperationalError:  # some network drives have no memory that programs share
+        connection.execute("PRAGMA journal_mode = DELETE")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 1")  # or a full disk would hold log and file side by side
+
+
+def _make_one_file(connection: sqlite3.Connection) -> None:
+    connection.rollback()
+    connection.execute(f"PRAGMA busy_timeout = {int(_PATIENCE_AT_THE_END * 1000)}")
+    # Where another program has the record open, or the disk is full, the log stays: nothing in it is lost,
+    # and whoever closes the record last moves it into the file.
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA journal_mode = DELETE")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A record to read from; where nothing can be written, as on a locked card, from a copy of it."""
+    with closing(sqlite3.connect(path, timeout=PATIENCE)) as connection:
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            pass
+        else:
+            yield connection
+            return
+    with TemporaryDirectory(prefix="cellgate-") as folder:
+        for part in (path, *(path.with_name(f"{path.name}-{ending}") for ending in ("wal", "journal"))):
+            if part.is_file():
+                shutil.copyfile(part, Path(folder, part.name))
+        with closing(sqlite3.connect(Path(folder, path.name), timeout=PATIENCE)) as connection:
+            yield connection
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from edge_runtime.cells.cutting import WHY_NOT_CUT
+from edge_runtime.clock import doubt
 from edge_runtime.slide.colours import PENS
 from edge_runtime.slide.group import FALSE_ALARMS
 from edge_runtime.slide.pictures import (
@@ -91,6 +92,7 @@ def _environment() -> Environment:
         "counted": counted,
         "data_uri": data_uri,
         "describe": describe,
+        "doubt": doubt,
         "either": _either,
         "numbered": numbered,
         "percent": _percent,

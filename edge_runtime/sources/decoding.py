@@ -15,6 +15,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from edge_runtime.errors import ImageError
+from edge_runtime.sources.continuity import is_torn
 from edge_runtime.sources.headers import BMP, JPEG, MOST_PIXELS, PNG, encoded_size, is_tiff, tiff_directories
 from edge_runtime.sources.unpacking import lzw_length, packbits_length
 
@@ -76,9 +77,12 @@ def _jpeg(data: bytes, name: str) -> Pixels:
         _, _, colours, _ = simplejpeg.decode_jpeg_header(data)
         if colours == "Gray":
             raise ImageError(f"{name}: a grey image; the stain's colour is needed, give RGB")
-        return np.asarray(simplejpeg.decode_jpeg(data, colorspace="RGB", fastdct=False, fastupsample=False))
+        pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", fastdct=False, fastupsample=False)
     except ValueError as error:
         raise _damaged(name, str(error)) from error
+    if is_torn(pixels):
+        raise _damaged(name, "from one row of its blocks on, light or colour is another")
+    return np.asarray(pixels, np.uint8)
 
 
 def _png(data: bytes, name: str) -> Pixels:
@@ -117,6 +121,8 @@ def _tiff(data: bytes, name: str) -> Pixels:
             _check_part(part, compression, length)
     except (struct.error, ValueError, zlib.error) as error:
         raise _damaged(name, str(error)) from error
+    except (LookupError, ArithmeticError) as error:
+        raise _damaged(name, "its tables do not fit each other") from error
     return _by_opencv(data, name)
 
 
@@ -182,6 +188,8 @@ def _by_opencv(data: bytes, name: str) -> Pixels:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         pixels = None
+    if pixels is None and _too_large(data):
+        raise MemoryError
     if pixels is None:
         raise ImageError(f"{name}: not an image that can be decoded; give a PNG, JPEG, TIFF or BMP")
     if pixels.dtype != np.uint8:
@@ -194,6 +202,16 @@ def _by_opencv(data: bytes, name: str) -> Pixels:
             raise ImageError(f"{name}: partly transparent; save it without an alpha channel")
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB), np.uint8)
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _too_large(data: bytes) -> bool:
+    """Whether a picture that OpenCV did not give has no room here: in its order of colours and in ours."""
+    width, height = encoded_size(data) or (0, 0)
+    try:
+        np.empty((2, height, width, 3), np.uint8)
+    except (MemoryError, ValueError):
+        return True
+    return False
 
 
 def _damaged(name: str, found: str) -> ImageError:

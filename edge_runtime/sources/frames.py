@@ -97,7 +97,9 @@ def is_live(source: str | Path) -> bool:
     return bool(_CAMERA.fullmatch(source)) or "://" in source
 
 
-def _live(opens: Opens, name: str, every: float, patience: float, *, endless: bool) -> Generator[Found, None, None]:
+def _live(
+    opens: Opens, name: str, every: float, patience: float, *, endless: bool
+) -> Generator[Found, None, None]:
     if not endless:
         raise SourceError(f"{name}: never ends; say with --fields how many fields to read")
     return live_frames(opens, name, every=every, patience=patience)

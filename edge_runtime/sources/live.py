@@ -68,7 +68,9 @@ class _Shared:
                 self.changed.notify()
 
 
-def live_frames(opens: Opens, name: str, *, every: float, patience: float) -> Generator[Frame | SourceNote, None, None]:
+def live_frames(
+    opens: Opens, name: str, *, every: float, patience: float
+) -> Generator[Frame | SourceNote, None, None]:
     """The newest picture of a live source each `every` seconds, without end; and what is wrong with it.
 
     A source that is closed, silent, frozen, black or sends nothing but damaged pictures is told by a note,
@@ -95,7 +97,9 @@ def live_frames(opens: Opens, name: str, *, every: float, patience: float) -> Ge
         thread.join(max(OPEN_TIMEOUT, READ_TIMEOUT) + 0.5)
 
 
-def _looks(shared: _Shared, name: str, every: float, patience: float) -> Generator[Frame | SourceNote, None, None]:
+def _looks(
+    shared: _Shared, name: str, every: float, patience: float
+) -> Generator[Frame | SourceNote, None, None]:
     number, counted, due, first = 0, 0, 0.0, 0.0
     while True:
         with shared.changed:

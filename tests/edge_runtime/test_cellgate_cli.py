@@ -14,6 +14,7 @@ import pytest
 from click.testing import Result
 
 import edge_runtime
+from edge_runtime import cli
 from edge_runtime.bundle.files import open_bundle
 from edge_runtime.console import to_json
 from edge_runtime.decision import table
@@ -232,3 +233,12 @@ def test_a_reader_that_leaves_early_is_no_traceback(
     assert json.loads(done.stdout)["path"].endswith("cell-00.png")
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+def test_a_clock_that_was_never_set_is_told_in_one_line(
+    cellgate: Run, read_arguments: Callable[..., list[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "now", lambda: "1970-01-01T00:03:07+00:00")
+    told = cellgate(*read_arguments("simulated:fields=1,seed=5")).stderr.splitlines()
+    assert told[0].startswith("note: the clock of this device was not set: it said 1970-01-01; ")
+    assert not any("clock" in line for line in told[1:])

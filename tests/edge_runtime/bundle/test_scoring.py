@@ -1,19 +1,23 @@
 """Crops in, one decision each out: from Python and from the command line."""
 
 import json
+import shutil
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import Result
 
 from edge_runtime.bundle.classifier import BATCH, Classifier
 from edge_runtime.bundle.scoring import CellScore, score_images
+from edge_runtime.cells.cutting import cut_cells
 from edge_runtime.decision.appearance import APPEARANCE
+from edge_runtime.simulator import SimulatedField
 from edge_runtime.sources.images import SkippedFrame
 
 KEYS = [
@@ -184,3 +188,48 @@ def test_a_confidence_that_is_no_number_is_rejected(
         assert isinstance(item, CellScore)
         assert item.rejected
         assert item.reason == "far-from-training"
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    assert cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+
+@pytest.mark.parametrize(
+    ("width", "told"), [(640, "640x480 pixels, far more than one cell has"), (240, "shows ")]
+)
+def test_a_whole_field_is_refused_towards_read(
+    width: int,
+    told: str,
+    refusal: Callable[..., str],
+    tiny_bundle: Path,
+    fields: tuple[SimulatedField, ...],
+    tmp_path: Path,
+) -> None:
+    frame = fields[0].frame[:, :width]
+    write_image(tmp_path / "field.png", frame)
+    message = refusal("score", tmp_path / "field.png", "--bundle", tiny_bundle)
+    assert message.startswith(f"{tmp_path / 'field.png'}: {told}")
+    assert "give whole fields to 'cellgate read'" in message
+
+
+def test_among_crops_a_whole_field_is_left_out(
+    classifier: Classifier, crops_folder: Path, fields: tuple[SimulatedField, ...], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(crops_folder, tmp_path / "crops"))
+    write_image(folder / "field.png", fields[0].frame)
+    found = list(score_images(folder, classifier))
+    (skipped,) = [item for item in found if isinstance(item, SkippedFrame)]
+    assert skipped.name == str(folder / "field.png")
+    assert len(found) - 1 == len(list(crops_folder.iterdir()))
+
+
+def test_a_crop_that_is_not_masked_is_rejected(
+    classifier: Classifier, fields: tuple[SimulatedField, ...], tmp_path: Path
+) -> None:
+    cut, _ = cut_cells(fields[0].frame, 125)
+    for number, cell in enumerate(cut):
+        x, y, width, height = cell.box
+        write_image(tmp_path / f"{number}.png", fields[0].frame[y : y + height, x : x + width])
+    scores = [item for item in score_images(tmp_path, classifier) if isinstance(item, CellScore)]
+    assert len(scores) > 5
+    assert all("not-one-cell" in score.reasons for score in scores)

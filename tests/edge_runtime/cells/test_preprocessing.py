@@ -1,12 +1,19 @@
 """The one preprocessing: mask, tighten, square, resize, scale."""
 
+from collections.abc import Callable
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.cells.preprocessing import masked_crop, resize_crop, to_input
+from edge_runtime.cells.cutting import cut_cells
+from edge_runtime.cells.preprocessing import masked_again, masked_crop, resize_crop, to_input
 from edge_runtime.errors import ImageError
+from edge_runtime.simulator import simulate_field
+
+Copy = Callable[[np.ndarray], np.ndarray]
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -127,3 +134,64 @@ def test_every_grey_level_is_the_nearest_float_to_its_fraction() -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
     expected = (np.arange(256) / 255).astype(np.float32)
     np.testing.assert_array_equal(to_input(levels)[0, 0].ravel(), expected)
+
+
+def jpeg(quality: int) -> Copy:
+    def copy(crop: np.ndarray) -> np.ndarray:
+        done, data = cv2.imencode(".jpg", crop[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+        assert done
+        return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+
+    return copy
+
+
+def scaled(factor: float, interpolation: int) -> Copy:
+    return lambda crop: cv2.resize(crop, None, fx=factor, fy=factor, interpolation=interpolation)
+
+
+COPIES = {
+    "JPEG 50": jpeg(50),
+    "JPEG 75": jpeg(75),
+    "JPEG 95": jpeg(95),
+    "half, area": scaled(0.5, cv2.INTER_AREA),
+    "half, cubic": scaled(0.5, cv2.INTER_CUBIC),
+    "three quarters, linear": scaled(0.75, cv2.INTER_LINEAR),
+    "three halves, linear": scaled(1.5, cv2.INTER_LINEAR),
+    "double, cubic": scaled(2, cv2.INTER_CUBIC),
+}
+
+
+@pytest.fixture(scope="module")
+def crops() -> list[np.ndarray]:
+    """Simulated red cells."""
+    cut, _ = cut_cells(simulate_field(3, width=1280, height=960, cells=40).frame, 125)
+    crops = [cell.crop for cell in cut if min(cell.crop.shape[:2]) > 60]
+    assert len(crops) > 5
+    return crops
+
+
+def test_a_crop_with_a_sharp_mask_is_left_alone(crops: list[np.ndarray]) -> None:
+    assert all(masked_again(crop) is crop for crop in crops)
+
+
+@pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES)
+def test_a_copy_has_the_outline_of_the_crop(copy: Copy, crops: list[np.ndarray]) -> None:
+    for crop in crops:
+        mask, found = crop.any(axis=2), masked_again(copy(crop)).any(axis=2).view(np.uint8)
+        found = cv2.resize(found, mask.shape[::-1], interpolation=cv2.INTER_NEAREST).view(bool)
+        assert (mask & found).sum() > 0.92 * (mask | found).sum()
+
+
+@pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES)
+def test_without_a_mask_nothing_is_cut_off(copy: Copy) -> None:
+    frame = simulate_field(3, width=640, height=480, cells=20).frame
+    patch = copy(np.ascontiguousarray(frame[100:220, 100:220]))
+    assert masked_again(patch) is patch
+    assert resize_crop(patch, 125).any(axis=2).all()
+
+
+def test_the_smallest_copy_is_16_pixels_across_as_well() -> None:
+    disc = cv2.circle(np.zeros((30, 30, 3), np.uint8), (15, 15), 6, (200, 160, 170), -1)
+    soft = cv2.GaussianBlur(disc, (0, 0), 1)
+    with pytest.raises(ImageError, match=r"^it: 1[1-5]x1[1-5] pixels; a cell needs at least 16 across"):
+        resize_crop(soft, 32, "it")

@@ -38,6 +38,15 @@ def test_versions_are_those_installed() -> None:
     assert findings["processor cores"].found == str(os.cpu_count())
 
 
+def test_a_clock_that_was_never_set_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert named(examine())["clock"].ok
+    monkeypatch.setattr(doctor, "now", lambda: "1970-01-01T00:03:07+00:00")
+    found = named(examine())["clock"]
+    assert not found.ok
+    assert found.found.startswith("1970-01-01")
+    assert found.advice.startswith("set it, ")
+
+
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def only(*packages: str) -> None:

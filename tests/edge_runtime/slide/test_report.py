@@ -453,3 +453,14 @@ def test_an_ordinary_slide_is_not(recorded: Callable[..., Path]) -> None:
     accepted = [replace(UNINFECTED, box=(number, 20, 40, 30)) for number in range(40)]
     with SlideRecord.open(recorded(field(1, "a", REJECTED, REJECTED, *accepted))) as record:
         assert "UNUSUAL" not in render_report(record)
+
+
+def test_a_clock_that_was_never_set_is_remarked(recorded: Callable[..., Path]) -> None:
+    told = "the clock of this device was not set: it said 1970-01-01"
+    with page_of(recorded(header=replace(HEADER, started="1970-01-01T00:03:07+00:00"))) as page:
+        assert told in page
+
+
+def test_a_clock_that_was_set_is_not_remarked(recorded: Callable[..., Path]) -> None:
+    with page_of(recorded()) as page:
+        assert "the clock of this device" not in page

@@ -4,8 +4,11 @@ import math
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -293,3 +296,123 @@ def test_a_record_of_another_version_is_refused(path: Path) -> None:
         SlideRecord.open(path),
     ):
         pass
+
+
+HOLDING = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute(sys.argv[2])
+connection.execute("SELECT count(*) FROM cell").fetchone()
+print("held", flush=True)
+sys.stdin.read()
+time.sleep(float(sys.argv[3]))
+"""
+
+
+@contextmanager
+def held(path: Path, how: str, seconds: float = 0.0) -> Iterator[subprocess.Popen[bytes]]:
+    """Another program that holds the record, until so long after its input is closed."""
+    command = [sys.executable, "-c", HOLDING, str(path), how, str(seconds)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        yield other
+
+
+def test_a_reader_that_never_lets_go_holds_up_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_module, "PATIENCE", 0.0)  # not even a moment is waited
+    monkeypatch.setattr(record_module, "_PATIENCE_AT_THE_END", 0.1)
+    with SlideRecord.create(path, HEADER) as record:
+        record.add_field(FIELD)
+        with held(path, "BEGIN"):
+            record.add_field(replace(FIELD, number=2))
+            record.finish("2025-01-02T04:00:00+00:00")
+            assert record.counts().fields == 2
+    with SlideRecord.open(path) as record:
+        assert record.counts().fields == 2
+        assert record.header().finished
+
+
+def test_a_program_that_locks_the_record_is_waited_for(path: Path) -> None:
+    assert record_module.PATIENCE >= 60
+    with SlideRecord.create(path, HEADER) as record:
+        with held(path, "BEGIN EXCLUSIVE", seconds=6) as other:  # sqlite3 alone would wait for 5
+            assert other.stdin is not None
+            other.stdin.close()
+            record.add_field(FIELD)
+        assert record.counts().fields == 1
+
+
+def test_a_finished_record_is_one_file(path: Path) -> None:
+    with SlideRecord.create(path, HEADER) as record:
+        record.add_field(FIELD)
+        assert Path(f"{path}-wal").is_file()
+        record.finish("2025-01-02T04:00:00+00:00")
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
+    alone = path.with_name("copy.sqlite")
+    alone.write_bytes(path.read_bytes())
+    with SlideRecord.open(alone) as record:
+        assert list(record.fields()) == [FIELD]
+
+
+POWER_CUT = """
+import os, sys
+from edge_runtime.slide.record import SlideRecord
+with SlideRecord.open(sys.argv[1]) as record:
+    header, (field,) = record.header(), record.fields()
+with SlideRecord.create(sys.argv[2], header) as record:
+    record.add_field(field)
+    os._exit(9)
+"""
+
+
+@pytest.fixture
+def cut_off(path: Path, tmp_path: Path) -> Path:
+    """A record, all of which stands in the log still, as a power cut leaves it."""
+    with SlideRecord.create(path, HEADER) as record:
+        record.add_field(FIELD)
+    (tmp_path / "cut").mkdir()
+    left = tmp_path / "cut" / "slide.sqlite"
+    died = subprocess.run([sys.executable, "-c", POWER_CUT, path, left], capture_output=True, check=False)
+    assert died.returncode == 9, died.stderr
+    assert Path(f"{left}-wal").is_file()
+    return left
+
+
+def test_a_record_is_whole_after_a_power_cut(cut_off: Path) -> None:
+    with SlideRecord.open(cut_off) as record:
+        assert list(record.fields()) == [FIELD]
+        assert record.header().finished is None
+
+
+def test_a_log_that_cannot_be_written_back_is_read(cut_off: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a card whose switch is locked, which SQLite tells when it opens the log."""
+    before = {file.name: file.read_bytes() for file in cut_off.parent.iterdir()}
+    real = sqlite3.connect
+
+    def locked(file: Path, **settings: Any) -> sqlite3.Connection:
+        name = f"file:{file}?mode=ro&vfs=unix-dotfile" if file == cut_off else str(file)
+        return real(name, uri=True, **settings)
+
+    monkeypatch.setattr(record_module.sqlite3, "connect", locked)
+    with SlideRecord.open(cut_off) as record:
+        assert list(record.fields()) == [FIELD]
+    assert {file.name: file.read_bytes() for file in cut_off.parent.iterdir()} == before
+
+
+def test_a_file_system_without_shared_memory_is_written_to_all_the_same(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = sqlite3.connect
+    monkeypatch.setattr(
+        record_module.sqlite3,
+        "connect",
+        lambda file, **settings: real(f"file:{file}?vfs=unix-dotfile", uri=True, **settings),
+    )
+    with SlideRecord.create(path, HEADER) as record:
+        record.add_field(FIELD)
+        assert not Path(f"{path}-wal").exists()
+        record.finish("2025-01-02T04:00:00+00:00")
+    monkeypatch.undo()
+    with SlideRecord.open(path) as record:
+        assert list(record.fields()) == [FIELD]
