@@ -43,7 +43,7 @@ class Dirt:
         self._waiting: list[_Boxes] = []
 
     def look(self, field: int, image: NDArray[np.uint8], boxes: Sequence[Box]) -> list[tuple[int, int]]:
-        """Add a counted field, of another place than those before; returns what is newly known to be dirt.
+        """Add a counted field, of another place than those before; what is newly known to be dirt.
 
         A frame of another size comes from another camera: what was known of the last one is forgotten.
 
@@ -53,8 +53,8 @@ class Dirt:
             boxes: (x, y, width, height) of the objects on it, in pixels.
 
         Returns:
-            Of each object that is dirt or lies under it: the field and the place among its boxes. Of this field
-            and, once dirt can be told from cells, of all fields that waited for that.
+            Of each object that is dirt or lies under it: the field and the place among its boxes. Of this
+            field and, once dirt can be told from cells, of all fields that waited for that.
         """
         if not boxes:
             return []

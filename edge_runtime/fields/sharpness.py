@@ -20,8 +20,8 @@ _OUTSIDE, _INSIDE = 10, 14  # steps of the profile beyond the outline and within
 _FEWEST = 3  # pixels of a step that a mean is worth taking of
 _FILM, _BORDER, _CELL = slice(4, 10), slice(5, 16), slice(16, 22)  # of the profile
 _FAINTEST = 1e-3  # absorbance
-# What is taken of a cell's sectors and of the cells: rather the clearer ones. A border that is soft by itself, as
-# where the outline was found badly or cells touch, says nothing about the focus.
+# What is taken of a cell's sectors and of the cells: the clearer ones. A border that is soft by itself,
+# as where the outline was found badly or cells touch, says nothing about the focus.
 _OF_SECTORS, _OF_CELLS = 0.9, 0.65
 
 

@@ -4,7 +4,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path

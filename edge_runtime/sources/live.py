@@ -7,7 +7,7 @@ judged.
 import threading
 import time
 import zlib
-from collections.abc import Generator, Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Frames of a video file, each at its own time."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from math import floor
 from pathlib import Path
 

@@ -19,10 +19,10 @@ from edge_runtime.cells.cutting import WHY_NOT_CUT, NotCutReason
 from edge_runtime.decision import table
 from edge_runtime.decision.detector import Detector
 from edge_runtime.errors import StorageError
+from edge_runtime.fields.gates import default_limits
 from edge_runtime.slide.colours import PENS
 from edge_runtime.slide.readings import CellReading, FieldReading, SlideHeader, applied_gates, applied_tests
 from edge_runtime.slide.record import SlideRecord
-from edge_runtime.fields.gates import default_limits
 from edge_runtime.slide.report import render_report, write_report
 from edge_runtime.sources.images import SkippedFrame
 

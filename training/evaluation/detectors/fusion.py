@@ -8,8 +8,8 @@ Unsupervised, no anomaly: all the others here, fitted on in-distribution validat
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.special import gammaln, logsumexp  # type: ignore[import-untyped]
-from scipy.stats import chi2  # type: ignore[import-untyped]
+from scipy.special import gammaln, logsumexp
+from scipy.stats import chi2
 
 from edge_runtime.errors import CheckFailedError
 from training.calibration import logistic, z_sum

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from scipy.special import logsumexp  # type: ignore[import-untyped]
+from scipy.special import logsumexp
 from torch import Tensor
 
 from edge_runtime.decision.values import margins
