@@ -4,8 +4,8 @@
 
 Of every set in the archive of whole fields, first how many frames pass as they are. Then the frames of which
 cells are located and labelled are spoilt, lengths in diameters of their cells. Of each strength are printed
-the frames that pass, what becomes of the located cells where nobody stops the frame, and the parasitaemia that a
-slide of the passing frames reports, over that of all frames untouched. Tables in Markdown.
+the frames that pass, what becomes of the located cells where nobody stops the frame, and the parasitaemia
+that a slide of the passing frames reports, over that of all frames untouched. Tables in Markdown.
 """
 
 from collections import Counter, defaultdict

@@ -106,7 +106,7 @@ GATES: tuple[Gate, ...] = (
         "out of focus",
         "turn the fine focus until the cells' borders are sharp",
         lambda view: view.sharpness,
-        13.0,
+        12.5,
     ),
     Gate("tint", "colour-cast", _CAST, _WHITE_BALANCE, _tint, 0.25, "at most"),
     Gate("warmth", "colour-cast", _CAST, _WHITE_BALANCE, _warmth, 1.0, "at most"),
