@@ -1,7 +1,7 @@
 """How surely the place of a frame is known again, measured on frames whose overlap is known.
 
     python -m scripts.measure_places --slides 6
-    python -m scripts.measure_places --photographs ../shared/data/fields.zip/nih_thin
+    python -m scripts.measure_places --photographs fields/nih_thin/frames
 
 Windows are cut out of large pictures, simulated ones or photographs, with overlaps of 0 to 95 % in x, in y
 and in both. Each is a frame of its own: other light, white balance and focus, noise, JPEG, the same dirt.
@@ -188,7 +188,7 @@ def photographs(source: str) -> list[Picture]:
 
 @click.group(cls=Commands, invoke_without_command=True)
 @click.option("--slides", type=click.IntRange(1), default=6, show_default=True, help="Simulated slides.")
-@click.option("--photographs", "source", help="Large photographs instead: a folder or zip.")
+@click.option("--photographs", "source", help="Large photographs instead: a folder or a zip.")
 def main(slides: int, source: str | None) -> None:
     """Measure how surely overlaps of frames are found."""
     if source is not None:

@@ -22,7 +22,7 @@ _WIDEST, _SLIVER = 1.5, 0.12  # diameters: wider dirt looks like no cell, narrow
 _DARK = 0.08  # absorbance of dirt
 # The chance that cells covered a pixel on every field so far: only below it is a dark pixel dirt.
 # On each it is at least so large, as cells do not lie evenly: no fewer than four fields say anything.
-_CHANCE, _COVERED = 1e-4, 0.08
+_CHANCE, _COVERED = 5e-4, 0.1
 _OF_CELL = 0.03  # share of a cell that is dirty, from which the cell is not judged
 _STAYING = 0.5  # of a field's objects: where more of them stayed, the slide stayed
 

@@ -27,8 +27,9 @@ _VERIFIED = 8  # most likely overlaps of a frame that are looked at closely
 _REACH = 5  # pixels about the likely shift
 
 # Different places agree by chance, and the more so the less they show. Fisher's z of their correlation, times
-# the root of the pixels compared, counted at full contrast, stays below 45: so alike are two cells laid on
-# each other. Of 2,000 simulated pairs, 630 with few cells and 9,548 real ones, none reached 50.
+# the root of the pixels compared, counted at full contrast, came to 45 at most where they correlated by 0.55
+# or more: so alike are two cells laid on each other (2,000 simulated pairs, 630 with few cells). Of 9,555
+# pairs of real frames, the seven that pass both limits truly overlap.
 _CORRELATION, _EVIDENCE = 0.6, 50.0
 _PERFECT = 0.999  # beyond it Fisher's z has no bound
 
