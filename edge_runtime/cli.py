@@ -145,6 +145,8 @@ def read(
         on_field=lambda told: tell(_told(told, limits)),
     )
     _show(summary, out / REPORT, as_json=as_json)
+    if summary.unread:
+        raise SourceError(f"{summary.header.source}: could not be read: {summary.unread}")
 
 
 def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:

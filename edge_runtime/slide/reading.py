@@ -7,7 +7,6 @@ from pathlib import Path
 
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.clock import now
-from edge_runtime.errors import SourceError
 from edge_runtime.slide.looking import Looking
 from edge_runtime.slide.readings import FieldReading, SlideHeader, applied_gates, applied_tests
 from edge_runtime.slide.record import RECORD, SlideRecord
@@ -51,11 +50,12 @@ def read_slide(
         on_field: called after each frame was recorded, and of whatever happens to the source.
 
     Returns:
-        What was read, in numbers; everything else is in the record.
+        What was read, in numbers; everything else is in the record. If its `unread` says why, no share of
+        parasitized cells must be taken from it.
 
     Raises:
-        SourceError: the source is absent, broken or ended too early; or nothing it shows can be relied on
-            (see `SlideSummary.unread`). Fields recorded before are kept and reported.
+        SourceError: the source is absent, broken or ended too early; fields recorded before are kept and
+            reported.
         StorageError: the disk is full; fields recorded before are kept.
     """
     out = Path(out)
@@ -83,10 +83,6 @@ def read_slide(
             with suppress(Exception):  # the first failure is the one to be told
                 write_report(record, out / REPORT)
             raise
-    if summary.unread:
-        raise SourceError(
-            f"{shown_source(str(source))}: could not be read: {summary.unread}; see {out / REPORT}"
-        )
     return summary
 
 

@@ -164,11 +164,11 @@ def test_read_and_report_as_json_tell_the_slide_in_numbers(
     read = cellgate("read", slide_folder, "--bundle", tiny_bundle, "--slide", "S-9", "--out", out, "--json")
     assert read.exit_code == 0
     told = json.loads(read.stdout, parse_constant=no_constant)
-    assert list(told) == ["header", "counts", "group", "report"]
+    assert list(told) == ["header", "counts", "group", "unread", "report"]
     header, counts, group = told["header"], told["counts"], told["group"]
     assert list(header) == [
-        "slide", "source", "bundle", "bundle_digest", "tests", "usual", "correlation", "provider", "software",
-        "started", "finished",
+        "slide", "source", "bundle", "bundle_digest", "tests", "gates", "usual", "correlation", "provider",
+        "software", "started", "finished", "repeats",
     ]  # fmt: skip
     assert (header["slide"], header["source"]) == ("S-9", str(slide_folder))
     limits = open_bundle(tiny_bundle).manifest.detector.limits

@@ -106,7 +106,7 @@ def read(bundle: Path, slide_folder: Path, tmp_path: Path, cellgate: Run) -> tup
     """The folder of a slide that was read, and what the command printed."""
     out = tmp_path / "slide"
     result = cellgate("read", slide_folder, "--bundle", bundle, "--slide", "S", "--out", out, "--json")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output  # most of its cells are rejected
     return out, json.loads(result.stdout)
 
 

@@ -18,7 +18,7 @@ from click.testing import Result
 import edge_runtime
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.simulator import SimulatedField
-from edge_runtime.slide import reading
+from edge_runtime.slide import judging, looking
 from edge_runtime.slide.reading import read_slide
 from edge_runtime.slide.record import SlideRecord
 from edge_runtime.sources.images import SkippedFrame
@@ -142,14 +142,14 @@ def test_the_fields_after_a_frame_that_cannot_be_worked_through_are_read(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real, calls = reading.read_field, iter(range(3))
+    real, calls = judging.read_field, iter(range(3))
 
-    def failing_at_the_second(*arguments: Any) -> Any:
+    def failing_at_the_second(*arguments: Any, **settings: Any) -> Any:
         if next(calls) == 1:
             raise error
-        return real(*arguments)
+        return real(*arguments, **settings)
 
-    monkeypatch.setattr(reading, "read_field", failing_at_the_second)
+    monkeypatch.setattr(looking, "read_field", failing_at_the_second)
     seen: list[Any] = []
     summary = read_slide(str(slide_folder), classifier, "S", tmp_path / "out", on_field=seen.append)
     assert (summary.counts.fields, summary.counts.skipped) == (2, 1)

@@ -22,6 +22,7 @@ from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.device.recalibration import recalibrate, recalibrate_bundle, site_cells
 from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.fields.gates import default_limits
 from edge_runtime.simulator import simulate_field
 
 DETECTOR = lenient(
@@ -205,7 +206,7 @@ def test_a_sites_bundle_verifies_and_accepts_its_cells(
     classifier: Classifier, crops: Path, tmp_path: Path
 ) -> None:
     size = classifier.bundle.manifest.input.size
-    cells, skipped = site_cells(crops, size)
+    cells, skipped = site_cells(crops, size, default_limits())
     assert len(cells) > 200
     assert not skipped
     made = recalibrate_bundle(classifier, cells, "kisumu", tmp_path / "site")
@@ -258,6 +259,6 @@ def test_the_command_refuses_too_few_cells_and_leaves_nothing(
 
 def test_a_bundle_is_never_written_over(classifier: Classifier, crops: Path, tmp_path: Path) -> None:
     (tmp_path / "kept.txt").write_text("kept")
-    cells, _ = site_cells(crops, classifier.bundle.manifest.input.size)
+    cells, _ = site_cells(crops, classifier.bundle.manifest.input.size, default_limits())
     with pytest.raises(SourceError, match="not empty"):
         recalibrate_bundle(classifier, cells, "a", tmp_path)

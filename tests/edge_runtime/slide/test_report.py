@@ -19,7 +19,7 @@ from edge_runtime.cells.cutting import WHY_NOT_CUT, NotCutReason
 from edge_runtime.decision import table
 from edge_runtime.decision.detector import Detector
 from edge_runtime.errors import StorageError
-from edge_runtime.fields.gates import default_limits
+from edge_runtime.fields.gates import GATES, default_limits
 from edge_runtime.slide.colours import PENS
 from edge_runtime.slide.readings import CellReading, FieldReading, SlideHeader, applied_gates, applied_tests
 from edge_runtime.slide.record import SlideRecord
@@ -176,7 +176,7 @@ def test_counts_and_shares_are_those_of_the_record(recorded: Callable[..., Path]
         "uninfectedaccepted 3",
         "parasitizedaccepted 1",
         f"rejected{EVERY_REASON} 2",
-        "not judgedcut by the edge, clumped, too small or too dark 1",
+        "not judgedcut by the edge, clumped, too small, too dark, counted in an earlier field or dirt that stays while the slide moves 1",
         "fields read 2",
         "frames skipped 1",
     ):
@@ -263,7 +263,7 @@ def test_a_cell_that_was_not_judged_says_why(recorded: Callable[..., Path]) -> N
     cells = [replace(NOT_JUDGED, reason=code) for code in WHY_NOT_CUT]
     page = rendered(recorded(field(1, "a.png", *cells)))
     told = re.findall(r"<title>Cell \d: not judged: ([^<]+)</title>", page)
-    assert told == ["cut by the edge", "clumped", "too small", "too dark"]
+    assert told == list(WHY_NOT_CUT.values())
     assert set(WHY_NOT_CUT) == set(get_args(NotCutReason))
 
 
@@ -367,7 +367,8 @@ def test_a_reading_that_ended_says_nothing_of_the_kind(recorded: Callable[..., P
 
 def test_a_slide_without_cells_has_a_report_too(recorded: Callable[..., Path]) -> None:
     text = read(rendered(recorded(field(1, "a.png")))).text
-    assert "No cell was accepted, so no share is shown." in text
+    assert "The slide could not be read, so no share is shown." in text
+    assert "no cell could be judged. So this slide says nothing about the patient." in text
     assert "No cell was rejected." in text
 
 
@@ -432,10 +433,40 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(
 
 def test_a_slide_with_too_many_rejected_cells_is_called_unusual(recorded: Callable[..., Path]) -> None:
     rejected = [replace(REJECTED, box=(number, 20, 40, 30)) for number in range(12)]
-    with SlideRecord.open(recorded(field(1, "a", UNINFECTED, *rejected))) as record:
+    accepted = [replace(UNINFECTED, box=(number, 60, 40, 30)) for number in range(13)]
+    with SlideRecord.open(recorded(field(1, "a", *accepted, *rejected))) as record:
         page = render_report(record)
     assert "UNUSUAL SLIDE" in page
-    assert "12 of 13 whole cells were rejected" in page
+    assert "12 of 25 whole cells were rejected" in page
+
+
+def test_a_slide_of_which_most_cells_are_rejected_could_not_be_read(recorded: Callable[..., Path]) -> None:
+    rejected = [replace(REJECTED, box=(number, 20, 40, 30)) for number in range(12)]
+    text = read(rendered(recorded(field(1, "a", UNINFECTED, *rejected)))).text
+    assert "COULD NOT BE READ" in text
+    assert "12 of 13 cells were rejected, too many to trust the others" in text
+    assert "of accepted cells are parasitized" not in text
+
+
+def test_a_frame_that_was_not_counted_is_shown_with_its_reason_and_advice(
+    recorded: Callable[..., Path],
+) -> None:
+    stopped = replace(field(2, "soft.png"), reason="out-of-focus")
+    page = rendered(recorded(field(1, "a.png", UNINFECTED), stopped))
+    text = read(page).text
+    gate = next(gate for gate in GATES if gate.reason == "out-of-focus")
+    assert f"not counted: {gate.sentence}; {gate.advice}." in text
+    assert page.count('class="field"') == 2
+
+
+def test_what_happened_to_the_source_is_told(recorded: Callable[..., Path], tmp_path: Path) -> None:
+    with SlideRecord.create(tmp_path / "live.sqlite", HEADER) as record:
+        record.add_field(field(1, "a.png", UNINFECTED))
+        record.add_note("camera 0: hangs <b>")
+        record.finish("2025-01-02T04:00:00+00:00", repeats=1234)
+        text = read(render_report(record)).text
+    assert "camera 0: hangs <b>" in text
+    assert "1,234 more looks showed what was read already." in text
 
 
 def test_a_crowded_slide_is_not_unusual(recorded: Callable[..., Path]) -> None:

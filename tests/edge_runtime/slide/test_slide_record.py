@@ -189,7 +189,7 @@ def test_a_record_starts_with_one_transaction(path: Path, monkeypatch: pytest.Mo
     assert begun[0] == "BEGIN"
     assert begun[-1] == "COMMIT"
     assert sum(statement == "COMMIT" for statement in begun) == 1
-    assert sum("CREATE TABLE" in statement for statement in begun) == 4
+    assert sum("CREATE TABLE" in statement for statement in begun) == 5
 
 
 DYING = """
@@ -292,7 +292,7 @@ def test_a_record_of_another_version_is_refused(path: Path) -> None:
         connection.execute("UPDATE slide SET schema = 9")
     connection.close()
     with (
-        pytest.raises(SourceError, match="slide record of schema 9, but this cellgate reads schema 4"),
+        pytest.raises(SourceError, match="slide record of schema 9, but this cellgate reads schema 5"),
         SlideRecord.open(path),
     ):
         pass
