@@ -18,6 +18,7 @@ from edge_runtime import cli
 from edge_runtime.bundle.files import open_bundle
 from edge_runtime.console import to_json
 from edge_runtime.decision import table
+from edge_runtime.fields.gates import GATES
 
 Run = Callable[..., Result]
 
@@ -184,11 +185,25 @@ def test_read_and_report_as_json_tell_the_slide_in_numbers(
         for test in table.TESTS
     ]
     assert list(counts) == [
-        "uninfected", "parasitized", "rejected", "not_judged", "fields", "skipped", "reasons", "broken",
+        "uninfected", "parasitized", "rejected", "not_judged", "fields", "skipped", "stopped", "stops",
+        "reasons", "broken",
     ]  # fmt: skip
     assert list(counts["reasons"]) == list(dict.fromkeys(test.reason.code for test in table.TESTS))
     assert sum(counts["reasons"].values()) == counts["rejected"] > 0
-    assert (counts["fields"], counts["skipped"]) == (3, 0)
+    assert list(counts["stops"]) == list(dict.fromkeys(gate.reason for gate in GATES))
+    assert (counts["fields"], counts["stopped"], counts["skipped"]) == (3, 0, 0)
+    assert told["unread"] == ""
+    assert header["gates"] == [
+        {
+            "name": gate.name,
+            "reason": gate.reason,
+            "sentence": gate.sentence,
+            "advice": gate.advice,
+            "side": gate.side,
+            "limit": open_bundle(tiny_bundle).manifest.gates[gate.name],
+        }
+        for gate in GATES
+    ]
     assert list(group) == ["cells", "rejected", "most", "p_value", "alarm"]
     assert group["rejected"] == counts["rejected"] - counts["broken"]
     assert told["report"] == str(out / "report.html")

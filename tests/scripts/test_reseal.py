@@ -1,6 +1,7 @@
 """A bundle exported again from itself alone says the same."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.files import MODEL, REFERENCE, open_bundle
 from edge_runtime.bundle.manifest import manifest_to_json
 from edge_runtime.errors import SourceError
+from edge_runtime.fields.gates import default_limits
 from export.forward import export_forward
 from export.graph import _add_constants
-from scripts.reseal import fill_network, from_schema_7, main, open_any, recovered_gaussian, run_info
+from scripts.reseal import fill_network, main, recovered_gaussian, run_info
 from training.networks import ResNet, build_network
 from training.statistics import to_tensor
 
@@ -35,33 +37,35 @@ def constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
 
-def as_schema_7(text: str) -> dict[str, Any]:
-    """The same manifest in the words of the schema before."""
+def as_schema_8(text: str) -> dict[str, Any]:
+    """The same manifest in the schema before, which knew no gates."""
     raw = json.loads(text)
-    limits, performance = raw["detector"].pop("limits"), raw["performance"]
-    assert limits.pop("wholeness") == 0
-    raw["detector"] |= {
-        "threshold": limits["confidence"],
-        "least_margin": limits["margin"],
-        "least_steadiness": limits["stability"],
-        "least_colour": limits["colour"],
-        "least_texture": limits["texture"],
-    }
-    performance["strangers_rejected"] = performance.pop("ood_rejected")
-    performance["changes_accepted"] = performance.pop("corruptions_accepted")
-    performance["changes_accuracy"] = performance.pop("corruptions_accuracy")
-    raw["outputs"] = [name.replace("smoothed", "softened") for name in raw["outputs"]]
-    return {**raw, "schema": 7}
+    del raw["gates"]
+    return {**raw, "schema": 8}
 
 
-def test_the_schema_before_says_the_same_in_other_words(tmp_path: Path) -> None:
+def test_a_bundle_of_the_schema_before_is_given_this_cellgates_gates(tmp_path: Path) -> None:
     manifest = open_bundle(TINY).manifest
-    old = as_schema_7(manifest_to_json(manifest))
-    assert "smoothed" not in json.dumps(old["outputs"])
-    assert from_schema_7(old) == json.loads(manifest_to_json(manifest))
-    (tmp_path / "manifest.json").write_text(json.dumps(old))
-    (tmp_path / MODEL).write_bytes((TINY / MODEL).read_bytes())
-    assert open_any(tmp_path)[0] == manifest
+    old, new = tmp_path / "old", tmp_path / "new"
+    shutil.copytree(TINY, old)
+    (old / "manifest.json").write_text(json.dumps(as_schema_8(manifest_to_json(manifest))))
+    done = CliRunner().invoke(main, [str(old), str(new)], catch_exceptions=False)
+    assert done.exit_code == 0
+    made = open_bundle(new)
+    assert made.manifest.gates == default_limits()
+    assert replace(made.manifest, gates=manifest.gates) == manifest
+    for name in (MODEL, REFERENCE):
+        assert made.contents[name] == (TINY / name).read_bytes()
+
+
+def test_a_bundle_of_the_schema_before_that_was_altered_is_refused(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(TINY, old)
+    (old / "manifest.json").write_text(json.dumps(as_schema_8((TINY / "manifest.json").read_text())))
+    (old / REFERENCE).write_bytes(b"other")
+    done = CliRunner().invoke(main, [str(old), str(tmp_path / "new")])
+    assert done.exit_code == 1
+    assert "altered since the bundle was sealed" in done.output
 
 
 def test_the_network_says_what_the_bundle_says(model: onnx.ModelProto) -> None:
