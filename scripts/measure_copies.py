@@ -1,6 +1,6 @@
 """Whether a copy of a crop as JPEG, or of another size, is decided on as the crop itself is.
 
-    python -m scripts.measure_copies ../shared/data/nih-cells.zip
+    python -m scripts.measure_copies --cells ../shared/data/nih-cells.zip
 
 A decision is the class where the cell is accepted, and "rejected" where it is not. Prints a table in
 Markdown; the intervals draw patients, since cells of one patient resemble each other.
@@ -96,7 +96,7 @@ def _decided(classifier: Classifier, crops: list[Crop]) -> tuple[NDArray[np.int6
 
 
 @click.group(cls=Commands, invoke_without_command=True)
-@click.argument("cells", type=click.Path(path_type=Path))
+@click.option("--cells", type=click.Path(path_type=Path), required=True, help="Masked crops.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="The default bundle if left out.")
 @click.option("--limit", type=click.IntRange(2), default=1160, show_default=True, help="Crops at most.")
 def main(cells: Path, bundle: Path | None, limit: int) -> None:

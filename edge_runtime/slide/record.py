@@ -107,8 +107,8 @@ class SlideRecord:
                         "open it with the cellgate that made it"
                     )
                 yield cls(path, connection)
-        except sqlite3.Error as error:
-            raise SourceError(f"{path}: no slide record or a damaged one ({error}); copy it again") from error
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite quotes damaged names as they are
+            raise _damaged(path, error) from error
 
     def add_field(self, field: FieldReading) -> None:
         """Record one field with its cells, whole or not at all."""
@@ -150,19 +150,22 @@ class SlideRecord:
 
     def header(self) -> SlideHeader:
         """What holds for the whole slide."""
-        (row,) = self._rows("SELECT * FROM slide")
-        applied = {
-            "tests": tuple(AppliedTest(**test) for test in json.loads(row["tests"])),
-            "gates": tuple(AppliedGate(**gate) for gate in json.loads(row["gates"])),
-        }
-        return SlideHeader(**{name: row[name] for name in row if name != "schema"} | applied)
+        with _reading_errors(self.path):
+            (row,) = self._rows("SELECT * FROM slide")
+            applied = {
+                "tests": tuple(AppliedTest(**test) for test in json.loads(row["tests"])),
+                "gates": tuple(AppliedGate(**gate) for gate in json.loads(row["gates"])),
+            }
+            return SlideHeader(**{name: row[name] for name in row if name != "schema"} | applied)
 
     def fields(self) -> Iterator[FieldReading]:
         """The fields in the order of reading, one at a time."""
         for row in self._rows("SELECT * FROM field ORDER BY number"):
             cells = self._rows("SELECT * FROM cell WHERE field = ? ORDER BY number", row["number"])
-            values = {name: _number(value) for name, value in json.loads(row["values"]).items()}
-            yield FieldReading(**row | {"values": values}, cells=tuple(map(_cell, cells)))
+            with _reading_errors(self.path):
+                values = {name: _number(value) for name, value in json.loads(row["values"]).items()}
+                field = FieldReading(**row | {"values": values}, cells=tuple(map(_cell, cells)))
+            yield field
 
     def notes(self) -> list[str]:
         """What happened to the source, in the order of reading."""
@@ -289,6 +292,19 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
                 shutil.copyfile(part, Path(folder, part.name))
         with closing(sqlite3.connect(Path(folder, path.name), timeout=PATIENCE)) as connection:
             yield connection
+
+
+def _damaged(path: Path, error: Exception) -> SourceError:
+    return SourceError(f"{path}: no slide record or a damaged one ({error}); copy it again")
+
+
+@contextmanager
+def _reading_errors(path: Path) -> Iterator[None]:
+    """What stands in a record that SQLite could read, but is not what was written."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError) as error:
+        raise _damaged(path, error) from error
 
 
 @contextmanager

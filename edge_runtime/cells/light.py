@@ -1,0 +1,136 @@
+"""The light of a frame: where the eyepiece lets it through, and how bright the empty film is under the cells.
+
+Red cells absorb green light whatever the stain, so cells are found in the absorbance against the light of the
+empty film, which need not be even.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.uint8]  # 255 inside, 0 outside, as OpenCV wants it
+Plane = NDArray[np.float32]
+
+_SMALL_WIDTH = 320  # pixels; the light is smooth, so it is estimated on a reduced frame
+_BLUR_WIDTH = 1000  # pixels of frame width per pixel of blur
+_DARK = 0.2  # of the frame's brightest light: darker is outside the eyepiece's circle
+_WHOLE = 0.97  # of the frame: when this much is lit there is no circle
+_RIM = 0.985
+_MOSTLY_RED = 0.7  # of the area of what is darkest: as much that is less dark is red cells, not their borders
+_PARTED = 0.72  # of the variance between two groups; a film without cells, cut in two, has 0.64 (2 / pi)
+
+
+def field_of_view(frame: NDArray[np.uint8]) -> Mask:
+    """What the eyepiece lets through: a circle on a phone's photograph, else the whole frame."""
+    height, width = frame.shape[:2]
+    scale = min(1.0, _SMALL_WIDTH / width)
+    small = cv2.resize(frame, _reduced(width, height), interpolation=cv2.INTER_AREA).max(axis=2)
+    bright = np.asarray((small > _DARK * np.percentile(small, 99)) * np.uint8(255), np.uint8)
+    contours, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.convexHull(max(contours, key=cv2.contourArea)) if contours else None
+    if hull is None:
+        return np.full((height, width), 255, np.uint8)
+    if cv2.contourArea(hull) > _WHOLE * bright.size:
+        return _but_for_corners(bright, np.asarray(hull, np.int32), width, height)
+    middle = hull.mean(axis=0)
+    # Drawn a little smaller: the circle's rim is neither lit nor dark.
+    inner = (middle + _RIM * (hull - middle)) / scale
+    return np.asarray(
+        cv2.fillConvexPoly(np.zeros((height, width), np.uint8), inner.astype(np.int32), 255),
+        np.uint8,
+    )
+
+
+def _but_for_corners(bright: Mask, hull: NDArray[np.int32], width: int, height: int) -> Mask:
+    """The whole frame without the corners, if any, in which the circle's black can be seen.
+
+    As small as they are, they are so dark that no cell would stand out beside them.
+    """
+    outside = (
+        np.asarray(cv2.fillConvexPoly(np.full(bright.shape, 255, np.uint8), hull, 0), np.uint8) & ~bright
+    )
+    if not outside.any():
+        return np.full((height, width), 255, np.uint8)
+    reach = disc(max(1, round((1 - _RIM) * max(bright.shape))))
+    kept = cv2.bitwise_not(cv2.dilate(outside, reach))
+    return np.asarray(cv2.resize(kept, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+
+
+def _reduced(width: int, height: int) -> tuple[int, int]:
+    """Width and height at which the light is estimated; a strip of a frame keeps at least one row."""
+    scale = min(1.0, _SMALL_WIDTH / width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def absorbance_of(frame: NDArray[np.uint8], field: Mask) -> tuple[Plane, Plane]:
+    """Absorbance of green light against the empty film, float32 [H, W]; and the film's own, reduced."""
+    height, width = field.shape
+    green = np.maximum(frame[..., 1], 1).astype(np.float32)
+    sigma = max(0.8, width / _BLUR_WIDTH)
+    density = np.asarray(-np.log(cv2.GaussianBlur(green, (0, 0), sigma)), np.float32)
+    small = cv2.resize(density, _reduced(width, height), interpolation=cv2.INTER_AREA)
+    inside = cv2.resize(field, small.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    film = _fit_film(np.asarray(small, np.float32), inside)
+    return density - cv2.resize(film, (width, height), interpolation=cv2.INTER_CUBIC), film
+
+
+def _fit_film(density: Plane, inside: NDArray[np.bool_]) -> Plane:
+    """The density of the empty film under the cells: a quadratic surface through what is not cell."""
+    height, width = density.shape
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    film = np.full_like(density, np.median(density[inside]) if inside.any() else 0.0)
+    for _ in range(6):
+        above = density - film
+        cut = below_white_cells(above[inside])
+        empty = inside & (above < cut)
+        if empty.sum() < terms.shape[-1]:
+            break
+        # A second look without the cells' own soft borders and the specks.
+        middle = np.median(above[empty])
+        spread = 1.5 * np.median(np.abs(above[empty] - middle)) + 1e-3
+        empty &= np.abs(above - middle) < 3 * spread
+        solution = np.linalg.lstsq(terms[empty], density[empty], rcond=None)[0]
+        film = np.asarray(terms @ solution, np.float32)
+    return film
+
+
+def below_white_cells(values: Plane) -> float:
+    """The cut between film and cells, also where white cells are so many that Otsu's parts them from both."""
+    cut = otsu(values)
+    for _ in range(2):
+        below = values[values < cut]
+        lower = otsu(below)
+        above = below >= lower
+        # Borders and pallor also lie between the film and a cell, but they cover far less than the cells do.
+        if above.sum() < _MOSTLY_RED * (values.size - below.size) or _parted_by(below, above) < _PARTED:
+            break
+        cut = lower
+    return cut
+
+
+def _parted_by(values: Plane, above: NDArray[np.bool_]) -> float:
+    """Share of the values' variance that lies between two groups (Otsu's eta), 0 to 1."""
+    share = float(above.mean()) if above.size else 0.0
+    if share in {0.0, 1.0}:
+        return 0.0
+    apart = float(values[above].mean() - values[~above].mean())
+    return share * (1 - share) * apart**2 / float(values.var())
+
+
+def otsu(values: Plane) -> float:
+    """The cut between two groups of values (Otsu 1979), on 256 bins."""
+    if not values.size:
+        return 0.0
+    low, high = float(values.min()), float(np.percentile(values, 99.5))
+    if high <= low:
+        return low
+    scaled = np.clip((values - low) / (high - low) * 255, 0, 255).astype(np.uint8)
+    cut, _ = cv2.threshold(scaled.reshape(-1, 1), 0, 255, cv2.THRESH_OTSU)
+    return float(low + (cut + 0.5) / 255 * (high - low))
+
+
+def disc(radius: int) -> Mask:
+    """A filled circle, as a kernel for OpenCV: uint8 [2 radius + 1, 2 radius + 1]."""
+    side = 2 * radius + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
