@@ -72,6 +72,8 @@ def _absorbances(view: FieldView) -> tuple[float, float, float]:
 _STRENGTH_FOR_COLOUR = 0.3
 _CAST = "a colour cast"
 _WHITE_BALANCE = "set the camera's white balance on an empty place of the slide"
+_NO_FILM = "not a thin film of red cells"
+_THIN_FILMS_ONLY = "read thin films only; thick films, tissue and other pictures cannot be judged"
 
 # Gravest first: where little light came in, nothing else is worth telling.
 GATES: tuple[Gate, ...] = (
@@ -160,14 +162,8 @@ GATES: tuple[Gate, ...] = (
         0.7,
         "at most",
     ),
-    Gate(
-        "alike",
-        "no-thin-film",
-        "not a thin film of red cells",
-        "read thin films only; thick films, tissue and other pictures cannot be judged",
-        lambda view: view.alike,
-        0.4,
-    ),
+    Gate("alike", "no-thin-film", _NO_FILM, _THIN_FILMS_ONLY, lambda view: view.alike, 0.4),
+    Gate("opacity", "no-thin-film", _NO_FILM, _THIN_FILMS_ONLY, _contrast, 2.0, "at most"),
 )
 
 
