@@ -75,7 +75,8 @@ class Spoiling:
 
 def _noisy_defocus(light: Light, radius: float, diameter: float) -> Light:
     normal = np.random.default_rng(0).standard_normal(light.shape, np.float32)
-    return sensor_noise(defocus(light, radius * diameter), normal, shot=NOISE, read=0)
+    soft = np.maximum(defocus(light, radius * diameter), np.float32(0))  # a large kernel goes below black
+    return sensor_noise(soft, normal, shot=NOISE, read=0)
 
 
 def _gaussian(light: Light, sigma: float, diameter: float) -> Light:
