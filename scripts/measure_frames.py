@@ -169,6 +169,7 @@ def main(frames: Path, plot: Path | None, only: Sequence[str]) -> None:
         if file.name.startswith(SETS[LOCATED])
     ]
     sharp = [shot(picture, name, located[name], classifier) for name, picture in pictures]
+    diameters = {name: view(picture, segmentation(picture)).diameter for name, picture in pictures}
     print(
         "\n| spoilt by | strength | pass | parasitized called so | right class | parasitaemia, of untouched |"
     )
@@ -179,7 +180,7 @@ def main(frames: Path, plot: Path | None, only: Sequence[str]) -> None:
         curves[name] = []
         for strength in SPOILINGS[name].strengths:
             shots = [
-                shot(spoilt(picture, SPOILINGS[name], strength), of, located[of], classifier)
+                shot(spoilt(picture, SPOILINGS[name], strength, diameters[of]), of, located[of], classifier)
                 for of, picture in pictures
             ]
             curves[name].append((strength, shots))
@@ -220,9 +221,10 @@ def located_by_frame(frames: Path) -> dict[str, list[Located]]:
     return by_frame
 
 
-def spoilt(frame: NDArray[np.uint8], spoiling: Spoiling, strength: float) -> NDArray[np.uint8]:
-    """A frame spoilt; lengths are in diameters of its own cells."""
-    diameter = view(frame, segmentation(frame)).diameter
+def spoilt(
+    frame: NDArray[np.uint8], spoiling: Spoiling, strength: float, diameter: float
+) -> NDArray[np.uint8]:
+    """A frame spoilt; lengths are in diameters of its own typical cell, which has so many pixels."""
     light = spoiling.act(frame.astype(np.float32) / 255, strength, diameter)
     return np.rint(np.clip(light, 0, 1) * 255).astype(np.uint8)
 
@@ -294,9 +296,9 @@ def lost(sharp: Sequence[Shot], shots: Sequence[Shot], spoiling: Spoiling) -> fl
     """Share of the located cells of all frames together that a spoiling loses."""
     if spoiling.lost == "parasitized":
         before, after = (sum(of.called for of in these) for these in (sharp, shots))
-        return (before - after) / sum(of.parasitized for of in sharp)
+        return (before - after) / max(1, sum(of.parasitized for of in sharp))
     before, after = (sum(of.right for of in these) for these in (sharp, shots))
-    return (before - after) / sum(of.located for of in sharp)
+    return (before - after) / max(1, sum(of.located for of in sharp))
 
 
 def draw(plot: Path, curves: Mapping[str, Curve], sharp: Sequence[Shot]) -> None:
@@ -307,7 +309,7 @@ def draw(plot: Path, curves: Mapping[str, Curve], sharp: Sequence[Shot]) -> None
         axes = figure.add_subplot(-(-len(blurs) // 2), 2, place)
         strengths = [0.0, *(strength for strength, _ in curves[name])]
         rows = [list(sharp), *(shots for _, shots in curves[name])]
-        parasitized = sum(of.parasitized for of in sharp)
+        parasitized = max(1, sum(of.parasitized for of in sharp))
         axes.plot(
             strengths,
             [sum(of.called for of in shots) / parasitized for shots in rows],
