@@ -30,13 +30,13 @@ if TYPE_CHECKING:
         StorageError,
     )
     from edge_runtime.simulator import simulate_field
-    from edge_runtime.slide.judging import read_field
+    from edge_runtime.slide.judging import JudgedFrame, read_field
     from edge_runtime.slide.reading import read_slide
     from edge_runtime.slide.readings import CellReading, Counts, FieldReading
     from edge_runtime.slide.record import SlideRecord
     from edge_runtime.slide.report import write_report
     from edge_runtime.slide.summary import SlideSummary
-    from edge_runtime.sources.items import SkippedFrame
+    from edge_runtime.sources.items import SkippedFrame, SourceNote
 
 from edge_runtime.version import __version__ as __version__
 
@@ -54,12 +54,14 @@ __all__ = [
     "Evidence",
     "FieldReading",
     "ImageError",
+    "JudgedFrame",
     "Manifest",
     "ProviderError",
     "SkippedFrame",
     "SlideRecord",
     "SlideSummary",
     "SourceError",
+    "SourceNote",
     "StorageError",
     "cut_cells",
     "decide",
@@ -91,12 +93,14 @@ _MODULES = {
     "Evidence": "decision.evidence",
     "FieldReading": "slide.readings",
     "ImageError": "errors",
+    "JudgedFrame": "slide.judging",
     "Manifest": "bundle.manifest",
     "ProviderError": "errors",
     "SkippedFrame": "sources.items",
     "SlideRecord": "slide.record",
     "SlideSummary": "slide.summary",
     "SourceError": "errors",
+    "SourceNote": "sources.items",
     "StorageError": "errors",
     "cut_cells": "cells.cutting",
     "decide": "decision.decide",

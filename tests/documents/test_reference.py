@@ -8,6 +8,7 @@ from pathlib import Path
 
 import edge_runtime
 from edge_runtime.decision import table
+from edge_runtime.fields.gates import GATES
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = DOCS / "reference"
@@ -41,3 +42,9 @@ def test_the_decisions_page_has_the_table_of_tests() -> None:
     row = r"(?m)^\| (\w+) \| [^|]+ \| `([\w-]+)` \| ([\d.]+) % \|$"
     told = re.findall(row, (DOCS / "decision.md").read_text(encoding="utf-8"))
     assert told == [(test.name, test.reason.code, f"{100 * test.share:g}") for test in table.TESTS]
+
+
+def test_the_page_of_frames_has_the_table_of_gates() -> None:
+    row = r"(?m)^\| (\w+) \| [^|]+ \| `([\w-]+)` \|$"
+    told = re.findall(row, (DOCS / "frames.md").read_text(encoding="utf-8"))
+    assert told == [(gate.name, gate.reason) for gate in GATES]
