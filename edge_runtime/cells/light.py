@@ -20,12 +20,26 @@ _MOSTLY_RED = 0.7  # of the area of what is darkest: as much that is less dark i
 _PARTED = 0.72  # of the variance between two groups; a film without cells, cut in two, has 0.64 (2 / pi)
 
 
-def field_of_view(frame: NDArray[np.uint8]) -> Mask:
-    """What the eyepiece lets through: a circle on a phone's photograph, else the whole frame."""
+def reduced(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame of at most 320 pixels of width; the light is smooth enough for that."""
     height, width = frame.shape[:2]
+    return np.asarray(cv2.resize(frame, _reduced(width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def field_of_view(small: NDArray[np.uint8], width: int, height: int) -> Mask:
+    """What the eyepiece lets through: a circle on a phone's photograph, else the whole frame.
+
+    Args:
+        small: uint8 [h, w, 3] RGB, the reduced frame.
+        width: of the frame in pixels.
+        height: of the frame in pixels.
+
+    Returns:
+        uint8 [height, width], 255 inside, 0 outside.
+    """
     scale = min(1.0, _SMALL_WIDTH / width)
-    small = cv2.resize(frame, _reduced(width, height), interpolation=cv2.INTER_AREA).max(axis=2)
-    bright = np.asarray((small > _DARK * np.percentile(small, 99)) * np.uint8(255), np.uint8)
+    brightest = small.max(axis=2)
+    bright = np.asarray((brightest > _DARK * np.percentile(brightest, 99)) * np.uint8(255), np.uint8)
     contours, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.convexHull(max(contours, key=cv2.contourArea)) if contours else None
     if hull is None:

@@ -13,7 +13,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.cells.light import Mask, Plane, absorbance_of, below_white_cells, disc, field_of_view, otsu
+from edge_runtime.cells.light import (
+    Mask,
+    Plane,
+    absorbance_of,
+    below_white_cells,
+    disc,
+    field_of_view,
+    otsu,
+    reduced,
+)
 from edge_runtime.cells.preprocessing import Box
 
 _FAINTEST = 0.035  # absorbance; an empty film's clouds are fainter, the palest cells are not
@@ -51,12 +60,14 @@ class Segmentation:
     Attributes:
         cells: from top to bottom.
         lit: uint8 [H, W], 255 inside the eyepiece's circle, 0 outside.
-        film: float32 [h, w], of the frame reduced to at most 320 pixels of width: the green light of the
-            empty film, also under the cells, 0 to 255 and, where it is extrapolated, beyond.
+        small: uint8 [h, w, 3] RGB, the frame reduced to at most 320 pixels of width.
+        film: float32 [h, w]: the green light of the empty film, also under the cells, 0 to 255 and, where it
+            is extrapolated, beyond.
     """
 
     cells: list[Cell]
     lit: Mask
+    small: NDArray[np.uint8]
     film: Plane
 
 
@@ -79,9 +90,10 @@ def segmentation(frame: NDArray[np.uint8]) -> Segmentation:
     Args:
         frame: uint8 [H, W, 3] RGB of a stained thin film in transmitted light.
     """
-    lit = field_of_view(frame)
+    small = reduced(frame)
+    lit = field_of_view(small, frame.shape[1], frame.shape[0])
     absorbance, film = absorbance_of(frame, lit)
-    return Segmentation(_cells(absorbance, lit), lit, np.exp(-film))
+    return Segmentation(_cells(absorbance, lit), lit, small, np.exp(-film))
 
 
 def _cells(absorbance: Plane, field: Mask) -> list[Cell]:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from edge_runtime.cells.segmentation import Cell
 
+Array = NDArray[np.float64]
+
 _SIDE = 64  # pixels to which a typical diameter is scaled; each of them is a step of the profile
 _SECTORS = 8  # of the outline: it need not be found equally well all around
 _AROUND = 0.25  # diameters of film around a cell
@@ -36,11 +38,14 @@ def sharpness(green: NDArray[np.uint8], cells: Sequence[Cell], diameter: float) 
     Returns:
         About 13 to 30 where the focus is good; 0 where no cell stands out from the film.
     """
-    found = [steep for cell in cells if (steep := _steepness(_profiles(green, cell, diameter))) is not None]
-    return float(np.quantile(found, _OF_CELLS)) if found else 0.0
+    if not cells:
+        return 0.0
+    steep, clear = _steepness(np.stack([_profiles(green, cell, diameter) for cell in cells]))
+    of_cells = _quantiles(steep, clear, _OF_SECTORS)[clear.any(axis=1)]
+    return float(np.quantile(of_cells, _OF_CELLS)) * _SIDE if len(of_cells) else 0.0
 
 
-def _profiles(green: NDArray[np.uint8], cell: Cell, diameter: float) -> NDArray[np.float64]:
+def _profiles(green: NDArray[np.uint8], cell: Cell, diameter: float) -> Array:
     """Mean absorbance by distance from the outline, from the film into the cell: float64 [sectors, steps].
 
     A step of a sector that too few pixels show is no number.
@@ -54,17 +59,19 @@ def _profiles(green: NDArray[np.uint8], cell: Cell, diameter: float) -> NDArray[
     scale = _SIDE / diameter
     size = max(2, round(part.shape[1] * scale)), max(2, round(part.shape[0] * scale))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    light = cv2.resize(part, size, interpolation=interpolation).astype(np.float32)
+    light = np.maximum(cv2.resize(part, size, interpolation=interpolation), 1)
     inside = np.asarray(cv2.resize(mask, size, interpolation=interpolation) > 0.5, np.uint8)
     within = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     beyond = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
-    rows, columns = np.nonzero((beyond < _OUTSIDE) & (within < _INSIDE))
-    distance = np.where(inside[rows, columns] > 0, within[rows, columns] - 0.5, 0.5 - beyond[rows, columns])
+    near = (beyond < _OUTSIDE) & (within < _INSIDE)
+    distance = np.where(inside > 0, within - 0.5, 0.5 - beyond)[near]
     step = np.clip(np.floor(distance).astype(np.int64) + _OUTSIDE, 0, _OUTSIDE + _INSIDE - 1)
-    middle = scale * (y - top + height / 2), scale * (x - left + width / 2)
-    angle = np.arctan2(rows - middle[0], columns - middle[1]) / (2 * np.pi) + 0.5
-    place = np.minimum((angle * _SECTORS).astype(np.int64), _SECTORS - 1) * (_OUTSIDE + _INSIDE) + step
-    density = -np.log(np.maximum(light[rows, columns], 1))
+    rows, columns = np.nonzero(near)
+    down = rows.astype(np.float32) - np.float32(scale * (y - top + height / 2))
+    across = columns.astype(np.float32) - np.float32(scale * (x - left + width / 2))
+    sector = (cv2.phase(across, down).ravel() * (_SECTORS / (2 * np.pi))).astype(np.int64) % _SECTORS
+    place = sector * (_OUTSIDE + _INSIDE) + step
+    density = -np.log(light[near].astype(np.float32))
     bins = _SECTORS * (_OUTSIDE + _INSIDE)
     count = np.bincount(place, minlength=bins)
     total = np.bincount(place, weights=density, minlength=bins)
@@ -72,12 +79,23 @@ def _profiles(green: NDArray[np.uint8], cell: Cell, diameter: float) -> NDArray[
     return np.asarray(mean.reshape(_SECTORS, -1), np.float64)
 
 
-def _steepness(profiles: NDArray[np.float64]) -> float | None:
-    """Of one cell; None where no sector of it stands out from the film, or none is seen whole."""
-    seen = profiles[np.isfinite(profiles[:, _FILM.start : _CELL.stop]).all(axis=1)]
-    contrast = np.median(seen[:, _CELL], axis=1) - seen[:, _FILM].min(axis=1, initial=np.inf)
-    steepest = np.diff(seen, axis=1)[:, _BORDER].max(axis=1, initial=-np.inf)
+def _steepness(profiles: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """The largest step of every profile over its contrast, [cells, sectors]; and whether it stands out."""
+    seen = np.asarray(np.isfinite(profiles[..., _FILM.start : _CELL.stop]).all(axis=-1), np.bool_)
+    known = np.where(seen[..., None], profiles, 0.0)
+    contrast = np.median(known[..., _CELL], axis=-1) - known[..., _FILM].min(axis=-1)
     clear = contrast > _FAINTEST
-    if not clear.any():
-        return None
-    return float(np.quantile(steepest[clear] / contrast[clear], _OF_SECTORS)) * _SIDE
+    steepest = np.diff(known, axis=-1)[..., _BORDER].max(axis=-1)
+    return steepest / np.where(clear, contrast, 1.0), clear
+
+
+def _quantiles(values: Array, valid: NDArray[np.bool_], share: float) -> Array:
+    """A quantile of the valid values of every row; of a row without any, no number that means anything."""
+    ordered = np.sort(np.where(valid, values, -np.inf), axis=1)
+    invalid = (~valid).sum(axis=1)
+    place = invalid + share * np.maximum(valid.sum(axis=1) - 1, 0)
+    below = np.minimum(place.astype(np.int64), values.shape[1] - 1)
+    above = np.minimum(below + 1, values.shape[1] - 1)
+    row, part = np.arange(len(values)), place - below
+    with np.errstate(invalid="ignore"):
+        return np.asarray(ordered[row, below] * (1 - part) + ordered[row, above] * part, np.float64)

@@ -12,7 +12,8 @@ from edge_runtime.fields.sharpness import sharpness
 
 Colour = tuple[float, float, float]
 
-_SAMPLED, _LEAST, _MOST = 1 / 2, 24, 64  # share of the whole cells that is looked at closely, and its bounds
+_SAMPLED, _LEAST, _MOST = 1 / 2, 16, 64  # share of the whole cells that is looked at closely, and its bounds
+_PIXELS = 30_000  # of cells that are looked at, spread over them: their colours are as well known from these
 _SIZES = (0.7, 1.4)  # of the typical diameter: from the smallest to the largest of alike cells
 _CLIPPED = 254  # of 255: from here on the sensor no longer tells how bright it is
 _LIT = (5, 95)  # percentiles of the film's light that count as its darkest and brightest
@@ -69,7 +70,7 @@ def view(frame: NDArray[np.uint8], found: Segmentation) -> FieldView:
         alike=_alike(diameters, diameter),
         covered=sum(np.count_nonzero(cell.mask) for cell in found.cells) / lit,
         sharpness=sharpness(frame[..., 1], sampled, diameter),
-        film=_film(frame, found),
+        film=_film(found, frame.shape[1], frame.shape[0]),
         cell=_median(pixels),
         clipped=float((pixels >= _CLIPPED).any(axis=1).mean()) if len(pixels) else 0.0,
         evenness=float(darkest / brightest) if brightest > 0 else 0.0,
@@ -90,26 +91,26 @@ def _alike(diameters: NDArray[np.float64], typical: float) -> float:
 
 
 def _cell_pixels(frame: NDArray[np.uint8], cells: Sequence[Cell]) -> NDArray[np.uint8]:
-    """The pixels of cells: uint8 [N, 3]."""
+    """Pixels of cells, spread over them: uint8 [N, 3]."""
+    step = 1 + int(np.sqrt(sum(cell.box[2] * cell.box[3] for cell in cells) / _PIXELS))
     parts = [
-        frame[y : y + height, x : x + width][cell.mask]
+        frame[y : y + height : step, x : x + width : step][cell.mask[::step, ::step]]
         for cell in cells
         for x, y, width, height in [cell.box]
     ]
     return np.concatenate(parts) if parts else np.zeros((0, 3), np.uint8)
 
 
-def _film(frame: NDArray[np.uint8], found: Segmentation) -> Colour:
+def _film(found: Segmentation, frame_width: int, frame_height: int) -> Colour:
     """Of the lit part of a reduced frame, what lies outside of every object's box."""
     height, width = found.film.shape
-    small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
     empty = cv2.resize(found.lit, (width, height), interpolation=cv2.INTER_NEAREST) > 0
-    down, across = height / frame.shape[0], width / frame.shape[1]
+    down, across = height / frame_height, width / frame_width
     for cell in found.cells:
         x, y, wide, high = cell.box
         top, left = max(0, int(y * down) - 1), max(0, int(x * across) - 1)
         empty[top : int((y + high) * down) + 2, left : int((x + wide) * across) + 2] = False
-    return _median(np.asarray(small[empty], np.uint8))
+    return _median(found.small[empty])
 
 
 def _median(pixels: NDArray[np.uint8]) -> Colour:
