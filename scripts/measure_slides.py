@@ -21,12 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.classifier import Classifier
-from edge_runtime.cells.preprocessing import Box
 from edge_runtime.console import Commands
 from edge_runtime.fields.places import SAME_FIELD
 from edge_runtime.simulator import simulate_field
 from edge_runtime.slide.reading import read_slide
-from edge_runtime.slide.readings import FieldReading
+from edge_runtime.slide.readings import CellReading, FieldReading
 from edge_runtime.slide.record import RECORD, SlideRecord
 from scripts.measure_places import HEIGHT, WIDTH, Picture, photographed, specks
 from training.intervals import of_share
@@ -56,7 +55,7 @@ class Tally:
         taken: of the new ones, those that were left out as shown before.
         judged: cells that were judged.
         twice: of these, cells that an earlier field judged, too.
-        before: cells that were not judged as they were counted before.
+        before: whole cells that were not judged as they were counted before.
         lost: of these, cells that no field judged.
     """
 
@@ -99,7 +98,9 @@ def _steps(share: float) -> Iterator[Place]:
         yield sign * round(WIDTH * (1 - root)), -round(HEIGHT * (1 - root))
 
 
-def sources(folder: Path, film: Picture, places: Sequence[Place], rng: np.random.Generator) -> dict[str, Path]:
+def sources(
+    folder: Path, film: Picture, places: Sequence[Place], rng: np.random.Generator
+) -> dict[str, Path]:
     """Photograph a slide: a folder, a zip of the same frames, and a video of others."""
     dirt = specks(rng)
     made = {"folder": folder / "frames", "zip": folder / "frames.zip", "video": folder / "frames.mp4"}
@@ -169,10 +170,10 @@ class _Seen:
 
     @classmethod
     def of(cls, field: FieldReading, place: Place, *, judged: bool) -> "_Seen":
-        boxes: list[Box] = [
+        boxes = [
             cell.box
             for cell in field.cells
-            if (cell.status != "not-judged" if judged else cell.reason == "counted-before")
+            if (cell.status != "not-judged" if judged else _whole_and_counted_before(cell))
         ]
         corners = np.array(boxes, np.float64).reshape(-1, 4)
         return cls(corners[:, :2] + corners[:, 2:] / 2 + place, corners[:, 2:].max(axis=1, initial=0))
@@ -185,6 +186,12 @@ class _Seen:
             near = far < _SAME_CELL * np.maximum(self.sides[:, None], other.sides[None])
             known |= near.any(axis=1)
         return known
+
+
+def _whole_and_counted_before(cell: CellReading) -> bool:
+    x, y, width, height = cell.box
+    whole = x > 0 and y > 0 and x + width < WIDTH and y + height < HEIGHT
+    return whole and cell.reason == "counted-before"
 
 
 def measure(seed: int, classifier: Classifier, kinds: Sequence[str] = SOURCES) -> dict[str, Tally]:
