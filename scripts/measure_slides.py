@@ -56,7 +56,8 @@ class Tally:
         judged: cells that were judged.
         twice: of these, cells that an earlier field judged, too.
         before: whole cells that were not judged as they were counted before.
-        lost: of these, cells that no field judged.
+        lost: of these, cells that no field judged: where they were counted first, they lay under dirt, which
+            was found only after that.
     """
 
     places: int = 0

@@ -80,7 +80,7 @@ class Looking:
     def finish(self, *, whole: bool) -> None:
         """Note that the reading ended, and whether it came to its end."""
         if self._dropped:
-            self._record.add_note(f"{self._dropped} pictures came faster than they could be looked at")
+            self._record.add_note(f"{self._dropped} pictures that came between two looks were left out")
         self._record.finish(now() if whole else None, repeats=self.repeats)
 
     def note(self, note: SourceNote) -> None:

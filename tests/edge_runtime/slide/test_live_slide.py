@@ -41,8 +41,8 @@ def sent(fields: tuple[SimulatedField, ...]) -> list[bytes]:
 
 @pytest.fixture
 def read(cellgate: Callable[..., Result], read_arguments: Arguments) -> Callable[..., Result]:
-    def run(address: str, fields: int) -> Result:
-        live_options = ("--fields", fields, "--every", 0.3, "--patience", PATIENCE)
+    def run(address: str, fields: int, patience: float = PATIENCE) -> Result:
+        live_options = ("--fields", fields, "--every", 0.3, "--patience", patience)
         return cellgate(*read_arguments(address, *live_options))
 
     return run
@@ -71,12 +71,12 @@ def test_a_camera_in_trouble_is_given_up_and_what_was_read_is_kept_and_reported(
     result = read(address, 4)
     assert result.exit_code == 1
     lines = result.stderr.splitlines()
-    assert [line.split(" ")[0] for line in lines] == ["field"] * fields + ["note:", "error:"]
-    assert lines[-2] == f"note: {address}: {told}"
-    assert lines[-1].startswith(f"error: {address}: {told}. Nothing new came for {PATIENCE} seconds")
+    assert [line.split(" ")[0] for line in lines].count("field") == fields
+    assert lines.count(f"note: {address}: {told}") == 1
+    assert lines[-1].endswith(f". Nothing new came for {PATIENCE} seconds; what was read before is kept")
     with recorded(tmp_path / "out") as record:
         assert record.counts().fields == fields
-        assert record.notes() == [told]
+        assert record.notes().count(told) == 1
         assert record.header().finished is None
     report = (tmp_path / "out" / "report.html").read_text()
     assert "INCOMPLETE" in report
@@ -86,7 +86,7 @@ def test_a_camera_in_trouble_is_given_up_and_what_was_read_is_kept_and_reported(
 def test_a_camera_that_hangs_up_between_fields_is_read_to_the_end(
     serve: Serve, sent: list[bytes], read: Callable[..., Result], tmp_path: Path
 ) -> None:
-    result = read(serve(lambda connection, number: sent[connection % 3] if number < 20 else None), 3)
+    result = read(serve(lambda connection, number: sent[connection % 3] if number < 20 else None), 3, 20)
     assert result.exit_code == 0, result.output
     with recorded(tmp_path / "out") as record:
         assert record.counts().fields == 3
@@ -101,14 +101,23 @@ def test_a_camera_that_cuts_pictures_gives_whole_fields_and_is_told_once(
         whole = noisy(fields[number // 15 % 3].frame)
         return whole[:9000] if number % 5 == 0 else whole
 
-    result = read(serve(sends), 3)
+    result = read(serve(sends), 3, 20)
     assert result.exit_code == 0, result.output
     with recorded(tmp_path / "out") as record:
         read_fields = list(record.fields())
-        assert record.notes() == [live.DAMAGED]
-    for found, true in zip(read_fields, fields, strict=True):
-        cells = sum(cell.status != "not-judged" for cell in found.cells)
-        assert cells == pytest.approx(sum(thing.free for thing in true.objects), abs=4)
+        told, left_out = record.notes()
+    assert told == live.DAMAGED
+    assert re.fullmatch(r"\d+ pictures that came between two looks were left out", left_out)
+    shown = [shown_by(found.overview, fields) for found in read_fields]
+    assert sorted(place for place, _ in shown) == [0, 1, 2]
+    assert all(difference < 10 for _, difference in shown)
+
+
+def shown_by(overview: bytes, fields: tuple[SimulatedField, ...]) -> tuple[int, float]:
+    """Which field a picture shows, and how far from it are the grey levels of the worst of its 16 strips."""
+    picture = cv2.imdecode(np.frombuffer(overview, np.uint8), cv2.IMREAD_COLOR_RGB).astype(np.int64)
+    strips = [np.abs(picture - field.frame).reshape(16, -1).mean(axis=1).max() for field in fields]
+    return int(np.argmin(strips)), float(min(strips))
 
 
 @pytest.mark.parametrize(("shows", "is_field"), [("cells", 1), ("an empty film", 0)])
