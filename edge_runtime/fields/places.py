@@ -61,6 +61,10 @@ class Overlap:
         """Where a point of the new frame lies on the kept one, in its pixels; it may lie outside."""
         return self.scale * u + self.x, self.scale * v + self.y
 
+    def on_new(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point of the kept frame lies on the new one, in its pixels; it may lie outside."""
+        return (x - self.x) / self.scale, (y - self.y) / self.scale
+
 
 @dataclass(frozen=True)
 class _Kept:

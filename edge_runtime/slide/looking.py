@@ -1,30 +1,33 @@
 """Looks at a slide become fields: each place counts once, and each cell."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.classifier import Classifier
-from edge_runtime.cells.cutting import NotCutReason
-from edge_runtime.cells.preprocessing import Box
 from edge_runtime.clock import now
 from edge_runtime.errors import SourceError
 from edge_runtime.fields.dirt import Dirt
 from edge_runtime.fields.looks import Look, look_at
-from edge_runtime.fields.places import SAME_FIELD, Overlap, Places
-from edge_runtime.slide.judging import not_judged, read_field
+from edge_runtime.fields.places import SAME_FIELD, Places
+from edge_runtime.slide.judging import JudgedFrame, not_judged, read_field
+from edge_runtime.slide.known import KnownCell, KnownCells, counted_before
 from edge_runtime.slide.readings import CellReading, FieldReading
 from edge_runtime.slide.record import SlideRecord
-from edge_runtime.sources.frames import Frame
+from edge_runtime.sources.frames import Frame, SourceNote
 from edge_runtime.sources.images import SkippedFrame
+
+if TYPE_CHECKING:
+    from edge_runtime.cells.preprocessing import Box
 
 OVERVIEW_WIDTH = 1600  # pixels; a report of fifty fields must still open on a phone
 OVERVIEW_QUALITY = 80
 
-# Of the larger of two boxes' sides: so near to each other are the middles of one cell on two frames.
-_SAME_CELL = 0.5
+_EMPTY = 0.01  # of the lit field lies on objects
 
 
 class Looking:
@@ -34,7 +37,7 @@ class Looking:
         self,
         classifier: Classifier,
         record: SlideRecord,
-        tell: Callable[[FieldReading | SkippedFrame], None],
+        tell: Callable[[FieldReading | SkippedFrame | SourceNote], None],
     ) -> None:
         self.counted = 0
         self.repeats = 0
@@ -44,10 +47,10 @@ class Looking:
         self._record = record
         self._tell = tell
         self._number = 0
+        self._showed_nothing = False  # the look before
         self._names: dict[int, str] = {}
-        self._boxes: dict[int, list[Box]] = {}  # by field, of cells that were judged
-        self._every_box: dict[int, list[Box]] = {}
-        self._places, self._stopped, self._dirt = Places(), Places(), Dirt()
+        self._boxes: dict[int, list[Box]] = {}  # by field, of everything that was found
+        self._places, self._stopped, self._dirt, self._cells = Places(), Places(), Dirt(), KnownCells()
 
     def look(self, frame: Frame, *, patience: float | None = None) -> None:
         """Record one look.
@@ -74,11 +77,16 @@ class Looking:
                 "what was read before is kept"
             )
 
-    def finish(self) -> None:
-        """Note that the reading came to its end."""
+    def finish(self, *, whole: bool) -> None:
+        """Note that the reading ended, and whether it came to its end."""
         if self._dropped:
-            self._record.add_note(f"{self._dropped} pictures came faster than they could be looked at")
-        self._record.finish(now(), repeats=self.repeats)
+            self._record.add_note(f"{self._dropped} pictures that came between two looks were left out")
+        self._record.finish(now() if whole else None, repeats=self.repeats)
+
+    def note(self, note: SourceNote) -> None:
+        """Record what happened to the source."""
+        self._record.add_note(note.text)
+        self._tell(note)
 
     def skip(self, skipped: SkippedFrame) -> None:
         """Record what could not be read."""
@@ -91,7 +99,12 @@ class Looking:
         overlaps = self._places.find(look)
         if overlaps and overlaps[0].share >= SAME_FIELD:
             return self._repeated(frame, overlaps[0].field)
-        judged = read_field(frame.image, self._classifier, why_not=lambda box: self._why_not(box, overlaps))
+        known = self._cells.shown_again(overlaps)
+        judged = read_field(frame.image, self._classifier, why_not=partial(counted_before, known))
+        showed_nothing, self._showed_nothing = self._showed_nothing, _shows_nothing(judged)
+        if showed_nothing and self._showed_nothing and frame.moment is not None:
+            self.repeats += 1
+            return False
         if judged.reason and (earlier := self._stopped.find(look)) and earlier[0].share >= SAME_FIELD:
             return self._repeated(frame, earlier[0].field)
         self._number += 1
@@ -109,7 +122,7 @@ class Looking:
             cells=cells,
         )
         self._record.add_field(field)
-        self._keep(field, look)
+        self._keep(field, look, known)
         self._tell(field)
         return True
 
@@ -117,26 +130,24 @@ class Looking:
         self, image: NDArray[np.uint8], cells: tuple[CellReading, ...]
     ) -> tuple[CellReading, ...]:
         """The cells of a new field; what is dirt is not judged, nor are those before that turn out to be."""
-        boxes = [cell.box for cell in cells]
-        self._every_box[self._number] = boxes
+        self._boxes[self._number] = boxes = [cell.box for cell in cells]
         found = self._dirt.look(self._number, image, boxes)
-        self._record.withdraw(
-            [(field, self._every_box[field][place]) for field, place in found if field != self._number],
-            "dirt",
-        )
+        withdrawn = {(field, self._boxes[field][place]) for field, place in found if field != self._number}
+        self._record.withdraw(withdrawn, "dirt")
+        self._cells.withdraw(withdrawn)
         here = {place for field, place in found if field == self._number}
         return tuple(
             not_judged(cell.box, "dirt") if place in here else cell for place, cell in enumerate(cells)
         )
 
-    def _keep(self, field: FieldReading, look: Look) -> None:
+    def _keep(self, field: FieldReading, look: Look, known: Sequence[KnownCell]) -> None:
         self._names[field.number] = field.name
         if field.reason:
             self._stopped.keep(look, field.number)
             return
         self.counted += 1
         self._places.keep(look, field.number)
-        self._boxes[field.number] = [cell.box for cell in field.cells if _was_judged(cell)]
+        self._cells.keep(field, known)
 
     def _repeated(self, frame: Frame, field: int) -> bool:
         """A video or a camera lingers, which is no news; a file that shows a field again is named."""
@@ -146,25 +157,10 @@ class Looking:
         self.skip(SkippedFrame(frame.name, f"shows the same field as {self._names[field]}"))
         return True
 
-    def _why_not(self, box: Box, overlaps: list[Overlap]) -> NotCutReason | None:
-        for overlap in overlaps:
-            x, y = overlap.on_kept(box[0] + box[2] / 2, box[1] + box[3] / 2)
-            size = overlap.scale * max(box[2:])
-            if any(_is_same(x, y, size, other) for other in self._boxes[overlap.field]):
-                return "counted-before"
-        return None
 
-
-def _is_same(x: float, y: float, size: float, box: Box) -> bool:
-    """Whether a cell of that middle and size is the one in a box."""
-    left, top, width, height = box
-    far = np.hypot(left + width / 2 - x, top + height / 2 - y)
-    return bool(far < _SAME_CELL * max(size, width, height))
-
-
-def _was_judged(cell: CellReading) -> bool:
-    """Whether it was judged there or in a field before: not where it was cut by the edge, say."""
-    return cell.status != "not-judged" or cell.reason == "counted-before"
+def _shows_nothing(judged: JudgedFrame) -> bool:
+    """Whether a frame is too empty to tell its place from another one."""
+    return bool(judged.reason) and judged.values["covered"] < _EMPTY
 
 
 def _overview(image: NDArray[np.uint8]) -> bytes:

@@ -1,6 +1,6 @@
 """Reading a slide: every look at a source is recorded by what it turns out to be, and a report is written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
@@ -15,6 +15,7 @@ from edge_runtime.slide.summary import SlideSummary, summarise
 from edge_runtime.sources.frames import (
     EVERY_SECONDS,
     PATIENCE_SECONDS,
+    Frame,
     SourceNote,
     frames,
     is_live,
@@ -64,19 +65,13 @@ def read_slide(
     out.mkdir(parents=True, exist_ok=True)
     with closing(looks), SlideRecord.create(out / RECORD, _header(source, classifier, slide)) as record:
         looking = Looking(classifier, record, on_field)
-        waits = patience if is_live(source) else None
         try:
-            for item in chain([] if first is None else [first], looks):
-                if isinstance(item, SourceNote):
-                    record.add_note(item.text)
-                    on_field(item)
-                elif isinstance(item, SkippedFrame):
-                    looking.skip(item)
-                else:
-                    looking.look(item, patience=waits)
-                if looking.counted == limit:
-                    break
-            looking.finish()
+            _look_through(
+                chain([] if first is None else [first], looks),
+                looking,
+                limit=limit,
+                patience=patience if is_live(source) else None,
+            )
             write_report(record, out / REPORT)
             summary = summarise(record)
         except BaseException:  # also Ctrl-C
@@ -84,6 +79,30 @@ def read_slide(
                 write_report(record, out / REPORT)
             raise
     return summary
+
+
+def _look_through(
+    looks: Iterable[Frame | SkippedFrame | SourceNote],
+    looking: Looking,
+    *,
+    limit: int | None,
+    patience: float | None,
+) -> None:
+    try:
+        for item in looks:
+            if isinstance(item, SourceNote):
+                looking.note(item)
+            elif isinstance(item, SkippedFrame):
+                looking.skip(item)
+            else:
+                looking.look(item, patience=patience)
+            if looking.counted == limit:
+                break
+    except BaseException:
+        with suppress(Exception):
+            looking.finish(whole=False)
+        raise
+    looking.finish(whole=True)
 
 
 def _header(source: str | Path, classifier: Classifier, slide: str) -> SlideHeader:

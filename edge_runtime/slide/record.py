@@ -142,8 +142,13 @@ class SlideRecord:
                 [(reason, number, *box) for number, box in cells],
             )
 
-    def finish(self, when: str, *, repeats: int = 0) -> None:
-        """Note that the reading came to its end, and how many looks showed what was read already."""
+    def finish(self, when: str | None, *, repeats: int = 0) -> None:
+        """Note that the reading ended, and how many looks showed what was read already.
+
+        Args:
+            when: it came to its end, UTC, ISO 8601; None if it was cut off.
+            repeats: the number of those looks.
+        """
         with _storage_errors(self.path), self._connection as connection:
             connection.execute("UPDATE slide SET finished = ?, repeats = ?", (when, repeats))
         _make_one_file(self._connection)

@@ -171,7 +171,7 @@ def _receive(opens: Opens, shared: _Shared, every: float) -> None:
 
 def _take(capture: Capture, shared: _Shared, every: float) -> str:
     """Take pictures until something is wrong; returns what."""
-    began, judged, trouble = time.monotonic(), 0.0, SILENT
+    began, judged, trouble, wrong = time.monotonic(), 0.0, SILENT, ""
     if not shared.received:
         shared.fresh = began
     while not shared.stop.is_set():
@@ -182,9 +182,11 @@ def _take(capture: Capture, shared: _Shared, every: float) -> str:
         if not there:
             return SILENT if now - asked > 0.8 * READ_TIMEOUT else CLOSED
         shared.received += 1
-        if now - judged >= min(_JUDGED, every):
+        # After a bad one the next: of a camera that cuts every fifth, always the fifth could be unpacked.
+        if wrong or now - judged >= min(_JUDGED, every):
             judged = now
-            trouble = _judge(grabbed(capture), shared, now) or trouble
+            wrong = _judge(grabbed(capture), shared, now)
+            trouble = wrong or trouble
         if now - max(shared.fresh, began) > NOTICED:
             return trouble
     return ""

@@ -5,7 +5,10 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,15 @@ from edge_runtime.cells.preprocessing import masked_crop
 from edge_runtime.cells.segmentation import segment
 from edge_runtime.cli import main
 from edge_runtime.simulator import SimulatedField, simulate_field
+from edge_runtime.sources import capture, live
 
 EditedBundle = Callable[..., Path]
+# Of the number of a connection and that of a picture: the picture's bytes; b"" waits, None closes.
+Sends = Callable[[int, int], bytes | None]
+Serve = Callable[[Sends], str]
+
+_INTERVAL = 0.03  # seconds between two pictures of the loopback camera
+_SOONER = 4  # of the delays that users see, tests wait this part
 
 
 @pytest.fixture(scope="session")
@@ -175,3 +185,59 @@ def only_error(stderr: str) -> str:
 
 def write_image(path: Path, image: np.ndarray) -> None:
     assert cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+
+@pytest.fixture
+def sooner(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Have troubles of live sources noticed so many times sooner than users see it."""
+    for name in ("NOTICED", "READ_TIMEOUT", "OPEN_TIMEOUT", "_BACK_OFF"):
+        value = getattr(live, name) / _SOONER
+        for module in (live, capture):
+            monkeypatch.setattr(module, name, value, raising=False)
+    return _SOONER
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """A loopback camera that sends motion JPEG, about 30 pictures per second."""
+    over, servers = threading.Event(), []
+
+    def start(sends: Sends) -> str:
+        connections = count()
+
+        class Camera(BaseHTTPRequestHandler):
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=f")
+                self.end_headers()
+                connection = next(connections)
+                for number in count():
+                    data = sends(connection, number)
+                    if data is None or over.is_set():
+                        return
+                    if not data:
+                        over.wait(20)
+                        return
+                    head = b"--f\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
+                    try:
+                        self.wfile.write(head + data + b"\r\n")
+                    except OSError:  # nobody reads any more
+                        return
+                    over.wait(_INTERVAL)
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{server.server_address[1]}/"
+
+    yield start
+    over.set()
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -99,6 +99,7 @@ def test_a_resized_copy_is_the_same_field(film: Picture, width: int) -> None:
     [overlap] = found(np.asarray(copy, np.uint8), frame)
     assert overlap.share > SAME_FIELD
     assert overlap.on_kept(width / 2, width * 3 / 8) == pytest.approx((320, 240), abs=4)
+    assert overlap.on_new(*overlap.on_kept(7, 9)) == pytest.approx((7, 9))
 
 
 def test_the_same_place_seen_otherwise_is_the_same_field(film: Picture) -> None:

@@ -6,9 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count, islice
+from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -19,17 +18,13 @@ from edge_runtime.errors import SourceError
 from edge_runtime.sources import capture, live
 from edge_runtime.sources.frames import Frame, SourceNote, frames
 
-INTERVAL = 0.03  # seconds between two pictures of the server
+pytestmark = pytest.mark.usefixtures("sooner")
+
+Serve = Callable[[Callable[[int, int], bytes | None]], str]
+
+INTERVAL = 0.03  # seconds between two pictures of the loopback camera
 SHARE = 4  # of the delays that users see, tests wait this part
 SIZE = (120, 160)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NOTICED", "READ_TIMEOUT", "OPEN_TIMEOUT", "_BACK_OFF"):
-        value = getattr(live, name) / SHARE
-        for module in (live, capture):
-            monkeypatch.setattr(module, name, value, raising=False)
 
 
 def picture(number: int, size: tuple[int, int] = SIZE) -> bytes:
@@ -39,56 +34,6 @@ def picture(number: int, size: tuple[int, int] = SIZE) -> bytes:
 
 
 BLACK = cv2.imencode(".jpg", np.zeros((*SIZE, 3), np.uint8))[1].tobytes()
-Sends = Callable[
-    [int, int], bytes | None
-]  # connection and number of picture: its bytes; b"" waits; None closes
-Serve = Callable[[Sends], str]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """A loopback camera that sends motion JPEG."""
-    over, servers = threading.Event(), []
-
-    def start(sends: Sends) -> str:
-        connections = count()
-
-        class Camera(BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=f")
-                self.end_headers()
-                connection = next(connections)
-                for number in count():
-                    data = sends(connection, number)
-                    if data is None or over.is_set():
-                        return
-                    if not data:
-                        over.wait(20)
-                        return
-                    head = b"--f\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
-                    try:
-                        self.wfile.write(head + data + b"\r\n")
-                    except OSError:  # nobody reads any more
-                        return
-                    over.wait(INTERVAL)
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        servers.append((server, thread))
-        return f"http://127.0.0.1:{server.server_address[1]}/"
-
-    yield start
-    over.set()
-    for server, thread in servers:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def watch(address: str, **settings: Any) -> tuple[list[tuple[float, Frame | SourceNote]], str]:
@@ -161,6 +106,17 @@ def test_a_cut_jpeg_is_never_filled_from_the_picture_before(serve: Serve) -> Non
     for item in given:
         assert min(np.abs(item.image.astype(int) - whole).max() for whole in sound) <= 2
     assert sum(item.dropped for item in given) >= 2
+
+
+def test_good_pictures_are_found_among_bad_ones_however_they_alternate(
+    monkeypatch: pytest.MonkeyPatch, camera: Callable[..., None]
+) -> None:
+    # Of pictures 0.01 s apart every second is unpacked, and every second is damaged.
+    monkeypatch.setattr(live, "_JUDGED", 0.015)
+    sent = [picture(n)[:700] if n % 2 == 0 else picture(n) for n in range(40)]
+    camera(*(np.frombuffer(data, np.uint8)[None] for data in sent), raw=True)
+    found, _ = watch("0", every=0.015, patience=0.3)
+    assert sum(isinstance(item, Frame) for _, item in found) > 5
 
 
 def test_another_size_is_told_and_read(serve: Serve) -> None:
