@@ -110,6 +110,14 @@ GATES: tuple[Gate, ...] = (
         lambda view: view.sharpness,
         12.5,
     ),
+    Gate(
+        "stillness",
+        "moved",
+        "blurred by movement",
+        "let the stage rest before the picture is taken",
+        lambda view: view.softest,
+        10.4,
+    ),
     Gate("tint", "colour-cast", _CAST, _WHITE_BALANCE, _tint, 0.25, "at most"),
     Gate("warmth", "colour-cast", _CAST, _WHITE_BALANCE, _warmth, 1.0, "at most"),
     Gate(

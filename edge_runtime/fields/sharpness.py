@@ -6,6 +6,7 @@ has; and as it is averaged along the outline, it depends little on noise and com
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -27,22 +28,39 @@ _FAINTEST = 1e-3  # absorbance
 _OF_SECTORS, _OF_CELLS = 0.9, 0.65
 
 
-def sharpness(green: NDArray[np.uint8], cells: Sequence[Cell], diameter: float) -> float:
-    """Steepness of the cells' borders, in their own contrast per diameter.
+@dataclass(frozen=True)
+class Sharpness:
+    """Steepness of the cells' borders, in their own contrast per diameter: some 13 to 30 in good focus.
+
+    Attributes:
+        clearest: of each cell its clearest border; 0 where no cell stands out from the film.
+        softest: along the axis in which the borders are softest: movement blurs only what lies across it.
+    """
+
+    clearest: float
+    softest: float
+
+
+def sharpness(green: NDArray[np.uint8], cells: Sequence[Cell], diameter: float) -> Sharpness:
+    """Measure how sharp the cells of a frame are.
 
     Args:
         green: uint8 [H, W], the frame's green light.
         cells: whole cells of it.
         diameter: of a typical cell, in pixels.
-
-    Returns:
-        About 13 to 30 where the focus is good; 0 where no cell stands out from the film.
     """
     if not cells:
-        return 0.0
+        return Sharpness(0.0, 0.0)
     steep, clear = _steepness(np.stack([_profiles(green, cell, diameter) for cell in cells]))
     of_cells = _quantiles(steep, clear, _OF_SECTORS)[clear.any(axis=1)]
-    return float(np.quantile(of_cells, _OF_CELLS)) * _SIDE if len(of_cells) else 0.0
+    # A sector and the one opposite to it lie on one axis.
+    along = np.where(clear, steep, -np.inf).reshape(len(cells), 2, -1).max(axis=1)
+    axes = [axis[np.isfinite(axis)] for axis in along.T]
+    return Sharpness(_of_cells(of_cells), min(_of_cells(axis) for axis in axes))
+
+
+def _of_cells(values: Array) -> float:
+    return float(np.quantile(values, _OF_CELLS)) * _SIDE if len(values) else 0.0
 
 
 def _profiles(green: NDArray[np.uint8], cell: Cell, diameter: float) -> Array:

@@ -29,7 +29,8 @@ class FieldView:
         diameter: of the typical whole cell, pixels: that of a circle of the same area; 0 if there is none.
         alike: share of the whole cells' area that lies on cells of about the typical size, 0 to 1.
         covered: share of the lit field that lies on objects, 0 to 1.
-        sharpness: of the cells' borders (see `sharpness`); 0 if there is no whole cell.
+        sharpness: of the cells' borders, the clearest of each (see `Sharpness`); 0 if there is no whole cell.
+        softest: the same along the axis in which they are softest.
         film: RGB of the empty film, 0 to 255; black if nothing of it is to be seen.
         cell: RGB of the cells, 0 to 255; black if there is no whole cell.
         clipped: share of the cells' pixels in which a colour is as bright as the sensor goes, 0 to 1.
@@ -42,6 +43,7 @@ class FieldView:
     alike: float
     covered: float
     sharpness: float
+    softest: float
     film: Colour
     cell: Colour
     clipped: float
@@ -61,6 +63,7 @@ def view(frame: NDArray[np.uint8], found: Segmentation) -> FieldView:
     nearest = np.argsort(np.abs(diameters - diameter), kind="stable")
     sampled = [whole[number] for number in nearest[: int(np.clip(_SAMPLED * len(whole), _LEAST, _MOST))]]
     pixels = _cell_pixels(frame, sampled)
+    sharp = sharpness(frame[..., 1], sampled, diameter)
     lit = max(1, cv2.countNonZero(found.lit))
     darkest, brightest = np.percentile(found.film, _LIT)
     return FieldView(
@@ -69,7 +72,8 @@ def view(frame: NDArray[np.uint8], found: Segmentation) -> FieldView:
         diameter=diameter,
         alike=_alike(diameters, diameter),
         covered=sum(np.count_nonzero(cell.mask) for cell in found.cells) / lit,
-        sharpness=sharpness(frame[..., 1], sampled, diameter),
+        sharpness=sharp.clearest,
+        softest=sharp.softest,
         film=_film(found, frame.shape[1], frame.shape[0]),
         cell=_median(pixels),
         clipped=float((pixels >= _CLIPPED).any(axis=1).mean()) if len(pixels) else 0.0,

@@ -120,6 +120,7 @@ class Looking:
             reason=judged.reason,
             values=judged.values,
             cells=cells,
+            moment=frame.moment,
         )
         self._record.add_field(field)
         self._keep(field, look, known)

@@ -169,6 +169,7 @@ class FieldReading:
         reason: the gravest reason why the frame is not counted; empty if it is.
         values: what each gate looked at, by name.
         cells: what was found; none if the frame is not counted.
+        moment: seconds from the start of a video or a live source, by the frame's own time; None for images.
     """
 
     number: int
@@ -180,6 +181,7 @@ class FieldReading:
     reason: str
     values: Mapping[str, float]
     cells: tuple[CellReading, ...]
+    moment: float | None = None
 
 
 @dataclass(frozen=True)

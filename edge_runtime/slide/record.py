@@ -42,7 +42,7 @@ CREATE TABLE slide (
 );
 CREATE TABLE field (
     number INTEGER PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, overview BLOB, read_at TEXT,
-    reason TEXT, "values" TEXT
+    reason TEXT, "values" TEXT, moment REAL
 );
 CREATE TABLE cell (
     field INTEGER REFERENCES field(number), number INTEGER,

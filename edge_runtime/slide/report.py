@@ -25,6 +25,7 @@ from edge_runtime.slide.pictures import (
     why,
     words,
 )
+from edge_runtime.slide.readings import FieldReading
 from edge_runtime.slide.record import SlideRecord
 from edge_runtime.slide.summary import summarise
 from edge_runtime.storage import write_whole
@@ -94,6 +95,7 @@ def _environment() -> Environment:
         "describe": describe,
         "doubt": doubt,
         "either": _either,
+        "named": _named,
         "numbered": numbered,
         "percent": _percent,
         "probability": probability,
@@ -113,6 +115,11 @@ def _either(phrases: Iterable[str]) -> str:
     """Join phrases by commas, the last by "or"."""
     *before, last = phrases
     return f"{', '.join(before)} or {last}" if before else last
+
+
+def _named(field: FieldReading) -> str:
+    """The frame's name and, of a video or camera, its time."""
+    return field.name if field.moment is None else f"{field.name}, at {field.moment:.1f} s"
 
 
 def _percent(share: float) -> str:

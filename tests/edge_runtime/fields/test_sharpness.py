@@ -6,10 +6,10 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_runtime.cells.segmentation import segmentation
-from edge_runtime.fields.sharpness import sharpness
+from edge_runtime.fields.sharpness import Sharpness, sharpness
 from edge_runtime.fields.view import FieldView, view
 from edge_runtime.simulator import simulate_field
-from edge_runtime.simulator.corruptions import defocus
+from edge_runtime.simulator.corruptions import defocus, moved
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,19 @@ def test_noise_does_not_sharpen(frame: NDArray[np.uint8]) -> None:
 
 
 def test_without_cells_nothing_is_sharp(frame: NDArray[np.uint8]) -> None:
-    assert sharpness(frame[..., 1], [], 80.0) == 0
+    assert sharpness(frame[..., 1], [], 80.0) == Sharpness(0.0, 0.0)
 
 
 def test_what_is_as_bright_as_its_surroundings_has_no_border(frame: NDArray[np.uint8]) -> None:
     cells = segmentation(frame).cells
-    assert sharpness(np.full(frame.shape[:2], 200, np.uint8), cells, 80.0) == 0
+    assert sharpness(np.full(frame.shape[:2], 200, np.uint8), cells, 80.0) == Sharpness(0.0, 0.0)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.6, 1.2, 2.5])
+def test_movement_softens_the_borders_across_it_alone(frame: NDArray[np.uint8], angle: float) -> None:
+    reach = 0.1 * viewed(frame).diameter
+    light = moved(frame.astype(np.float32) / 255, reach, angle)
+    found, still = viewed(np.rint(np.clip(light, 0, 1) * 255).astype(np.uint8)), viewed(frame)
+    assert found.softest < 0.75 * found.sharpness
+    assert still.softest > 0.9 * still.sharpness
+    assert found.softest < 0.5 * still.softest

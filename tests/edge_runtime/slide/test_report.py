@@ -456,12 +456,13 @@ def test_a_slide_of_which_most_cells_are_rejected_could_not_be_read(recorded: Ca
 def test_a_frame_that_was_not_counted_is_shown_with_its_reason_and_advice(
     recorded: Callable[..., Path],
 ) -> None:
-    stopped = replace(field(2, "soft.png"), reason="out-of-focus")
+    stopped = replace(field(2, "soft.mp4 frame 9"), reason="out-of-focus", moment=8.04)
     page = rendered(recorded(field(1, "a.png", UNINFECTED), stopped))
     text = read(page).text
     gate = next(gate for gate in GATES if gate.reason == "out-of-focus")
     assert f"not counted: {gate.sentence}; {gate.advice}." in text
     assert page.count('class="field"') == 2
+    assert "soft.mp4 frame 9, at 8.0 s" in text
 
 
 def test_what_happened_to_the_source_is_told(recorded: Callable[..., Path], tmp_path: Path) -> None:

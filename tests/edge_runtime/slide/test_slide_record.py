@@ -67,7 +67,9 @@ FIELD = FieldReading(
     {"sharpness": 20.5, "clipped": 0.0},
     (JUDGED, REJECTED, REJECTED, UNINFECTED),
 )
-STOPPED = replace(FIELD, number=3, reason="out-of-focus", values={"sharpness": 7.5, "clipped": 0.0}, cells=())
+STOPPED = replace(
+    FIELD, number=3, moment=12.25, reason="out-of-focus", values={"sharpness": 7.5, "clipped": 0.0}, cells=()
+)
 
 
 @pytest.fixture
