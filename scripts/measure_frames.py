@@ -39,6 +39,7 @@ from edge_runtime.simulator.corruptions import (
     tinted,
     uneven,
 )
+from edge_runtime.slide.summary import MOST_REJECTED
 from edge_runtime.sources.decoding import decode_image
 from edge_runtime.sources.images import ImageFile, list_images, open_zip
 from scripts.compare_crops import Located, located_cells
@@ -136,7 +137,8 @@ class Shot:
         parasitized: of these parasitized.
         called: of the parasitized called so, accepted or not.
         right: of the located called what they are.
-        accepted: all cells with an answer.
+        judged: all cells that were classified.
+        accepted: of these with an answer.
         positive: of these parasitized.
     """
 
@@ -146,6 +148,7 @@ class Shot:
     parasitized: int
     called: int
     right: int
+    judged: int
     accepted: int
     positive: int
 
@@ -246,6 +249,7 @@ def shot(frame: NDArray[np.uint8], name: str, located: Sequence[Located], classi
         parasitized=sum(cell.label == "parasitized" for cell in located),
         called=sum(cell.label == label == "parasitized" for cell, label in says),
         right=sum(cell.label == label for cell, label in says),
+        judged=len(labels),
         accepted=len(accepted),
         positive=accepted.count("parasitized"),
     )
@@ -276,10 +280,12 @@ def print_row(name: str, strength: float, sharp: Sequence[Shot], shots: Sequence
 
 
 def parasitaemia(shots: Iterable[Shot]) -> float | None:
-    """Share of the accepted cells that are parasitized; None without any."""
+    """Share of the accepted cells that are parasitized; None where a slide of the frames could not be read."""
     of = list(shots)
-    accepted = sum(each.accepted for each in of)
-    return sum(each.positive for each in of) / accepted if accepted else None
+    judged, accepted = sum(each.judged for each in of), sum(each.accepted for each in of)
+    if not judged or judged - accepted > MOST_REJECTED * judged:
+        return None
+    return sum(each.positive for each in of) / accepted
 
 
 def print_stopped(curves: Mapping[str, Curve], sharp: Sequence[Shot]) -> None:

@@ -60,13 +60,14 @@ def test_every_spoiling_changes_a_frame_the_more_the_stronger(name: str) -> None
 
 
 def test_losses_and_parasitaemia_are_of_all_frames_together() -> None:
-    sharp = [Shot("a", "", 10, 4, 4, 10, 20, 4), Shot("b", "", 10, 6, 6, 9, 20, 6)]
-    soft = [Shot("a", "", 10, 4, 2, 8, 20, 1), Shot("b", "out-of-focus", 10, 6, 6, 9, 10, 3)]
+    sharp = [Shot("a", "", 10, 4, 4, 10, 22, 20, 4), Shot("b", "", 10, 6, 6, 9, 22, 20, 6)]
+    soft = [Shot("a", "", 10, 4, 2, 8, 30, 20, 1), Shot("b", "out-of-focus", 10, 6, 6, 9, 20, 10, 3)]
     assert lost(sharp, soft, SPOILINGS["motion (reach)"]) == pytest.approx(0.2)
     assert lost(sharp, soft, SPOILINGS["warm cast"]) == pytest.approx(0.1)
     assert parasitaemia(sharp) == pytest.approx(0.25)
     assert parasitaemia(of for of in soft if not of.stopped) == pytest.approx(0.05)
     assert parasitaemia([]) is None
+    assert parasitaemia([Shot("a", "", 10, 4, 2, 8, 30, 14, 7)]) is None  # most cells rejected
 
 
 def test_the_command_prints_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
