@@ -280,7 +280,7 @@ def print_row(name: str, strength: float, sharp: Sequence[Shot], shots: Sequence
 
 
 def parasitaemia(shots: Iterable[Shot]) -> float | None:
-    """Share of the accepted cells that are parasitized; None where a slide of the frames could not be read."""
+    """Share of the accepted cells that are parasitized; None where a slide of these could not be read."""
     of = list(shots)
     judged, accepted = sum(each.judged for each in of), sum(each.accepted for each in of)
     if not judged or judged - accepted > MOST_REJECTED * judged:
