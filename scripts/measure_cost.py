@@ -3,8 +3,8 @@
     python -m scripts.measure_cost --frames ../shared/data/fields.zip
 
 On simulated frames and, where the archive of whole fields is given, on some of every set. All parts are timed
-in turn on every frame, four times over; the first round warms up, and medians of the others are printed. Times
-of one run can be compared with each other, not with those of another.
+in turn on every frame, four times over; the first round warms up, medians of the others are printed. Times of
+one run can be compared with each other, not with those of another.
 """
 
 import time
