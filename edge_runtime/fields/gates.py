@@ -108,7 +108,7 @@ GATES: tuple[Gate, ...] = (
         "out of focus",
         "turn the fine focus until the cells' borders are sharp",
         lambda view: view.sharpness,
-        12.5,
+        12.9,
     ),
     Gate(
         "stillness",

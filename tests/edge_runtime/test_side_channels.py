@@ -206,8 +206,10 @@ def test_it_can_be_stopped_at_any_moment_of_its_start(number: signal.Signals, tm
             time.sleep(0.05 + 0.08 * moment)
             process.send_signal(number)
             told = process.stderr.read()
-            process.stdout.read()
-        assert process.returncode in {128 + number, 0, 1}, moment  # 0 or 1: it was done already
+            said = process.stdout.read()
+        # Once all is said, Python takes the handlers away before it ends.
+        done = {0, 1, -number} if said.count(b"\n") > 5 else set()
+        assert process.returncode in {128 + number, *done}, (moment, said)
         assert b"Traceback" not in told, told.decode()
 
 
