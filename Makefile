@@ -28,10 +28,10 @@ figures: install  ## write the default bundle's figures into README.md and docs/
 docs: install  ## build the site into site/; a broken link or a name that is gone fails
 	NO_MKDOCS_2_WARNING=1 $(WORKSTATION)/bin/mkdocs build --strict --quiet
 
-test: test-workstation test-field  ## all tests: in .venv, and those of the runtime in .venv-field
+test: test-workstation test-field  ## all tests; those of the runtime in .venv-field, from the built wheel
 
 test-workstation: install
-	$(WORKSTATION)/bin/python -m pytest
+	$(WORKSTATION)/bin/python -m pytest tests --ignore tests/edge_runtime
 
 test-field: install-field
 	$(FIELD)/bin/pytest tests/edge_runtime

@@ -174,8 +174,9 @@ def test_a_reading_that_is_stopped_ends_with_what_was_read(
 ) -> None:
     source = "simulated:fields=500,seed=5"
     command = [sys.executable, "-m", "edge_runtime", *map(str, read_arguments(source))]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    heeding: Any = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731 - whoever runs the tests may not
+    settings: dict[str, Any] = {"env": os.environ | {"PYTHONPATH": str(ROOT)}, "preexec_fn": heeding}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **settings) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("field 1 ")
         process.send_signal(number)
@@ -194,11 +195,12 @@ def test_a_reading_that_is_stopped_ends_with_what_was_read(
 def test_it_can_be_stopped_at_any_moment_of_its_start(number: signal.Signals, tmp_path: Path) -> None:
     """From when its first module is loaded on; Python's own start is not ours to guard."""
     hooked = "import sys; sys.stdout.write('x'); sys.stdout.flush(); "
+    heeding: Any = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731 - as above
     script = hooked + "from edge_runtime.__main__ import main; sys.argv = ['cellgate', 'doctor']; main()"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     for moment in range(5):
         command = [sys.executable, "-c", script]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": heeding}
         with subprocess.Popen(command, env=environment, cwd=tmp_path, **pipes) as process:
             assert process.stdout is not None
             assert process.stderr is not None
