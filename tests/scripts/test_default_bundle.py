@@ -146,7 +146,7 @@ def test_cut_off_it_goes_on_where_it_stood(
     make: Callable[..., str], stage: Stage, step: str, again: list[str]
 ) -> None:
     stage.cut_off_at = step
-    make(code=1)
+    make(code=130)
     stage.asked.clear()
     make()
     assert stage.names == again
@@ -159,7 +159,7 @@ def test_an_old_bundle_stays_until_the_new_one_is_sealed(
     shutil.copytree(TINY, out)
     (out / "old").touch()
     stage.cut_off_at = "bundle"
-    make(code=1)
+    make(code=130)
     assert (out / "old").exists()
     make()
     assert not (out / "old").exists()
@@ -172,7 +172,7 @@ def test_an_old_bundle_that_was_moved_aside_comes_back(
     """Cut off between the two renames, there would be none until the next sealing has ended."""
     shutil.copytree(TINY, out.with_name("default_bundle.old"))
     stage.cut_off_at = "bundle"
-    make(code=1)
+    make(code=130)
     assert open_bundle(out).manifest.name == "tiny"
 
 
@@ -277,7 +277,7 @@ def test_a_step_that_changes_nothing_is_no_endless_loop(monkeypatch: pytest.Monk
 def test_the_commands_understand_what_they_are_asked(make: Callable[..., str], stage: Stage) -> None:
     """The stand-in would take anything."""
     stage.cut_off_at = "fit"
-    make("--epochs", "1", code=1)
+    make("--epochs", "1", code=130)
     make("--ood", str(TINY))
     groups = {"training": training_commands, "export": export_commands}
     assert len(stage.asked) == 5
