@@ -19,8 +19,8 @@ from edge_runtime.bundle.scoring import CellScore, score_images
 from edge_runtime.clock import doubt, now
 from edge_runtime.console import Commands, answer, tell, tell_skipped, to_json
 from edge_runtime.errors import SourceError
-from edge_runtime.sources.frames import EVERY_SECONDS, PATIENCE_SECONDS, SourceNote
-from edge_runtime.sources.images import SkippedFrame
+from edge_runtime.sources.frames import EVERY_SECONDS, PATIENCE_SECONDS
+from edge_runtime.sources.items import SkippedFrame, SourceNote
 from edge_runtime.version import __version__
 
 if TYPE_CHECKING:

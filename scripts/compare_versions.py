@@ -24,7 +24,9 @@ import click
 
 from edge_runtime.console import Commands
 from edge_runtime.errors import CheckFailedError, SourceError
-from edge_runtime.sources.images import SUFFIXES, list_images, open_zip
+from edge_runtime.sources.images import list_images
+from edge_runtime.sources.names import SUFFIXES
+from edge_runtime.sources.zips import open_zip
 
 HERE = Path(__file__).parents[1]
 FRAMES = "fields/nih_thin/frames/"  # in the archive of whole fields

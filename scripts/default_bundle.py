@@ -17,7 +17,8 @@ import click
 from edge_runtime.bundle.files import DEFAULT, open_bundle
 from edge_runtime.console import Commands
 from edge_runtime.errors import BundleError, CheckFailedError, SourceError
-from edge_runtime.sources.images import SUFFIXES, open_zip
+from edge_runtime.sources.names import SUFFIXES
+from edge_runtime.sources.zips import open_zip
 from edge_runtime.storage import write_whole
 from training.cells.simulated import is_simulated
 from training.cells.source import CellSource, cell_files

@@ -41,7 +41,9 @@ from edge_runtime.simulator.corruptions import (
 )
 from edge_runtime.slide.summary import MOST_REJECTED
 from edge_runtime.sources.decoding import decode_image
-from edge_runtime.sources.images import ImageFile, list_images, open_zip
+from edge_runtime.sources.images import list_images
+from edge_runtime.sources.items import ImageFile
+from edge_runtime.sources.zips import open_zip
 from scripts.compare_crops import Located, located_cells
 from training.intervals import of_share
 

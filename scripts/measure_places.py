@@ -25,7 +25,8 @@ from edge_runtime.fields.looks import look_at
 from edge_runtime.fields.places import Overlap, Places
 from edge_runtime.simulator import simulate_field
 from edge_runtime.simulator.corruptions import compressed, illumination, sensor_noise, tinted
-from edge_runtime.sources.frames import Frame, frames
+from edge_runtime.sources.frames import frames
+from edge_runtime.sources.items import Frame
 
 Picture = NDArray[np.uint8]
 

@@ -12,7 +12,8 @@ from edge_runtime.cells.crops import read_crops
 from edge_runtime.console import tell_skipped
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.simulator.corruptions import corrupt_by
-from edge_runtime.sources.images import ImageFile, SkippedFrame, list_images
+from edge_runtime.sources.images import list_images
+from edge_runtime.sources.items import ImageFile, SkippedFrame
 from training import distributed
 from training.cells.source import CellSource
 from training.run import add_metrics, load_split

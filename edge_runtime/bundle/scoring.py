@@ -14,7 +14,8 @@ from edge_runtime.decision import table
 from edge_runtime.decision.appearance import APPEARANCE
 from edge_runtime.errors import ImageError
 from edge_runtime.sources.decoding import decode_image
-from edge_runtime.sources.images import SkippedFrame, list_images
+from edge_runtime.sources.images import list_images
+from edge_runtime.sources.items import SkippedFrame
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from edge_runtime.cells.preprocessing import MIN_SIDE, is_masked, resize_crop
 from edge_runtime.cells.segmentation import segment
 from edge_runtime.errors import ImageError
 from edge_runtime.sources.decoding import decode_image
-from edge_runtime.sources.images import ImageFile, SkippedFrame
+from edge_runtime.sources.items import ImageFile, SkippedFrame
 
 # Of NIH cells the largest is 390 pixels across; twice as large a copy is a crop, too.
 _LARGEST_MASKED = 1000

@@ -24,7 +24,8 @@ from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.fields.gates import stopped_by
 from edge_runtime.slide.record import RECORD, SlideRecord
-from edge_runtime.sources.images import ImageFile, SkippedFrame, list_images
+from edge_runtime.sources.images import list_images
+from edge_runtime.sources.items import ImageFile, SkippedFrame
 
 Array = NDArray[np.float64]
 

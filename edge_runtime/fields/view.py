@@ -57,8 +57,10 @@ def view(frame: NDArray[np.uint8], found: Segmentation) -> FieldView:
         frame: uint8 [H, W, 3] RGB.
         found: what segmentation made of it.
     """
-    whole = [cell for cell in found.cells if not (cell.at_edge or cell.clump)]
-    diameters = np.array([2 * np.sqrt(np.count_nonzero(cell.mask) / np.pi) for cell in whole])
+    areas = np.array([np.count_nonzero(cell.mask) for cell in found.cells], np.float64)
+    single = np.array([not (cell.at_edge or cell.clump) for cell in found.cells], np.bool_)
+    whole = [cell for cell, alone in zip(found.cells, single, strict=True) if alone]
+    diameters = 2 * np.sqrt(areas[single] / np.pi)
     diameter = _typical(diameters)
     nearest = np.argsort(np.abs(diameters - diameter), kind="stable")
     sampled = [whole[number] for number in nearest[: int(np.clip(_SAMPLED * len(whole), _LEAST, _MOST))]]
@@ -71,7 +73,7 @@ def view(frame: NDArray[np.uint8], found: Segmentation) -> FieldView:
         whole=len(whole),
         diameter=diameter,
         alike=_alike(diameters, diameter),
-        covered=sum(np.count_nonzero(cell.mask) for cell in found.cells) / lit,
+        covered=float(areas.sum()) / lit,
         sharpness=sharp.clearest,
         softest=sharp.softest,
         film=_film(found, frame.shape[1], frame.shape[0]),

@@ -18,8 +18,7 @@ from edge_runtime.slide.judging import JudgedFrame, not_judged, read_field
 from edge_runtime.slide.known import KnownCell, KnownCells, counted_before
 from edge_runtime.slide.readings import CellReading, FieldReading
 from edge_runtime.slide.record import SlideRecord
-from edge_runtime.sources.frames import Frame, SourceNote
-from edge_runtime.sources.images import SkippedFrame
+from edge_runtime.sources.items import Frame, SkippedFrame, SourceNote
 
 if TYPE_CHECKING:
     from edge_runtime.cells.preprocessing import Box

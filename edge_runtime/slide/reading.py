@@ -12,16 +12,9 @@ from edge_runtime.slide.readings import FieldReading, SlideHeader, applied_gates
 from edge_runtime.slide.record import RECORD, SlideRecord
 from edge_runtime.slide.report import write_report
 from edge_runtime.slide.summary import SlideSummary, summarise
-from edge_runtime.sources.frames import (
-    EVERY_SECONDS,
-    PATIENCE_SECONDS,
-    Frame,
-    SourceNote,
-    frames,
-    is_live,
-    shown_source,
-)
-from edge_runtime.sources.images import SkippedFrame, printable
+from edge_runtime.sources.frames import EVERY_SECONDS, PATIENCE_SECONDS, frames, is_live, shown_source
+from edge_runtime.sources.items import Frame, SkippedFrame, SourceNote
+from edge_runtime.sources.names import printable
 from edge_runtime.version import __version__
 
 REPORT = "report.html"

@@ -25,7 +25,7 @@ from edge_runtime.slide.readings import (
     FieldReading,
     SlideHeader,
 )
-from edge_runtime.sources.images import SkippedFrame
+from edge_runtime.sources.items import SkippedFrame
 
 PATIENCE = 120.0  # seconds to wait for another program that holds the record
 _PATIENCE_AT_THE_END = 5.0  # seconds; what is waited for then can be done later as well

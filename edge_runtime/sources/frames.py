@@ -20,8 +20,6 @@ from edge_runtime.sources.live import Opens, live_frames
 from edge_runtime.sources.names import SUFFIXES, VIDEO_SUFFIXES, no_image_because, printable, suffix_of
 from edge_runtime.sources.video import video_frames
 
-__all__ = ["EVERY_SECONDS", "PATIENCE_SECONDS", "Frame", "SkippedFrame", "SourceNote", "frames"]
-
 SIMULATED_FIELDS, SIMULATED_SEED = 12, 5
 EVERY_SECONDS = 1.0  # between two looks at a video or a live source
 PATIENCE_SECONDS = 60.0  # without a new picture before a live source is given up

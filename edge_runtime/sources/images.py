@@ -5,11 +5,9 @@ from pathlib import Path
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.folders import NO_FILE, file_reader, folder_entries
 from edge_runtime.sources.inventory import inventory
-from edge_runtime.sources.items import ImageFile, SkippedFrame
+from edge_runtime.sources.items import ImageFile
 from edge_runtime.sources.names import SUFFIXES, printable
-from edge_runtime.sources.zips import open_zip, zip_entries
-
-__all__ = ["SUFFIXES", "ImageFile", "SkippedFrame", "list_images", "open_zip", "printable"]
+from edge_runtime.sources.zips import zip_entries
 
 _NAMED = 3  # of what is not read, where there is nothing else
 

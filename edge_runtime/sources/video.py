@@ -9,8 +9,8 @@ import cv2
 from edge_runtime.errors import ImageError, SourceError
 from edge_runtime.sources.capture import Capture, Listener, grabbed, listener, open_video, picture
 from edge_runtime.sources.containers import bytes_missing
-from edge_runtime.sources.images import SkippedFrame, printable
-from edge_runtime.sources.items import Frame
+from edge_runtime.sources.items import Frame, SkippedFrame
+from edge_runtime.sources.names import printable
 
 # A decoder shows frames up to so many later than it decodes them (H.264, annex A).
 _REORDERED = 16

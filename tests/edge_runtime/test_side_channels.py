@@ -21,7 +21,7 @@ from edge_runtime.simulator import SimulatedField
 from edge_runtime.slide import judging, looking
 from edge_runtime.slide.reading import read_slide
 from edge_runtime.slide.record import SlideRecord
-from edge_runtime.sources.images import SkippedFrame
+from edge_runtime.sources.items import SkippedFrame
 
 ROOT = Path(edge_runtime.__file__).parents[1]
 # No code page of a console has all of these; 1252 has none of the first two.

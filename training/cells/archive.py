@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from edge_runtime.errors import SourceError
-from edge_runtime.sources.images import SUFFIXES, SkippedFrame, open_zip, printable
-from edge_runtime.sources.names import left_by_system, suffix_of
+from edge_runtime.sources.items import SkippedFrame
+from edge_runtime.sources.names import SUFFIXES, left_by_system, printable, suffix_of
+from edge_runtime.sources.zips import open_zip
 
 CLASSES = ("uninfected", "parasitized")
 

@@ -20,7 +20,7 @@ from edge_runtime.cells.preprocessing import resize_crop
 from edge_runtime.console import tell_skipped
 from edge_runtime.errors import ImageError
 from edge_runtime.simulator.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from edge_runtime.sources.images import ImageFile
+from edge_runtime.sources.items import ImageFile
 from training.cells.simulated import Simulation, anomalies
 from training.evaluation.detectors.observed import Images, in_eight_bit
 from training.evaluation.segmentation_errors import SEGMENTATION_ERRORS, SegmentationError

@@ -18,7 +18,7 @@ from edge_runtime.bundle.scoring import CellScore, score_images
 from edge_runtime.cells.cutting import cut_cells
 from edge_runtime.decision.appearance import APPEARANCE
 from edge_runtime.simulator import SimulatedField
-from edge_runtime.sources.images import SkippedFrame
+from edge_runtime.sources.items import SkippedFrame
 
 KEYS = [
     "path",

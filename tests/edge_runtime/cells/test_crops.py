@@ -7,7 +7,7 @@ import pytest
 from edge_runtime.cells.crops import decode_crop, read_crops
 from edge_runtime.cells.preprocessing import resize_crop
 from edge_runtime.errors import ImageError
-from edge_runtime.sources.images import ImageFile, SkippedFrame
+from edge_runtime.sources.items import ImageFile, SkippedFrame
 
 SIZE = 24
 

@@ -14,7 +14,7 @@ from edge_runtime.simulator import simulate_field
 from edge_runtime.slide.reading import read_slide
 from edge_runtime.slide.readings import Counts, FieldReading
 from edge_runtime.slide.record import SlideRecord
-from edge_runtime.sources.images import SkippedFrame
+from edge_runtime.sources.items import SkippedFrame
 
 Picture = NDArray[np.uint8]
 

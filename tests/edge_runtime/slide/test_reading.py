@@ -25,7 +25,7 @@ from edge_runtime.slide.reading import read_slide
 from edge_runtime.slide.readings import FieldReading, applied_tests
 from edge_runtime.slide.record import SlideRecord
 from edge_runtime.slide.summary import summarise
-from edge_runtime.sources.images import SkippedFrame
+from edge_runtime.sources.items import SkippedFrame
 
 
 @pytest.fixture(scope="module")

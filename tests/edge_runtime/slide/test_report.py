@@ -24,7 +24,7 @@ from edge_runtime.slide.colours import PENS
 from edge_runtime.slide.readings import CellReading, FieldReading, SlideHeader, applied_gates, applied_tests
 from edge_runtime.slide.record import SlideRecord
 from edge_runtime.slide.report import render_report, write_report
-from edge_runtime.sources.images import SkippedFrame
+from edge_runtime.sources.items import SkippedFrame
 
 HOSTILE = """<script>alert("1")</script> & 'quotes' {{ header }} {% endif %} $body é"""
 TESTS = applied_tests(

@@ -24,7 +24,7 @@ from edge_runtime.slide.readings import (
     SlideHeader,
 )
 from edge_runtime.slide.record import SlideRecord
-from edge_runtime.sources.images import SkippedFrame
+from edge_runtime.sources.items import SkippedFrame
 
 TESTS = (
     AppliedTest("wholeness", "not-one-cell", "not one whole cell", whole=False, side="at least", limit=0.0),

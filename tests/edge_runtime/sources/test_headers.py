@@ -14,7 +14,7 @@ from edge_runtime.errors import ImageError
 from edge_runtime.sources.decoding import decode_image
 from edge_runtime.sources.frames import frames
 from edge_runtime.sources.headers import MOST_PIXELS, encoded_size
-from edge_runtime.sources.images import SkippedFrame
+from edge_runtime.sources.items import SkippedFrame
 
 
 def encoded(suffix: str, width: int, height: int, *settings: int) -> bytes:

@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.errors import ImageError, SourceError
-from edge_runtime.sources.images import list_images, open_zip, printable
+from edge_runtime.sources.images import list_images
+from edge_runtime.sources.names import printable
+from edge_runtime.sources.zips import open_zip
 
 AWKWARD = Path(__file__).parents[4] / "shared" / "data" / "awkward"
 IMAGES = {

@@ -16,7 +16,8 @@ import pytest
 
 from edge_runtime.errors import SourceError
 from edge_runtime.sources import capture, live
-from edge_runtime.sources.frames import Frame, SourceNote, frames
+from edge_runtime.sources.frames import frames
+from edge_runtime.sources.items import Frame, SourceNote
 
 pytestmark = pytest.mark.usefixtures("sooner")
 

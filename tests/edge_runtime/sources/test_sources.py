@@ -13,8 +13,9 @@ import pytest
 from edge_runtime.errors import ImageError, SourceError
 from edge_runtime.simulator import SimulatedField, simulate_field
 from edge_runtime.sources import frames as room
-from edge_runtime.sources.frames import Frame, SimulatedSource, frames, parse_simulated, shown_source
-from edge_runtime.sources.images import SkippedFrame, list_images
+from edge_runtime.sources.frames import SimulatedSource, frames, parse_simulated, shown_source
+from edge_runtime.sources.images import list_images
+from edge_runtime.sources.items import Frame, SkippedFrame
 
 
 def names(source: object, **settings: Any) -> list[str]:

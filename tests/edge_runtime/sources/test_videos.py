@@ -12,7 +12,8 @@ import pytest
 
 from edge_runtime.errors import SourceError
 from edge_runtime.simulator import SimulatedField, simulate_field
-from edge_runtime.sources.frames import Frame, SkippedFrame, frames
+from edge_runtime.sources.frames import frames
+from edge_runtime.sources.items import Frame, SkippedFrame
 
 AWKWARD = Path(__file__).parents[4] / "shared" / "data" / "awkward"
 FIELDS = 5
@@ -223,7 +224,8 @@ def test_a_cut_jpeg_in_a_video_is_skipped_by_name_and_never_filled_from_the_fram
 
 LOOKS = """
 import sys, zlib
-from edge_runtime.sources.frames import Frame, frames
+from edge_runtime.sources.items import Frame
+from edge_runtime.sources.frames import frames
 for item in frames(sys.argv[1], every=0):
     print(zlib.crc32(item.image) if isinstance(item, Frame) else item)
 """
