@@ -128,6 +128,7 @@ def fit(
                 augmentation,
                 str(source.reread) if source.reread else None,
                 source.parasitized,
+                source.patients,
             )
             if precision == "bfloat16" and not has_bfloat16():
                 tell(

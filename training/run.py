@@ -55,6 +55,7 @@ class RunConfig:
         augmentation: "microscope", "harsh", or "paper" without light, stain, focus and segmentation.
         reread: CSV of a second reading's labels, or None.
         parasitized: the classes that count as parasitized.
+        patients: see `CellSource.patients`.
     """
 
     cells: tuple[str, ...]
@@ -69,11 +70,12 @@ class RunConfig:
     augmentation: Augmentation = "microscope"
     reread: str | None = None
     parasitized: tuple[str, ...] = ()
+    patients: str | None = None
 
     def source(self, cache: Path | None = None) -> CellSource:
         """Where the cells are and what is said of them, as a source."""
         reread = Path(self.reread) if self.reread else None
-        return CellSource(self.cells, cache, reread, self.parasitized)
+        return CellSource(self.cells, cache, reread, self.parasitized, self.patients)
 
 
 @dataclass(frozen=True)
