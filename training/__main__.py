@@ -112,7 +112,7 @@ def fit(
         if resume:
             info = fitting.resume(folder, source)
         else:
-            if source.where is None:
+            if not source.where:
                 raise click.UsageError("Missing option '--cells'.")
             recipe = _RECIPES[network]
             config = RunConfig(
@@ -126,6 +126,8 @@ def fit(
                 str(weights) if weights else None,
                 precision,
                 augmentation,
+                str(source.reread) if source.reread else None,
+                source.parasitized,
             )
             if precision == "bfloat16" and not has_bfloat16():
                 tell(

@@ -22,7 +22,6 @@ from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.errors import SourceError
 from training import distributed
 from training.augmentation import STRENGTHS, augment, draw
-from training.cells.archive import CLASSES
 from training.cells.source import CellSet, CellSource
 from training.cells.splits import Split
 from training.networks import Network, build_network, channels_last, load_pretrained
@@ -103,14 +102,16 @@ def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInf
     """
     if (folder / RUN_FILE).exists():
         raise SourceError(f"{folder}: holds a run already; go on with --resume or choose another folder")
-    cells = _load_once(CellSource(config.cells, cache))
-    config = replace(config, cells=cells.source)  # in full: the run may be read from another folder
+    cells = _load_once(config.source(cache))
+    # In full: the run may be read from another folder.
+    reread = str(Path(config.reread).resolve()) if config.reread else None
+    config = replace(config, cells=cells.sources, reread=reread, parasitized=cells.parasitized)
     split = make_split(config, cells)
     if not (len(split.train) >= config.batch_size and len(split.validation) and len(split.test)):
         raise SourceError(f"{cells.source}: {len(cells)} cells are too few to train on")
     # Everything that could be refused is, before there is a run that a second try would trip over.
     _check_shares(config, split)
-    layers = _build(config, len(CLASSES)).layers
+    layers = _build(config, len(cells.classes)).layers
     distributed.wait()
     if distributed.rank() == 0:
         folder.mkdir(parents=True, exist_ok=True)
