@@ -1,13 +1,13 @@
 """Train, validation and test cells, by image (the paper's way) or by patient (the honest one).
 
-Usually 60:10:30. For cross-fitting each of several parts is the test cells of a run of its own; and a network that
-is to be used, not measured, needs none.
+Usually 60:10:30. For cross-fitting each of several parts is the test cells of a run of its own; and a network
+that is to be used, not measured, needs none.
 """
 
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -37,6 +37,14 @@ class Split:
     test: NDArray[np.int64]
     digest: str
 
+    def trusting(self, trusted: NDArray[np.bool_]) -> "Split":
+        """The same, but nothing is fitted to cells of a doubtful label: bool [N], which are trusted.
+
+        Test cells stay: figures are given with them and without.
+        """
+        train, validation = (part[trusted[part]] for part in (self.train, self.validation))
+        return replace(self, train=train, validation=validation)
+
 
 def split_cells(
     names: Sequence[str],
@@ -59,24 +67,23 @@ def split_cells(
         patients: N prefixes.
         by: "image" or "patient".
         seed: of the shuffling.
-        test: which cells test: "30%", "2/5" (the second of five parts, which together hold every cell once) or
-            "none". A tenth of all cells are validation cells, the rest train.
+        test: which cells test: "30%", "2/5" (the second of five parts, which together hold every cell once),
+            or "none". A tenth of all cells are validation cells, the rest train.
         kinds: int64 [N], what has its share in every part beside "30%"; the labels if None.
 
     Raises:
         SourceError: `test` is something else.
     """
     rng = np.random.default_rng(seed)
-    kinds = labels if kinds is None else kinds
+    of = labels if kinds is None or test == THIRTY else kinds
 
     def parts(chosen: NDArray[np.int64], fractions: Sequence[float]) -> NDArray[np.int64]:
         if by == "image":
-            return _part_by_image(kinds[chosen], rng, fractions)
-        return _part_by_patient(kinds[chosen], np.asarray(patients)[chosen], rng, fractions)
+            return _part_by_image(of[chosen], rng, fractions)
+        return _part_by_patient(of[chosen], np.asarray(patients)[chosen], rng, fractions)
 
     every = np.arange(len(names))
     if test == THIRTY:
-        kinds = labels
         part = parts(every, FRACTIONS)
         train, validation, tested = (every[part == number] for number in range(3))
     else:
