@@ -24,7 +24,7 @@ from edge_runtime.errors import SourceError
 from training import distributed
 from training.augmentation import STRENGTHS, augment, draw
 from training.cells.source import CellSet, CellSource
-from training.cells.splits import Split
+from training.cells.splits import NONE, Split
 from training.networks import Network, build_network, channels_last, load_pretrained
 from training.reference import BLOCK
 from training.run import (
@@ -109,7 +109,8 @@ def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInf
     config = replace(config, cells=cells.sources, reread=reread, parasitized=cells.parasitized)
     _check_known(config, cells)
     split = make_split(config, cells)
-    if not (len(split.train) >= config.batch_size and len(split.validation) and len(split.test)):
+    tested = len(split.test) or config.test == NONE
+    if not (len(split.train) >= config.batch_size and len(split.validation) and tested):
         raise SourceError(f"{cells.source}: {len(cells)} cells are too few to train on")
     # Everything that could be refused is, before there is a run that a second try would trip over.
     _check_shares(config, split)
@@ -277,6 +278,7 @@ def _train_epoch(
     uniform = draw(len(cells), seed=config.seed, epoch=epoch)
     first = state.step - epoch * per_epoch
     share = slice(distributed.rank(), None, distributed.world_size())
+    weights = torch.from_numpy(np.where(cells.healthy, config.healthy_weight, 1.0).astype(np.float32))
     device, strength = distributed.device(), STRENGTHS[config.augmentation]
     losses: list[Tensor] = []
     clock = saved = time.monotonic()
@@ -288,7 +290,7 @@ def _train_epoch(
             chosen = order[number * config.batch_size : (number + 1) * config.batch_size][share]
             images = augment(as_images(cells, chosen).to(device), uniform[chosen], strength)
             labels = torch.from_numpy(cells.labels[chosen]).to(device)
-            losses.append(_step(model, state, images, labels, config.precision))
+            losses.append(_step(model, state, images, labels, weights[chosen].to(device), config.precision))
             now = time.monotonic()
             state.seconds, clock = state.seconds + now - clock, now
             if distributed.rank() == 0 and now - saved > CHECKPOINT_SECONDS:
@@ -297,11 +299,19 @@ def _train_epoch(
     return float(torch.stack(losses).mean())
 
 
-def _step(model: nn.Module, state: _State, images: Tensor, labels: Tensor, precision: Precision) -> Tensor:
+def _step(
+    model: nn.Module,
+    state: _State,
+    images: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    precision: Precision,
+) -> Tensor:
     half = precision == "bfloat16"
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
         logits, _ = model(images.contiguous(memory_format=torch.channels_last))
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=LABEL_SMOOTHING)
+    of_cell = F.cross_entropy(logits.float(), labels, label_smoothing=LABEL_SMOOTHING, reduction="none")
+    loss = (of_cell * weights).sum() / weights.sum()
     state.optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimiser.step()

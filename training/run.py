@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -20,7 +21,7 @@ from edge_runtime.errors import SourceError
 from edge_runtime.storage import whole_file, write_whole
 from training.augmentation import Augmentation
 from training.cells.source import CellSet, CellSource
-from training.cells.splits import Split, SplitBy, split_cells
+from training.cells.splits import THIRTY, Split, SplitBy, split_cells
 from training.gaussians import LayerGaussian, load_gaussians
 from training.networks import Network, build_network
 from training.reference import FeatureModel
@@ -55,6 +56,8 @@ class RunConfig:
         augmentation: "microscope", "harsh", or "paper" without light, stain, focus and segmentation.
         reread: CSV of a second reading's labels, or None.
         parasitized: the classes that count as parasitized.
+        test: which cells test (see `splits.split_cells`).
+        healthy_weight: what a cell of a patient without a parasite weighs in the loss; all others weigh 1.
         patients: see `CellSource.patients`.
     """
 
@@ -70,6 +73,8 @@ class RunConfig:
     augmentation: Augmentation = "microscope"
     reread: str | None = None
     parasitized: tuple[str, ...] = ()
+    test: str = THIRTY
+    healthy_weight: float = 1.0
     patients: str | None = None
 
     def source(self, cache: Path | None = None) -> CellSource:
@@ -239,8 +244,21 @@ def load_split(info: RunInfo, source: CellSource) -> tuple[CellSet, Split]:
 
 
 def make_split(config: RunConfig, cells: CellSet) -> Split:
-    """Split the cells as the configuration says."""
-    return split_cells(cells.names, cells.labels, cells.patients, by=config.split, seed=config.seed)
+    """Split the cells as the configuration says.
+
+    Cells on which two readings disagree fit nothing, but for those of healthy patients: whatever was seen in
+    them, it was no parasite, and what was taken for one is the best example of what is none.
+    """
+    split = split_cells(
+        cells.names,
+        cells.labels,
+        cells.patients,
+        by=config.split,
+        seed=config.seed,
+        test=config.test,
+        kinds=np.where(cells.healthy, len(cells.classes), cells.labels),
+    )
+    return split.trusting(cells.agreed | cells.healthy)
 
 
 def save_weights(path: Path, content: Mapping[str, Any]) -> None:
