@@ -1,8 +1,9 @@
 """A sealed bundle exported again, under this version's schema, from the bundle alone: its run may be lost.
 
-    python -m scripts.reseal OLD NEW
+    python -m scripts.reseal --limit certainty=2.6 OLD NEW
 
-Reads bundles of this schema and of the one before, which had the same graph and is only given its gates.
+Reads bundles of this schema and of the one before, which had the same graph and is only given what is new in
+its manifest; limits of tests that it did not have are named on the command line.
 Of one of this schema network and statistics come back from the graph, the detector, the figures and the
 provenance from the manifest, the reference cells from the reference vectors; then all of it is exported as
 any run is. The forward pass stays bit for bit, the statistics up to a rounding.
@@ -11,7 +12,7 @@ any run is. The forward pass stays bit for bit, the statistics up to a rounding.
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from training.trained import TrainedDetector
 
 # How the exporter begins the names of the network's parameters.
 _NETWORK = "network."
-_BEFORE = 8  # the schema before this one: the same graph, without gates of frames
+_BEFORE = 9  # the schema before this one: the same graph, and no test of certainty
 # How `export.sealing` tells what a bundle was trained on.
 _TRAINED_ON = re.compile(
     r"(?P<train>\d+) cells of (?P<cells>.+), split by .+; "
@@ -55,10 +56,11 @@ Constants = Mapping[str, NDArray[np.generic]]
 @click.group(cls=Commands, invoke_without_command=True)
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
-def main(old: Path, new: Path) -> None:
+@click.option("--limit", "limits", multiple=True, help="NAME=VALUE of a test that OLD does not have.")
+def main(old: Path, new: Path, limits: tuple[str, ...]) -> None:
     """Export the bundle folder OLD again, as the bundle folder NEW."""
     if read_raw(old).get("schema") == _BEFORE:
-        click.echo(f"{new}: {with_gates(old, new).title}")
+        click.echo(f"{new}: {lifted(old, new, read_limits(limits)).title}")
         return
     manifest, model = open_any(old)
     with np.load(old / REFERENCE, allow_pickle=False) as stored:
@@ -74,9 +76,17 @@ def main(old: Path, new: Path) -> None:
     click.echo(f"{new}: {bundle.title}")
 
 
-def with_gates(old: Path, new: Path) -> Bundle:
-    """Seal a bundle of the schema before with this cellgate's gates; its other files stay as they are."""
-    manifest = manifest_from_json(json.dumps(from_schema_8(read_raw(old))))
+def read_limits(given: Iterable[str]) -> dict[str, float]:
+    """Limits as they are written on the command line, NAME=VALUE each."""
+    try:
+        return {name: float(value) for name, _, value in (each.partition("=") for each in given)}
+    except ValueError as error:
+        raise SourceError(f"--limit {' '.join(given)}: {error}; write NAME=VALUE") from error
+
+
+def lifted(old: Path, new: Path, limits: Mapping[str, float]) -> Bundle:
+    """Seal a bundle of the schema before under this one; its other files stay as they are."""
+    manifest = manifest_from_json(json.dumps(from_schema_9(read_raw(old), limits)))
     contents = {name: (old / name).read_bytes() for name in manifest.files}
     for name, data in contents.items():
         check_hash(manifest, old / name, data)
@@ -103,7 +113,7 @@ def open_any(bundle: Path) -> tuple[Manifest, onnx.ModelProto]:
         SourceError: a file is missing.
     """
     raw = read_raw(bundle)
-    manifest = manifest_from_json(json.dumps(from_schema_8(raw) if raw.get("schema") == _BEFORE else raw))
+    manifest = manifest_from_json(json.dumps(from_schema_9(raw, {}) if raw.get("schema") == _BEFORE else raw))
     graph = (bundle / MODEL).read_bytes()
     check_hash(manifest, bundle / MODEL, graph)
     return manifest, onnx.load_from_string(graph)
@@ -129,9 +139,16 @@ def check_hash(manifest: Manifest, file: Path, data: bytes) -> None:
         raise BundleError(f"{file}: altered since the bundle was sealed; copy the bundle again")
 
 
-def from_schema_8(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The same facts, with the gates of frames that schema 9 adds."""
-    return {**raw, "schema": SCHEMA, "gates": default_limits()}
+def from_schema_9(raw: Mapping[str, Any], limits: Mapping[str, float]) -> dict[str, Any]:
+    """The same facts, with the classes that count as parasitized and the limits of the tests that are new.
+
+    Args:
+        raw: the manifest of schema 9.
+        limits: of tests, by name, that are new or have changed.
+    """
+    detector = raw["detector"]
+    detector = {**detector, "limits": {**detector["limits"], **limits}, "parasitized": [1]}
+    return {**raw, "schema": SCHEMA, "gates": {**raw["gates"], **default_limits()}, "detector": detector}
 
 
 def fill_network(network: nn.Module, model: onnx.ModelProto) -> None:

@@ -15,7 +15,7 @@ from edge_runtime.decision.evidence import OUTPUTS
 from edge_runtime.errors import BundleError
 from edge_runtime.fields.gates import GATES
 
-SCHEMA = 9
+SCHEMA = 10
 CLASSES = {"uninfected", "parasitized"}  # what a slide's counts are made of
 PERTURBATIONS = {"per-layer", "none"}
 INTENDED_USE = "Research use only. Not for use in diagnostic procedures."

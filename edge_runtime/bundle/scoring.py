@@ -27,7 +27,7 @@ class CellScore:
         label: the classifier's class, also where the cell was rejected.
         probabilities: per class, 0 to 1.
         confidences: M_l per layer.
-        values: what each test looked at, by name (see `decision.table`).
+        values: what each test that is for such a cell looked at, by name (see `decision.table`).
         limits: where each test draws its line, by name.
         appearance: the numbers of the picture by name (see `appearance.describe`).
         rejected: whether the label must not be relied on.
@@ -91,7 +91,7 @@ def _scores(
             confidences=dict(
                 zip(manifest.detector.layers, decisions.confidences[index].tolist(), strict=True)
             ),
-            values=dict(zip(limits, decisions.values[index].tolist(), strict=True)),
+            values=decisions.values_of(index),
             limits=limits,
             appearance=dict(zip(APPEARANCE, decisions.appearance[index].tolist(), strict=True)),
             rejected=bool(decisions.rejected[index]),

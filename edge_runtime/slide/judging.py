@@ -11,7 +11,6 @@ from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.cells.cutting import CutCell, NotCut, NotCutReason, cut_found, known_typical
 from edge_runtime.cells.preprocessing import Box
 from edge_runtime.cells.segmentation import segmentation
-from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.fields import gates
 from edge_runtime.fields.view import view
@@ -80,7 +79,7 @@ def _reading(cell: CutCell, decisions: Decisions, index: int, classes: Sequence[
         reason=decisions.reason(index),
         label=classes[label],
         probability=float(decisions.probabilities[index, label]),
-        values=dict(zip((test.name for test in table.TESTS), decisions.values[index].tolist(), strict=True)),
+        values=decisions.values_of(index),
         confidences=tuple(decisions.confidences[index].tolist()),
         crop=_png(cell.crop),
     )

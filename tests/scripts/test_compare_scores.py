@@ -55,9 +55,9 @@ def row(*reasons: str, **values: float) -> dict[str, Any]:
 def test_reasons_that_follow_are_read_with_every_test_behind_them() -> None:
     rows = [
         row(),
-        row("ambiguous", margin=0.5),
-        row("unstable", "ambiguous", stability=-0.75, margin=0.5),
-        row("far-from-training", "unstable", "ambiguous", confidence=-2.0, margin=0.5, stability=-0.75),
+        row("suspect", margin=0.5),
+        row("unstable", "suspect", stability=-0.75, margin=0.5),
+        row("far-from-training", "unstable", "suspect", confidence=-2.0, margin=0.5, stability=-0.75),
         row("not-one-cell", "far-from-training", confidence=-2.0, wholeness=-0.1),
         row("faint", "far-from-training", confidence=-2.0, texture=-1.1),
     ]
@@ -90,7 +90,7 @@ def test_what_is_read_is_what_was_decided() -> None:
         np.testing.assert_array_equal(getattr(found, field), getattr(decided, field))
 
 
-@pytest.mark.parametrize("reason", ["", "ambiguous", "unstable", "not-one-cell", "faint"])
+@pytest.mark.parametrize("reason", ["", "suspect", "unstable", "not-one-cell", "faint"])
 def test_a_reason_that_does_not_follow_is_refused(reason: str) -> None:
     wrong = row(*filter(None, [reason]), confidence=-2.0)
     with pytest.raises(CheckFailedError, match=f"cell.png: '{reason}' of .* does not follow from its num"):
@@ -102,8 +102,8 @@ def test_a_reason_that_does_not_follow_is_refused(reason: str) -> None:
     [
         (["unstable"], {}),
         (["unstable"], {"margin": 0.5}),
-        (["ambiguous"], {"margin": 0.5, "stability": -0.75}),
-        (["ambiguous", "unstable"], {"margin": 0.5, "stability": -0.75}),
+        (["suspect"], {"margin": 0.5, "stability": -0.75}),
+        (["suspect", "unstable"], {"margin": 0.5, "stability": -0.75}),
         (["unstable"], {"margin": 0.5, "stability": -0.75}),
         ([], {"stability": -0.75}),
         ([], {"stability": float("nan")}),

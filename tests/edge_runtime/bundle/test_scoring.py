@@ -41,7 +41,7 @@ CODES = {
     "texture": "faint",
     "confidence": "far-from-training",
     "stability": "unstable",
-    "margin": "ambiguous",
+    "margin": "suspect",
 }
 LAYERS = ["stem", "layer1", "layer2", "layer3", "layer4"]
 
@@ -144,8 +144,8 @@ def test_lines_for_people_name_the_answer_and_the_rejection(
     [
         *(({test: 1e6}, code) for test, code in CODES.items()),
         ({"texture": 1e6, "colour": 1e6}, "faint"),
-        ({"margin": 1e6, "colour": 1e6}, "faint, ambiguous"),
-        (dict.fromkeys(CODES, 1e6), "not-one-cell, faint, far-from-training, unstable, ambiguous"),
+        ({"margin": 1e6, "colour": 1e6}, "faint, suspect"),
+        (dict.fromkeys(CODES, 1e6), "not-one-cell, faint, far-from-training, unstable, suspect"),
     ],
 )
 def test_a_rejected_cell_says_so_before_its_label(

@@ -52,7 +52,7 @@ def test_the_gravest_stands_first() -> None:
         ("texture", "faint"),
         ("confidence", "far-from-training"),
         ("stability", "unstable"),
-        ("margin", "ambiguous"),
+        ("margin", "suspect"),
     ]
 
 
@@ -178,7 +178,7 @@ def test_all_reasons_are_told_the_gravest_first_each_once() -> None:
     assert failing().reasons(0) == []
     assert failing("texture").reasons(0) == failing("colour").reasons(0) == ["faint"]
     assert failing("colour", "texture").reasons(0) == ["faint"]
-    assert failing("margin", "texture", "colour").reasons(0) == ["faint", "ambiguous"]
+    assert failing("margin", "texture", "colour").reasons(0) == ["faint", "suspect"]
     everything = failing(*NAMES)
     assert everything.failed.all()
     assert everything.reasons(0) == [
@@ -186,7 +186,7 @@ def test_all_reasons_are_told_the_gravest_first_each_once() -> None:
         "faint",
         "far-from-training",
         "unstable",
-        "ambiguous",
+        "suspect",
     ]
     assert everything.reason(0) == "not-one-cell"
 
@@ -194,7 +194,7 @@ def test_all_reasons_are_told_the_gravest_first_each_once() -> None:
 def test_reasons_follow_the_order_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "TESTS", tuple(reversed(table.TESTS)))
     everything = decisions([[-1.0] * len(NAMES)], [0.0] * len(NAMES))
-    assert everything.reason(0) == "ambiguous"
+    assert everything.reason(0) == "suspect"
     assert everything.reasons(0)[-1] == "not-one-cell"
 
 

@@ -20,7 +20,14 @@ from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.decision.values import within
 from edge_runtime.errors import SourceError
-from training.evaluation.attacks.objectives import Asked, check_network, lead, sure, undetected
+from training.evaluation.attacks.objectives import (
+    Asked,
+    certain,
+    check_network,
+    lead,
+    sure,
+    undetected,
+)
 from training.evaluation.attacks.problem import Objective, once
 from training.evaluation.detectors.observed import in_eight_bit
 from training.reference import FeatureModel, smooth
@@ -90,6 +97,7 @@ def twins(of: Attackable, network: Asked | None = None) -> list[Objective]:
         "confidence": undetected(asked, of.model.gaussians, of.detector),
         "stability": stable(asked, of.detector, again=of.model.network),
         "margin": sure(asked, of.detector),
+        table.CERTAINTY: certain(asked, of.detector),
     }
     return [made[test.name] if test.name in made else _exactly(test, of.detector) for test in table.TESTS]
 
