@@ -1,6 +1,7 @@
 """The model card: what a person should know before trusting a bundle, from the manifest alone."""
 
-from edge_runtime.bundle.manifest import Manifest, Performance
+from edge_runtime.bundle.manifest import Manifest
+from edge_runtime.bundle.performance import Performance
 from edge_runtime.decision import table
 from edge_runtime.decision.appearance import OUTLINE
 from edge_runtime.decision.detector import Detector

@@ -28,7 +28,8 @@ from edge_runtime.console import Commands
 from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.errors import CheckFailedError, SourceError
-from training.cells.archive import CellFile, list_cells
+from training.cells.archive import list_cells
+from training.cells.listing import CellFile
 from training.reference import BLOCK
 from training.trained import TrainedDetector, load_trained
 

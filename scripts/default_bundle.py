@@ -20,8 +20,9 @@ from edge_runtime.errors import BundleError, CheckFailedError, SourceError
 from edge_runtime.sources.names import SUFFIXES
 from edge_runtime.sources.zips import open_zip
 from edge_runtime.storage import write_whole
+from training.cells.layouts import list_sources
 from training.cells.simulated import is_simulated
-from training.cells.source import CellSource, cell_files
+from training.cells.source import CellSource
 from training.run import CALIBRATION, GAUSSIANS, RUN_FILE, WEIGHTS, load_run, load_split
 
 NAME = "cellgate-default"
@@ -88,9 +89,9 @@ def train(run: Path, cells: str, ood: str | None, epochs: int | None = None) -> 
 def _check_cells(run: Path, cells: str) -> None:
     """Refuse other cells than the run's, which a finished run would never look at; moved ones are right."""
     info = load_run(run)
-    if cell_files(cells)[0] != info.config.cells:
+    if tuple(one.source for one in list_sources((cells,))) != info.config.cells:
         try:
-            load_split(info, CellSource(cells))
+            load_split(info, CellSource((cells,)))
         except SourceError as error:
             raise SourceError(f"{error}, or remove {run} to begin anew") from error
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import click
 
 from edge_runtime.bundle.files import default_bundle, open_bundle
-from edge_runtime.bundle.manifest import Manifest, Performance
+from edge_runtime.bundle.manifest import Manifest
+from edge_runtime.bundle.performance import Performance
 from edge_runtime.console import Commands
 from edge_runtime.errors import CheckFailedError
 

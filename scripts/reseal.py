@@ -249,7 +249,7 @@ def run_info(manifest: Manifest) -> RunInfo:
     light = next((name for words, name in _LIGHT.items() if words in provenance.trained_on), "microscope")
     raw: dict[str, Any] = {"split": manifest.performance.split, "augmentation": light}
     config = RunConfig(
-        cells=told["cells"],
+        cells=tuple(told["cells"].split(" and ")),
         network=provenance.network,
         seed=provenance.seed,
         epochs=0,
@@ -261,8 +261,10 @@ def run_info(manifest: Manifest) -> RunInfo:
         config=config,
         input=manifest.input,
         classes=manifest.classes,
+        parasitized=("parasitized",),
         layers=manifest.detector.layers,
         cells_digest=provenance.cells_digest,
+        labels_digest="",
         split_digest=provenance.split_digest,
         counts={part: int(told[part]) for part in ("train", "validation", "test")},
         git_commit=provenance.git_commit,

@@ -43,7 +43,7 @@ LIGHT = Strength(gain=(0.6, 1.15))
 EPSILON = 0.002  # half a grey level: small enough that the rejection works, and eq. 3 is computed
 REFERENCE_CELLS = 4
 CONFIG = RunConfig(
-    cells=str(Simulation(slides=30, fields=1, seed=3000)),
+    cells=(str(Simulation(slides=30, fields=1, seed=3000)),),
     network="tiny",
     split="patient",
     seed=0,

@@ -22,9 +22,8 @@ from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.errors import SourceError
 from training import distributed
 from training.augmentation import STRENGTHS, augment, draw
-from training.cells.archive import CLASSES
 from training.cells.source import CellSet, CellSource
-from training.cells.splits import Split
+from training.cells.splits import NONE, Split
 from training.networks import Network, build_network, channels_last, load_pretrained
 from training.reference import BLOCK
 from training.run import (
@@ -103,14 +102,17 @@ def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInf
     """
     if (folder / RUN_FILE).exists():
         raise SourceError(f"{folder}: holds a run already; go on with --resume or choose another folder")
-    cells = _load_once(CellSource(config.cells, cache))
-    config = replace(config, cells=cells.source)  # in full: the run may be read from another folder
+    cells = _load_once(config.source(cache))
+    # In full: the run may be read from another folder.
+    reread = str(Path(config.reread).resolve()) if config.reread else None
+    config = replace(config, cells=cells.sources, reread=reread, parasitized=cells.parasitized)
     split = make_split(config, cells)
-    if not (len(split.train) >= config.batch_size and len(split.validation) and len(split.test)):
+    tested = len(split.test) or config.test == NONE
+    if not (len(split.train) >= config.batch_size and len(split.validation) and tested):
         raise SourceError(f"{cells.source}: {len(cells)} cells are too few to train on")
     # Everything that could be refused is, before there is a run that a second try would trip over.
     _check_shares(config, split)
-    layers = _build(config, len(CLASSES)).layers
+    layers = _build(config, len(cells.classes)).layers
     distributed.wait()
     if distributed.rank() == 0:
         folder.mkdir(parents=True, exist_ok=True)
@@ -255,6 +257,7 @@ def _train_epoch(
     uniform = draw(len(cells), seed=config.seed, epoch=epoch)
     first = state.step - epoch * per_epoch
     share = slice(distributed.rank(), None, distributed.world_size())
+    weights = torch.from_numpy(np.where(cells.healthy, config.healthy_weight, 1.0).astype(np.float32))
     device, strength = distributed.device(), STRENGTHS[config.augmentation]
     losses: list[Tensor] = []
     clock = saved = time.monotonic()
@@ -266,7 +269,7 @@ def _train_epoch(
             chosen = order[number * config.batch_size : (number + 1) * config.batch_size][share]
             images = augment(as_images(cells, chosen).to(device), uniform[chosen], strength)
             labels = torch.from_numpy(cells.labels[chosen]).to(device)
-            losses.append(_step(model, state, images, labels, config.precision))
+            losses.append(_step(model, state, images, labels, weights[chosen].to(device), config.precision))
             now = time.monotonic()
             state.seconds, clock = state.seconds + now - clock, now
             if distributed.rank() == 0 and now - saved > CHECKPOINT_SECONDS:
@@ -275,11 +278,19 @@ def _train_epoch(
     return float(torch.stack(losses).mean())
 
 
-def _step(model: nn.Module, state: _State, images: Tensor, labels: Tensor, precision: Precision) -> Tensor:
+def _step(
+    model: nn.Module,
+    state: _State,
+    images: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    precision: Precision,
+) -> Tensor:
     half = precision == "bfloat16"
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
         logits, _ = model(images.contiguous(memory_format=torch.channels_last))
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=LABEL_SMOOTHING)
+    of_cell = F.cross_entropy(logits.float(), labels, label_smoothing=LABEL_SMOOTHING, reduction="none")
+    loss = (of_cell * weights).sum() / weights.sum()
     state.optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimiser.step()

@@ -16,7 +16,8 @@ from edge_runtime.cells.preprocessing import InputSpec, resize_crop
 from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.sources.decoding import decode_image
-from training.cells.archive import CellFile, list_cells
+from training.cells.archive import list_cells
+from training.cells.listing import CellFile
 from training.cells.source import CellSource
 from training.trained import load_trained
 
@@ -75,7 +76,7 @@ def assert_same(device: dict[str, CellScore], files: list[CellFile], reference: 
         if (away > BORDER * np.maximum(np.abs(reference.values[index]), 1)).all():
             assert score.rejected == reference.rejected[index], file.name
             assert score.reasons == reference.reasons(index), file.name
-    assert {file.label for file in files} == {0, 1}
+    assert {file.label for file in files} == {"uninfected", "parasitized"}
     assert {score.rejected for score in device.values()} == {False, True}
 
 
@@ -86,7 +87,7 @@ def test_of_simulated_cells(cell_folder: Path, run_folder: Path, bundle_folder: 
 
 
 def test_training_sees_the_very_pixels_that_the_device_sees(cell_folder: Path, cell_cache: Path) -> None:
-    cells = CellSource(str(cell_folder), cell_cache).load(InputSpec())
+    cells = CellSource((str(cell_folder),), cell_cache).load(InputSpec())
     files = {file.name: file for file in list_cells(cell_folder)}
     np.testing.assert_array_equal(cells.images, resized([files[name] for name in cells.names]))
 

@@ -26,7 +26,7 @@ from training.statistics import fit_statistics
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-DISCS = RunConfig("", "edge", "image", seed=0, epochs=5, batch_size=16, learning_rate=0.05)
+DISCS = RunConfig((), "edge", "image", seed=0, epochs=5, batch_size=16, learning_rate=0.05)
 
 
 def weights_of(folder: Path) -> dict[str, Tensor]:
@@ -36,8 +36,8 @@ def weights_of(folder: Path) -> dict[str, Tensor]:
 def test_run_folder_is_complete(fitted: Path, config: RunConfig) -> None:
     assert sorted(file.name for file in fitted.iterdir()) == ["gaussians.npz", "run.json", "weights.pt"]
     info = load_run(fitted)
-    in_full = "simulated:slides=6,fields=1,seed=1000,parasitized=0.45"
-    assert info.config == replace(config, cells=in_full)
+    in_full = ("simulated:slides=6,fields=1,seed=1000,parasitized=0.45",)
+    assert info.config == replace(config, cells=in_full, parasitized=("parasitized",))
     assert info.layers == ("stem", "layer1", "layer2", "layer3", "layer4")
     assert set(info.metrics) == {
         "training_seconds",
@@ -177,12 +177,12 @@ def discs(tmp_path: Path) -> Path:
 
 
 def test_network_learns(discs: Path, tmp_path: Path) -> None:
-    info = fit(replace(DISCS, cells=str(discs)), tmp_path / "run", cache=tmp_path / "cache")
+    info = fit(replace(DISCS, cells=(str(discs),)), tmp_path / "run", cache=tmp_path / "cache")
     assert info.metrics["validation_accuracy"] == 1.0
 
 
 def test_same_seed_same_start() -> None:
-    config = RunConfig("", "edge", "image", seed=4, epochs=1, batch_size=2, learning_rate=0.05)
+    config = RunConfig((), "edge", "image", seed=4, epochs=1, batch_size=2, learning_rate=0.05)
     one, same, other = (
         fitting._start(replace(config, seed=seed), 2, 10).network.fc.weight for seed in (4, 4, 5)
     )
@@ -220,14 +220,14 @@ def test_nothing_to_resume(tmp_path: Path, cache: Path) -> None:
 
 
 def test_half_precision_learns_the_same(discs: Path, tmp_path: Path) -> None:
-    config = replace(DISCS, cells=str(discs), precision="bfloat16")
+    config = replace(DISCS, cells=(str(discs),), precision="bfloat16")
     info = fit(config, tmp_path / "run", cache=tmp_path / "cache")
     assert info.metrics["validation_accuracy"] == 1.0
     assert all(value.dtype != torch.bfloat16 for value in weights_of(tmp_path / "run").values())
 
 
 def test_the_augmentation_is_for_weights_and_statistics(discs: Path, tmp_path: Path) -> None:
-    config = replace(DISCS, cells=str(discs), epochs=1)
+    config = replace(DISCS, cells=(str(discs),), epochs=1)
     for augmentation in STRENGTHS:
         made = fit(
             replace(config, augmentation=augmentation), tmp_path / augmentation, cache=tmp_path / "cache"

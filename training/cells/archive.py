@@ -1,6 +1,5 @@
 """Cell crops in the layout of the official NIH archive, from a zip or a folder."""
 
-import hashlib
 import re
 import zipfile
 import zlib
@@ -12,33 +11,13 @@ from edge_runtime.errors import SourceError
 from edge_runtime.sources.items import SkippedFrame
 from edge_runtime.sources.names import SUFFIXES, left_by_system, printable, suffix_of
 from edge_runtime.sources.zips import open_zip
-
-CLASSES = ("uninfected", "parasitized")
+from training.cells.listing import CellFile
 
 _NO_CROPS = {*SUFFIXES, ".heic", ".webp", ".gif"} - {".png"}
-_LABELS = {"Uninfected": 0, "Parasitized": 1}
+_LABELS = {"Uninfected": "uninfected", "Parasitized": "parasitized"}
 # C68P29N_ThinF_IMG_…: clinic number and patient number; what follows ("N", "Re", "AP", "thinF") names the
 # slide.
 _PATIENT = re.compile(r"C\d+(?:[A-Z]?P\d+)?")
-
-
-@dataclass(frozen=True)
-class CellFile:
-    """One crop of the archive.
-
-    Attributes:
-        name: "Parasitized/C…cell_N.png", the same in a zip and in a folder.
-        label: index into CLASSES.
-        patient: the patient's prefix, for example "C68P29".
-        stamp: changes whenever the file does (size and checksum or modification time).
-        read: returns the encoded bytes.
-    """
-
-    name: str
-    label: int
-    patient: str
-    stamp: str
-    read: Callable[[], bytes]
 
 
 def patient_of(file_name: str) -> str:
@@ -98,12 +77,6 @@ def _members(path: Path) -> list[PurePosixPath]:
         return sorted(PurePosixPath(file.relative_to(path).as_posix()) for file in path.rglob("*"))
     with open_zip(path) as archive:
         return sorted(PurePosixPath(name) for name in archive.namelist())
-
-
-def stamp_of(cells: list[CellFile]) -> str:
-    """A hash that changes when any file of the archive changes, without reading their contents."""
-    lines = "\n".join(f"{cell.name} {cell.stamp}" for cell in cells)
-    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

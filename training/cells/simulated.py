@@ -22,7 +22,9 @@ from edge_runtime.simulator import (
     SimulatedObject,
     simulate_field,
 )
-from training.cells.archive import CellFile
+from training.cells.listing import CellFile
+
+CLASSES = ("uninfected", "parasitized")
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,8 @@ def cells(settings: Simulation) -> Iterator[CellFile]:
             field = simulate_field(slide, index, parasitized_fraction=settings.parasitized)
             for number, (found, true) in enumerate(matches(field.frame, field.objects)):
                 if true.kind in RED_CELL_KINDS and true.free:
-                    label = int(true.kind in PARASITIZED_KINDS)
-                    name = (
-                        f"{'Parasitized' if label else 'Uninfected'}/S{slide}_field_{index}_cell_{number}.png"
-                    )
+                    label = "parasitized" if true.kind in PARASITIZED_KINDS else "uninfected"
+                    name = f"{label.capitalize()}/S{slide}_field_{index}_cell_{number}.png"
                     data = _encoded(masked_crop(field.frame, found.box, found.mask))
                     yield CellFile(name, label, f"S{slide}", "", lambda data=data: data)  # type: ignore[misc]
 

@@ -168,7 +168,7 @@ def shipped(confidences: Score, detector: Detector, on: Fitted) -> Score:
 
 
 def answer_values(seen: Observed, detector: Detector) -> dict[str, Array]:
-    """What the tests of the classifier's answer that are for every cell look at, by name: float64 [N] each."""
+    """What the tests of the answer look at that are for every cell, by name: float64 [N] each."""
     evidence = seen.evidence(np.zeros((len(seen), len(detector.layers))))
     return {
         test.name: test.value(evidence, detector)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.errors import SourceError
-from training.cells.archive import list_cells, not_read, patient_of, stamp_of
+from training.cells.archive import list_cells, not_read, patient_of
+from training.cells.listing import stamp_of
 
 Png = Callable[[int], bytes]
 
@@ -56,10 +57,10 @@ def test_zip_and_folder_hold_the_same_cells(tmp_path: Path, members: dict[str, b
     ):
         found = [(cell.name, cell.label, cell.patient, cell.read()) for cell in list_cells(path)]
         assert found == [
-            (MEMBERS[0].removeprefix("cell_images/"), 1, "C100P61", members[MEMBERS[0]]),
-            (MEMBERS[1].removeprefix("cell_images/"), 1, "C37BP2", members[MEMBERS[1]]),
-            (MEMBERS[2].removeprefix("cell_images/"), 0, "C1", members[MEMBERS[2]]),
-            (MEMBERS[3].removeprefix("cell_images/"), 0, "C68P29", members[MEMBERS[3]]),
+            (MEMBERS[0].removeprefix("cell_images/"), "parasitized", "C100P61", members[MEMBERS[0]]),
+            (MEMBERS[1].removeprefix("cell_images/"), "parasitized", "C37BP2", members[MEMBERS[1]]),
+            (MEMBERS[2].removeprefix("cell_images/"), "uninfected", "C1", members[MEMBERS[2]]),
+            (MEMBERS[3].removeprefix("cell_images/"), "uninfected", "C68P29", members[MEMBERS[3]]),
         ]
 
 
@@ -215,7 +216,7 @@ def test_real_archive_is_read_as_its_own_list_says() -> None:
     assert len({cell.patient for cell in found}) == 116
     for cell in found:
         row = listed[cell.name]
-        assert cell.label == (row["label"] == "Parasitized")
+        assert cell.label == row["label"].lower()
         assert row["patient_id"].startswith(cell.patient)
     for cell in found[::500]:
         assert hashlib.sha256(cell.read()).hexdigest() == listed[cell.name]["sha256"]

@@ -1,0 +1,88 @@
+"""The cache of decoded cells: a folder with all images as network input, and what is said of each."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.cells.crops import decode_crop
+from edge_runtime.cells.preprocessing import InputSpec
+from edge_runtime.errors import StorageError
+from training.cells.listing import CellFile
+
+FORMAT = 2  # of the cache folder
+
+
+@dataclass(frozen=True)
+class Cached:
+    """What a cache holds of N cells.
+
+    Attributes:
+        images: uint8 [N, size, size, 3] RGB, memory-mapped, read-only.
+        names: of the cells.
+        labels: names of their classes.
+        patients: "" where unknown.
+        rereads: the second reading's classes; "" where nobody read again.
+        digest: sha256 over names and file contents.
+    """
+
+    images: NDArray[np.uint8]
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    patients: tuple[str, ...]
+    rereads: tuple[str, ...]
+    digest: str
+
+
+def cached(folder: Path, files: Iterable[CellFile], spec: InputSpec) -> Cached:
+    """The cells in a folder of the cache, filled from the files if it is not there yet.
+
+    Raises:
+        ImageError: one of the images cannot be used; the message names it.
+        StorageError: the cache is damaged.
+    """
+    if not (folder / "cells.json").exists():
+        _fill(folder, files, spec)
+    return _open(folder, spec)
+
+
+def _fill(folder: Path, files: Iterable[CellFile], spec: InputSpec) -> None:
+    """Write beside the final folder, then rename it: an interrupted run leaves no half cache."""
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)  # left by a process of the same number that was killed
+    unfinished.mkdir(parents=True)
+    rows = []
+    try:
+        with (unfinished / "images.u8").open("wb") as images:
+            with click.progressbar(files, label="reading cells", file=sys.stderr) as bar:
+                for file in bar:
+                    data = file.read()
+                    images.write(decode_crop(data, file.name, spec.size).tobytes())
+                    sha = hashlib.sha256(data).hexdigest()
+                    rows.append([file.name, file.label, file.patient, file.reread, sha])
+        (unfinished / "cells.json").write_text(json.dumps(rows))
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _open(folder: Path, spec: InputSpec) -> Cached:
+    try:
+        rows = json.loads((folder / "cells.json").read_text())
+        names, labels, patients, rereads, hashes = zip(*rows, strict=True) if rows else ((),) * 5
+        shape = (len(rows), spec.size, spec.size, 3)
+        images = np.memmap(folder / "images.u8", np.uint8, "r", shape=shape)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{folder}: a damaged cache of cells ({error}); remove this folder") from error
+    contents = "\n".join(f"{name} {sha}" for name, sha in zip(names, hashes, strict=True))
+    digest = hashlib.sha256(contents.encode()).hexdigest()
+    return Cached(images, names, labels, patients, rereads, digest)
