@@ -20,8 +20,8 @@ _BLACK = (0, 0, 0)
 FLAT = 1e-3  # added to what is 0 where every pixel is the same
 FADED = 2e-4  # the same, of colour and texture
 
-# Sides of the windows over which a cell is smoothed, as shares of the picture's side. The finer one is coarser
-# than what noise, JPEG and a quarter of the pixels change; the coarser one as wide as a parasite.
+# Sides of the windows over which a cell is smoothed, as shares of the picture's side. What noise, JPEG and a
+# quarter of the pixels change is finer than the fine one; the coarse one is as wide as a parasite.
 _FINE, _COARSE = 7 / 125, 21 / 125
 LEAST_LEFT = 0.01  # share of a square that is not taken off as noise
 NOISE_HALF = 0.3245  # mean of the smaller half of the absolute values of standard normal noise
