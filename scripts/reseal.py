@@ -147,8 +147,22 @@ def from_schema_9(raw: Mapping[str, Any], limits: Mapping[str, float]) -> dict[s
         limits: of tests, by name, that are new or have changed.
     """
     detector = raw["detector"]
+    unmeasured = {"called": 0, "accepted": 0, "interval": [0.0, 1.0], "correlation": 0.0}
+    performance = {
+        **raw["performance"],
+        "folds": 1,
+        **dict.fromkeys(("agreed", "agreed_accuracy", "agreed_accuracy_of_accepted"), 0),
+        **dict.fromkeys(("called_of_parasitized", "called_of_healthy"), unmeasured),
+        "counts": [],
+    }
     detector = {**detector, "limits": {**detector["limits"], **limits}, "parasitized": [1]}
-    return {**raw, "schema": SCHEMA, "gates": {**raw["gates"], **default_limits()}, "detector": detector}
+    return {
+        **raw,
+        "schema": SCHEMA,
+        "gates": {**raw["gates"], **default_limits()},
+        "detector": detector,
+        "performance": performance,
+    }
 
 
 def fill_network(network: nn.Module, model: onnx.ModelProto) -> None:

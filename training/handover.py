@@ -3,22 +3,19 @@
 Everything that needs the run's cells or PyTorch's arithmetic happens here, once; sealing only writes it down.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.performance import Performance
-from edge_runtime.bundle.strict import read_strictly
 from edge_runtime.bundle.verification import ReferenceFrame, reference_frame
-from edge_runtime.errors import SourceError
-from training.cells.source import CellSet, CellSource
-from training.cells.splits import Split
+from training.cells.source import CellSource
 from training.reference import Reference, perturbed_outputs, reference_outputs
-from training.run import RunInfo, add_metrics, load_split
+from training.run import RunInfo, load_run, load_split
 from training.statistics import to_tensor
-from training.testing import CellFigures, measure
+from training.testing import CellFigures, measure_run
 from training.trained import TrainedDetector, load_trained
 
 REFERENCE_CELLS = 16
@@ -58,7 +55,8 @@ def hand_over(run: Path, source: CellSource, *, reference_cells: int = REFERENCE
     """
     trained = load_trained(run)
     cells, split = load_split(trained.info, source)
-    performance = _tested(run, trained, cells, split)
+    tested = measure_run(run, source)
+    performance = performance_of(load_run(run), tested)
     among = split.test if len(split.test) else split.validation
     rng, classes = np.random.default_rng(trained.info.config.seed), len(trained.info.classes)
     chosen = [
@@ -67,21 +65,6 @@ def hand_over(run: Path, source: CellSource, *, reference_cells: int = REFERENCE
     ]
     crops = np.ascontiguousarray(cells.images[np.concatenate(chosen)])
     return refer(trained, performance, crops)
-
-
-def _tested(run: Path, trained: TrainedDetector, cells: CellSet, split: Split) -> Performance:
-    """The figures of a run: measured now, or, of a run without test cells, as cross-fitting noted them."""
-    if len(split.test):
-        tested = measure(trained, cells, split.test)
-        add_metrics(
-            run, test=asdict(tested)
-        )  # as `test` would: what the bundle states stands in the run, too
-        return performance_of(trained.info, tested, folds=1)
-    noted = trained.info.metrics
-    try:
-        return performance_of(trained.info, read_strictly(CellFigures, noted["test"], "test"), noted["folds"])
-    except KeyError as error:
-        raise SourceError(f"{run}: has no test cells; run 'python -m training crossfit' first") from error
 
 
 def refer(trained: TrainedDetector, performance: Performance, crops: NDArray[np.uint8]) -> Handover:
@@ -103,14 +86,14 @@ def refer(trained: TrainedDetector, performance: Performance, crops: NDArray[np.
     )
 
 
-def performance_of(info: RunInfo, tested: CellFigures, folds: int) -> Performance:
+def performance_of(info: RunInfo, tested: CellFigures) -> Performance:
     """The figures of the test, and those that `test --corruptions --ood` noted, as the manifest has them."""
     of, agreed = tested.archive, tested.agreed
     low, high = of.intervals["specificity"]
     corruptions, ood = info.metrics.get("corruptions", {}), info.metrics.get("ood", {})
     return Performance(
         split=info.config.split,
-        folds=folds,
+        folds=info.metrics.get("folds", 1),
         patients=len(tested.patients),
         parasitized=of.parasitized,
         uninfected=of.uninfected,

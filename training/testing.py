@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.performance import PatientCounts, Rate
+from edge_runtime.bundle.strict import read_strictly
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.decision.table import SUSPECT
 from edge_runtime.errors import SourceError
 from training import distributed
 from training.cells.source import CellSet, CellSource
 from training.intervals import beta_binomial_correlation, over_patients
-from training.run import add_metrics, load_split
+from training.run import RunInfo, add_metrics, load_split
 from training.trained import TrainedDetector, load_trained
 
 Bools = NDArray[np.bool_]
@@ -126,18 +127,24 @@ class CellFigures:
 def measure_run(folder: Path, source: CellSource) -> CellFigures:
     """Test a fitted and calibrated run with the PyTorch reference, and note the figures in run.json.
 
+    A run without test cells has the figures that cross-fitting noted in it.
+
     Raises:
-        SourceError: the run is not fitted or calibrated, has no test cells, or its cells have changed.
+        SourceError: the run is not fitted or calibrated, its cells have changed, or it has neither.
     """
     trained = load_trained(folder, distributed.device())
     cells, split = load_split(trained.info, source)
     if not len(split.test):
-        raise SourceError(
-            f"{folder}: has no test cells; its figures are those of 'python -m training crossfit'"
-        )
+        return _noted(folder, trained.info)
     result = measure(trained, cells, split.test)
     add_metrics(folder, test=asdict(result))
     return result
+
+
+def _noted(folder: Path, info: RunInfo) -> CellFigures:
+    if "folds" not in info.metrics:
+        raise SourceError(f"{folder}: has no test cells; run 'python -m training crossfit --run {folder}'")
+    return read_strictly(CellFigures, info.metrics["test"], f"{folder}, test")
 
 
 def measure(trained: TrainedDetector, cells: CellSet, chosen: NDArray[np.int64]) -> CellFigures:
