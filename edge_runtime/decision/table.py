@@ -1,11 +1,11 @@
 """The table of tests: a cell is accepted if it passes every one of them.
 
-All are needed. Features see what is no red cell, which the classifier is often sure of; the margin sees what
-lies between the classes, whose features are ordinary, and certainty asks more of a parasite than of its
-absence, for a healthy person has millions of cells; stability sees an answer that hangs on the finest
-detail, as an attack's does; the size, where a frame tells what a typical cell's is, sees platelets, crumbs,
-white cells and clumps, which a crop shows as large as any cell; the outline sees what a segmentation error hands on, and colour and texture what
-has faded, which none of the others does.
+All are needed. The size, where a frame tells what a typical cell's is, sees platelets, crumbs, white cells
+and clumps, which a crop shows as large as any cell; features see what is no red cell, which the classifier is
+often sure of; the margin sees what lies between the classes, whose features are ordinary, and certainty asks
+more of a parasite than of its absence, for a healthy person has millions of cells; stability sees an answer
+that hangs on the finest detail, as an attack's does; the outline sees what a segmentation error hands on, and
+colour and texture what has faded, which none of the others does.
 
 Calibration, manifest, JSON, slide record, report, model card, parity, recalibration and evaluation go through
 this table. A further test is an entry here and its value (docs/how-to/add-a-test.md).
