@@ -23,6 +23,7 @@ FADED = 2e-4  # the same, of colour and texture
 # Sides of the windows over which a cell is smoothed, as shares of the picture's side. What noise, JPEG and a
 # quarter of the pixels change is finer than the fine one; the coarse one is as wide as a parasite.
 _FINE, _COARSE = 7 / 125, 21 / 125
+SPREAD = 10  # how many times the deviation of the colour counts
 LEAST_LEFT = 0.01  # share of a square that is not taken off as noise
 NOISE_HALF = 0.3245  # mean of the smaller half of the absolute values of standard normal noise
 IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float64)
@@ -39,7 +40,8 @@ def describe(resized: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArra
     and a darker rim, a patch without a cell has neither, and the light's strength does not matter.
 
     Inside the rim, with T = R + G + B and C = (R - G, B - G) as means over small windows, all relative to the
-    mean of T: colour = log(length of the mean of C) + log(deviation of C), little where the stain has faded;
+    mean of T: colour = log(length of the mean of C + 10 times the deviation of C), little where the stain has
+    faded; of good cells both parts are about as large, but a camera may have balanced the first one away;
     texture = log(mean of the smaller half of T's differences from its means over windows three times as
     wide), little in stray light: one parasite is no texture of a cell. What the sensor's noise adds is
     estimated and taken off, so that neither it nor the camera's resolution nor JPEG counts as stain.
@@ -84,7 +86,7 @@ def _contrast(crop: NDArray[np.uint8], mask: NDArray[np.uint8], inner: NDArray[n
 def _colour_and_texture(crop: NDArray[np.uint8], inner: NDArray[np.uint8]) -> tuple[float, float]:
     inside = inner > 0
     if not inside.any():
-        return 2 * math.log(FADED), math.log(FADED)
+        return math.log(FADED), math.log(FADED)
     # Sums of whole numbers: no device adds them up to another result.
     red, green, blue = cv2.split(crop.astype(np.float64))
     planes = cv2.merge((red + green + blue, red - green, blue - green))
@@ -92,14 +94,12 @@ def _colour_and_texture(crop: NDArray[np.uint8], inner: NDArray[np.uint8]) -> tu
     smooth, wide = (smoothed(planes, inner, side) for side in (fine, coarse))
     level, noise = planes[inside].mean(axis=0), _noise(planes, inside)
     light = max(float(level[0]), 1.0)
-    hue, spread = float((level[1:] ** 2).sum()), float(smooth[inside][:, 1:].var(axis=0).sum())
+    spread = float(smooth[inside][:, 1:].var(axis=0).sum())
     pattern = _smaller_half(np.abs(smooth - wide)[inside][:, 0]) ** 2
     speckle = float((noise[1:] ** 2).sum()) / fine**2
     grain = (NOISE_HALF * float(noise[0])) ** 2 * (1 / fine**2 - 1 / coarse**2)
-    return (
-        _log_root(hue, light) + _log_root(_without(spread, speckle), light),
-        _log_root(_without(pattern, grain), light),
-    )
+    colour = math.hypot(*level[1:]) + SPREAD * math.sqrt(_without(spread, speckle))
+    return math.log(colour / light + FADED), math.log(math.sqrt(_without(pattern, grain)) / light + FADED)
 
 
 def windows(size: int) -> tuple[int, int]:
@@ -132,7 +132,3 @@ def _smaller_half(values: NDArray[np.float64]) -> float:
 def _without(square: float, noise: float) -> float:
     """A square less that of noise; never quite 0, so that more pattern always counts for more."""
     return max(square - noise, LEAST_LEFT * square)
-
-
-def _log_root(square: float, light: float) -> float:
-    return math.log(square / light**2 + FADED**2) / 2

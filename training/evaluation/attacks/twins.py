@@ -24,6 +24,7 @@ from edge_runtime.decision.appearance import (
     LEAST_LEFT,
     NOISE_HALF,
     OUTLINE,
+    SPREAD,
     describe,
     windows,
 )
@@ -214,12 +215,12 @@ def colour_and_texture(images: Tensor, found: Look) -> Tensor:
     speckle = noise[:, 1:].square().sum(dim=1) / fine**2
     grain = (NOISE_HALF * noise[:, 0]).square() * (1 / fine**2 - 1 / coarse**2)
 
-    def part(squares: Tensor, noise: Tensor | float = 0.0) -> Tensor:
-        left = torch.maximum(squares - noise, LEAST_LEFT * squares)
-        return (left / light.square() + FADED**2).log() / 2
+    def root(squares: Tensor, noise: Tensor | float = 0.0) -> Tensor:
+        return (torch.maximum(squares - noise, LEAST_LEFT * squares) + _TINY).sqrt()
 
-    colour = part(level[:, 1:].square().sum(dim=1)) + part(variance[:, 1:].sum(dim=1), speckle)
-    return torch.stack([colour, part(pattern, grain)], dim=1)
+    colour = root(level[:, 1:].square().sum(dim=1)) + SPREAD * root(variance[:, 1:].sum(dim=1), speckle)
+    both = torch.stack([colour, root(pattern, grain)], dim=1)
+    return (both / light[:, None] + FADED).log()
 
 
 def _mean(planes: Tensor, inner: Tensor) -> Tensor:
