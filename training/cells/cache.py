@@ -69,7 +69,7 @@ def _fill(folder: Path, files: Iterable[CellFile], spec: InputSpec) -> None:
                     data = file.read()
                     crop = decode_image(data, file.name)
                     images.write(resize_crop(crop, spec.size, file.name).tobytes())
-                    area, sha = np.count_nonzero(crop.any(axis=2)), hashlib.sha256(data).hexdigest()
+                    area, sha = int(np.count_nonzero(crop.any(axis=2))), hashlib.sha256(data).hexdigest()
                     rows.append([file.name, file.label, file.patient, file.reread, area, sha])
         (unfinished / "cells.json").write_text(json.dumps(rows))
         shutil.rmtree(folder, ignore_errors=True)
