@@ -62,12 +62,25 @@ def main() -> None:
 @bundle_option
 @provider_option
 @threads_option
+@click.option(
+    "--relative-size",
+    "sizes",
+    type=click.Path(path_type=Path),
+    help="CSV path,relative_size: a cell's diameter over that of its frame's typical cell.",
+)
 @json_option
-def score(images: Path, bundle: Path | None, provider: Provider, threads: int | None, as_json: bool) -> None:
+def score(
+    images: Path,
+    bundle: Path | None,
+    provider: Provider,
+    threads: int | None,
+    sizes: Path | None,
+    as_json: bool,
+) -> None:
     """Decide for cell crops: an image, a folder or a zip; one line each."""
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
     started, cells, skipped = time.perf_counter(), 0, 0
-    for item in score_images(images, classifier):
+    for item in score_images(images, classifier, sizes):
         if isinstance(item, CellScore):
             cells += 1
             answer(to_json(asdict(item)) if as_json else _line(item))

@@ -89,7 +89,7 @@ def _colour_and_texture(crop: NDArray[np.uint8], inner: NDArray[np.uint8]) -> tu
         return math.log(FADED), math.log(FADED)
     # Sums of whole numbers: no device adds them up to another result.
     red, green, blue = cv2.split(crop.astype(np.float64))
-    planes = cv2.merge((red + green + blue, red - green, blue - green))
+    planes = np.asarray(cv2.merge((red + green + blue, red - green, blue - green)), np.float64)
     fine, coarse = windows(len(crop))
     smooth, wide = (smoothed(planes, inner, side) for side in (fine, coarse))
     level, noise = planes[inside].mean(axis=0), _noise(planes, inside)
