@@ -13,12 +13,12 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.cells.crops import decode_crop
-from edge_runtime.cells.preprocessing import InputSpec
+from edge_runtime.cells.preprocessing import InputSpec, resize_crop
 from edge_runtime.errors import StorageError
+from edge_runtime.sources.decoding import decode_image
 from training.cells.listing import CellFile
 
-FORMAT = 2  # of the cache folder
+FORMAT = 3  # of the cache folder
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Cached:
         labels: names of their classes.
         patients: "" where unknown.
         rereads: the second reading's classes; "" where nobody read again.
+        areas: int64 [N], pixels of each crop as it was read that are not black.
         digest: sha256 over names and file contents.
     """
 
@@ -39,6 +40,7 @@ class Cached:
     labels: tuple[str, ...]
     patients: tuple[str, ...]
     rereads: tuple[str, ...]
+    areas: NDArray[np.int64]
     digest: str
 
 
@@ -65,9 +67,10 @@ def _fill(folder: Path, files: Iterable[CellFile], spec: InputSpec) -> None:
             with click.progressbar(files, label="reading cells", file=sys.stderr) as bar:
                 for file in bar:
                     data = file.read()
-                    images.write(decode_crop(data, file.name, spec.size).tobytes())
-                    sha = hashlib.sha256(data).hexdigest()
-                    rows.append([file.name, file.label, file.patient, file.reread, sha])
+                    crop = decode_image(data, file.name)
+                    images.write(resize_crop(crop, spec.size, file.name).tobytes())
+                    area, sha = int(np.count_nonzero(crop.any(axis=2))), hashlib.sha256(data).hexdigest()
+                    rows.append([file.name, file.label, file.patient, file.reread, area, sha])
         (unfinished / "cells.json").write_text(json.dumps(rows))
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
@@ -78,11 +81,11 @@ def _fill(folder: Path, files: Iterable[CellFile], spec: InputSpec) -> None:
 def _open(folder: Path, spec: InputSpec) -> Cached:
     try:
         rows = json.loads((folder / "cells.json").read_text())
-        names, labels, patients, rereads, hashes = zip(*rows, strict=True) if rows else ((),) * 5
+        names, labels, patients, rereads, areas, hashes = zip(*rows, strict=True) if rows else ((),) * 6
         shape = (len(rows), spec.size, spec.size, 3)
         images = np.memmap(folder / "images.u8", np.uint8, "r", shape=shape)
     except (OSError, ValueError) as error:
         raise StorageError(f"{folder}: a damaged cache of cells ({error}); remove this folder") from error
     contents = "\n".join(f"{name} {sha}" for name, sha in zip(names, hashes, strict=True))
     digest = hashlib.sha256(contents.encode()).hexdigest()
-    return Cached(images, names, labels, patients, rereads, digest)
+    return Cached(images, names, labels, patients, rereads, np.array(areas, np.int64), digest)
