@@ -198,7 +198,7 @@ def cells(count: int, seed: int) -> Evidence:
 
 def pictures_of(count: int, seed: int) -> Evidence:
     seen = cells(count, seed)
-    return Evidence(*(np.zeros((count, 0), np.float32),) * 3, seen.crops, seen.appearance)
+    return Evidence(*(np.zeros((count, 0), np.float32),) * 3, seen.crops, seen.appearance, seen.relative_size)
 
 
 UNLIMITED = Detector(("stem", "layer1"), 0.0, (0.5, 0.25), 1.0, (), (), limits={})
