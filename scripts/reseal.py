@@ -319,7 +319,7 @@ def run_info(manifest: Manifest) -> RunInfo:
         config=config,
         input=manifest.input,
         classes=manifest.classes,
-        parasitized=("parasitized",),
+        parasitized=manifest.parasitized,
         layers=manifest.detector.layers,
         cells_digest=provenance.cells_digest,
         labels_digest="",

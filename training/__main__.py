@@ -181,6 +181,7 @@ def fit(
                 source.parasitized,
                 tested,
                 healthy_weight,
+                source.patients,
             )
             if precision == "bfloat16" and not has_bfloat16():
                 tell(

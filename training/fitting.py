@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from edge_runtime.cells.preprocessing import InputSpec
+from edge_runtime.console import tell
 from edge_runtime.errors import SourceError
 from training import distributed
 from training.augmentation import STRENGTHS, augment, draw
@@ -106,6 +107,7 @@ def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInf
     # In full: the run may be read from another folder.
     reread = str(Path(config.reread).resolve()) if config.reread else None
     config = replace(config, cells=cells.sources, reread=reread, parasitized=cells.parasitized)
+    _check_known(config, cells)
     split = make_split(config, cells)
     tested = len(split.test) or config.test == NONE
     if not (len(split.train) >= config.batch_size and len(split.validation) and tested):
@@ -147,6 +149,25 @@ def _load_once(source: CellSource) -> CellSet:
     if distributed.rank() == 0:
         distributed.wait()
     return cells
+
+
+def _check_known(config: RunConfig, cells: CellSet) -> None:
+    """Refuse a class of which no cell was found, and a split by patients whom nobody knows."""
+    counts = np.bincount(cells.labels, minlength=len(cells.classes))
+    for name, count in zip(cells.classes, counts, strict=True):
+        if not count:
+            raise SourceError(f"{cells.source}: no cell of the class {name}; add some, or leave it out")
+    unknown = cells.patients.count("")
+    if unknown and config.split == "patient":
+        raise SourceError(
+            f"{cells.source}: nobody knows whom {unknown} of {len(cells)} cells were taken from; add a "
+            "column patient or --patient-pattern, or split by image (--split image)"
+        )
+    if unknown and distributed.rank() == 0:
+        tell(
+            f"note: nobody knows whom {unknown} of {len(cells)} cells were taken from: cells of one patient "
+            "may be trained on and tested on, which flatters every figure"
+        )
 
 
 def _check_shares(config: RunConfig, split: Split) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edge_runtime.cells.crops import read_crops
 from edge_runtime.console import tell_skipped
 from edge_runtime.decision.decide import Decisions
+from edge_runtime.decision.detector import Detector
 from edge_runtime.simulator.corruptions import corrupt_by
 from edge_runtime.sources.images import list_images
 from edge_runtime.sources.items import ImageFile, SkippedFrame
@@ -129,7 +130,7 @@ def measure_ood(folder: Path, ood: str) -> dict[str, OodFigures]:
         crops, skipped = read_crops(files, trained.info.input.size)
         tell_skipped(skipped)
         if len(crops):
-            found[kind] = _ood(trained.decide(crops), refused=len(skipped))
+            found[kind] = _ood(trained.decide(crops), trained.detector, refused=len(skipped))
     add_metrics(folder, ood={kind: vars(figures) for kind, figures in found.items()})
     return found
 
@@ -153,10 +154,10 @@ def files_by_kind(source: str) -> dict[str, list[ImageFile]]:
     return dict(sorted(kinds.items()))
 
 
-def _ood(decisions: Decisions, *, refused: int) -> OodFigures:
+def _ood(decisions: Decisions, detector: Detector, *, refused: int) -> OodFigures:
     return OodFigures(
         images=len(decisions.label),
         refused=refused,
         rejected=float(decisions.rejected.mean()),
-        parasitized=float((decisions.label == 1).mean()),
+        parasitized=float(detector.infected(decisions.label).mean()),
     )

@@ -58,6 +58,7 @@ class RunConfig:
         parasitized: the classes that count as parasitized.
         test: which cells test (see `splits.split_cells`).
         healthy_weight: what a cell of a patient without a parasite weighs in the loss; all others weigh 1.
+        patients: see `CellSource.patients`.
     """
 
     cells: tuple[str, ...]
@@ -74,11 +75,12 @@ class RunConfig:
     parasitized: tuple[str, ...] = ()
     test: str = THIRTY
     healthy_weight: float = 1.0
+    patients: str | None = None
 
     def source(self, cache: Path | None = None) -> CellSource:
         """Where the cells are and what is said of them, as a source."""
         reread = Path(self.reread) if self.reread else None
-        return CellSource(self.cells, cache, reread, self.parasitized)
+        return CellSource(self.cells, cache, reread, self.parasitized, self.patients)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from edge_runtime.errors import BundleError
 from edge_runtime.fields.gates import GATES
 
 SCHEMA = 10
-CLASSES = {"uninfected", "parasitized"}  # what a slide's counts are made of
 PERTURBATIONS = {"per-layer", "none"}
 INTENDED_USE = "Research use only. Not for use in diagnostic procedures."
 
@@ -125,6 +124,11 @@ class Manifest:
     intended_use: str
     files: Mapping[str, str]
 
+    @property
+    def parasitized(self) -> tuple[str, ...]:
+        """Names of the classes that count as parasitized."""
+        return tuple(self.classes[index] for index in self.detector.parasitized)
+
 
 def manifest_to_json(manifest: Manifest) -> str:
     """The text of manifest.json."""
@@ -166,7 +170,15 @@ def _check_supported(manifest: Manifest) -> None:
     for right, wrong in (
         (manifest.input == expected, f"input {manifest.input}; this cellgate only makes {expected}"),
         (manifest.input.size > 0, f"input of {manifest.input.size} pixels"),
-        (set(manifest.classes) == CLASSES, f"classes {manifest.classes}; expected {sorted(CLASSES)}"),
+        (
+            len(set(manifest.classes)) == len(manifest.classes) > 1,
+            f"classes {manifest.classes}; expected two or more names",
+        ),
+        (
+            0 < len(set(detector.parasitized)) == len(detector.parasitized) < len(manifest.classes)
+            and set(detector.parasitized) <= set(range(len(manifest.classes))),
+            f"classes {detector.parasitized} of {len(manifest.classes)} count as parasitized; expected some",
+        ),
         (manifest.perturbation in PERTURBATIONS, f"unknown perturbation {manifest.perturbation!r}"),
         (
             set(OUTPUTS) <= set(manifest.outputs),

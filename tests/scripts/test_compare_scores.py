@@ -16,6 +16,7 @@ from edge_runtime.decision.detector import Detector
 from edge_runtime.errors import CheckFailedError
 from scripts import compare_scores
 from scripts.compare_scores import _as_decisions
+from training.cells.listing import Listing
 
 CLASSES = ("uninfected", "parasitized")
 VALUES = {
@@ -123,7 +124,7 @@ def test_cells_scored_with_other_limits_are_refused() -> None:
 
 def test_scores_of_another_archive_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare_scores, "load_trained", lambda _: None)
-    monkeypatch.setattr(compare_scores, "list_cells", lambda _: [])
+    monkeypatch.setattr(compare_scores, "list_folders", lambda _: Listing("", (), [], ""))
     (tmp_path / "scores.jsonl").write_text(json.dumps(row()) + "\n")
     arguments = ["--run", "run", "--cells", "cells.zip", "--scores", tmp_path / "scores.jsonl"]
     done = CliRunner().invoke(compare_scores.main, [str(argument) for argument in arguments])

@@ -100,7 +100,10 @@ def test_fit_refuses_a_folder_that_holds_a_run(run: Path) -> None:
 
 def test_fit_refuses_cells_that_are_not_there(tmp_path: Path) -> None:
     done = command("fit", "--cells", tmp_path / "none.zip", "--run", tmp_path / "run")
-    assert_refused(done, "none.zip: no such file or folder; give the NIH archive")
+    assert_refused(
+        done,
+        "none.zip: no such file or folder; give a folder or zip of class folders",
+    )
 
 
 def test_fit_refuses_a_truncated_archive(tmp_path: Path) -> None:

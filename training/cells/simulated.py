@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +21,7 @@ from edge_runtime.simulator import (
     SimulatedObject,
     simulate_field,
 )
-from training.cells.listing import CellFile
+from training.cells.listing import CellFile, as_png
 
 CLASSES = ("uninfected", "parasitized")
 
@@ -89,7 +88,7 @@ def cells(settings: Simulation) -> Iterator[CellFile]:
                 if true.kind in RED_CELL_KINDS and true.free:
                     label = "parasitized" if true.kind in PARASITIZED_KINDS else "uninfected"
                     name = f"{label.capitalize()}/S{slide}_field_{index}_cell_{number}.png"
-                    data = _encoded(masked_crop(field.frame, found.box, found.mask))
+                    data = as_png(masked_crop(field.frame, found.box, found.mask))
                     yield CellFile(name, label, f"S{slide}", "", lambda data=data: data)  # type: ignore[misc]
 
 
@@ -113,7 +112,3 @@ def matches(
         if best is not None:
             unmatched.remove(best)
             yield found, best
-
-
-def _encoded(crop: NDArray[np.uint8]) -> bytes:
-    return cv2.imencode(".png", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR))[1].tobytes()

@@ -100,12 +100,15 @@ class CellSource:
         cache: folder of the cache; `default_cache()` if None.
         reread: a CSV with a second reading's labels (see `reread_labels`); None if there was none.
         parasitized: the classes that count as parasitized; empty for those that are called so.
+        patients: a regular expression whose one group is the patient in the name of a file; None for the
+            archive's own names, or for nobody knows.
     """
 
     where: tuple[str, ...] = ()
     cache: Path | None = None
     reread: Path | None = None
     parasitized: tuple[str, ...] = ()
+    patients: str | None = None
 
     def or_else(self, other: "CellSource") -> "CellSource":
         """The same, with another's answers for what was left out."""
@@ -126,9 +129,14 @@ class CellSource:
         """
         if not self.where:
             raise SourceError("no cells were named; give an archive, a folder or 'simulated' with --cells")
-        listings = list_sources(self.where)
+        listings = list_sources(self.where, self.patients)
         listing = together(listings)
         classes, parasitized = order_classes(listing.classes, self.parasitized, listing.source)
+        for label, place in listing.rereads.items():
+            if label not in classes:
+                raise SourceError(
+                    f"{place}: reread as '{label}', which is no class; expected one of {', '.join(classes)}"
+                )
         key = hashlib.sha256(f"{FORMAT} {asdict(spec)} {listing.stamp}".encode()).hexdigest()[:20]
         found = cached((self.cache or default_cache()) / key, listing.files, spec)
         labels, reread = _labels(found, classes)
@@ -151,12 +159,22 @@ class CellSource:
 def cell_source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that say what its cells are, which it takes as one `source`."""
 
-    @click.option("--cells", "where", multiple=True, help="NIH archive as zip or folder, or 'simulated'.")
+    @click.option(
+        "--cells",
+        "where",
+        multiple=True,
+        help="Folder or zip of class folders (as the NIH archive), CSV path,label[,patient][,reread], COCO "
+        "file, or 'simulated'; several sources are used together.",
+    )
     @click.option(
         "--reread", type=click.Path(path_type=Path), help="CSV path,reread_label: a second reading's labels."
     )
     @click.option(
         "--parasitized", multiple=True, help="Class that counts as parasitized, if its name does not tell."
+    )
+    @click.option(
+        "--patient-pattern",
+        help="Where a file's name has the patient, as '^([A-Z]+[0-9]+)_'; as in the archive if left out.",
     )
     @click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded cells.")
     @wraps(command)
@@ -165,10 +183,11 @@ def cell_source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         where: tuple[str, ...],
         reread: Path | None,
         parasitized: tuple[str, ...],
+        patient_pattern: str | None,
         cache: Path | None,
         **others: Any,  # noqa: ANN401 - as click calls it
     ) -> Any:  # noqa: ANN401 - as click calls it
-        return command(source=CellSource(where, cache, reread, parasitized), **others)
+        return command(source=CellSource(where, cache, reread, parasitized, patient_pattern), **others)
 
     return with_source
 

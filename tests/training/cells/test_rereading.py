@@ -116,11 +116,11 @@ REREAD = Path(__file__).parents[4] / "shared" / "data" / "nih-reread.csv"
 @pytest.mark.real
 @pytest.mark.skipif(not REREAD.exists(), reason="../shared/data/nih-reread.csv is not here")
 def test_the_real_list_is_of_cells_of_the_real_archive() -> None:
-    from training.cells.archive import list_cells  # noqa: PLC0415
+    from training.cells.folders import list_folders  # noqa: PLC0415
     from training.cells.rereading import reread_labels  # noqa: PLC0415
 
     classes = ("uninfected", "parasitized")
-    files = list_cells(REREAD.with_name("nih-cells.zip"))
+    files = list(list_folders(REREAD.with_name("nih-cells.zip")).files)
     labels = np.array([classes.index(file.label) for file in files])
     found = reread_labels(REREAD, [file.name for file in files], classes, labels)
     assert (found != labels).sum() == 820
