@@ -45,7 +45,7 @@ def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     def decode(*_: object) -> NoReturn:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(cache, "decode_crop", decode)
+    monkeypatch.setattr(cache, "decode_image", decode)
 
 
 def test_cells_are_what_their_files_say(folder: Path, png: Png) -> None:
