@@ -125,8 +125,8 @@ def _folds(tested: Performance) -> str:
     if tested.folds == 1:
         return ""
     return (
-        f" They were judged by {tested.folds} networks of one recipe, each on patients that it never saw; the "
-        "network of this bundle, of the same recipe, learned from all of them."
+        f" They were judged by {tested.folds} networks of one recipe, each on patients that it never saw; "
+        "the network of this bundle, of the same recipe, learned from all of them."
     )
 
 

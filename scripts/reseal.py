@@ -1,18 +1,21 @@
 """A sealed bundle exported again, under this version's schema, from the bundle alone: its run may be lost.
 
     python -m scripts.reseal --limit certainty=2.6 OLD NEW
+    python -m scripts.reseal --cells ../shared/data/nih-cells.zip --refit colour --refit texture OLD NEW
 
 Reads bundles of this schema and of the one before, which had the same graph and is only given what is new in
-its manifest; limits of tests that it did not have are named on the command line.
-Of one of this schema network and statistics come back from the graph, the detector, the figures and the
-provenance from the manifest, the reference cells from the reference vectors; then all of it is exported as
-any run is. The forward pass stays bit for bit, the statistics up to a rounding.
+its manifest; limits of tests that it did not have are named on the command line, and so are tests of the
+picture that have been defined anew: their limits are fitted to pictures of cells.
+Of one of this schema, or where limits are fitted, network and statistics come back from the graph, the
+detector, the figures and the provenance from the manifest, the reference cells from the reference vectors;
+then all of it is exported as any run is. The forward pass stays bit for bit, the statistics up to a rounding.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +31,16 @@ from edge_runtime.bundle.files import MANIFEST, MODEL, MODEL_CARD, REFERENCE, Bu
 from edge_runtime.bundle.manifest import SCHEMA, Manifest, manifest_from_json
 from edge_runtime.bundle.verification import IMAGES
 from edge_runtime.console import Commands
+from edge_runtime.decision import table
+from edge_runtime.decision.conformal import conformal_limit
+from edge_runtime.decision.detector import Detector
+from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import BundleError, SourceError
 from edge_runtime.fields.gates import default_limits
 from export.card import model_card
 from export.sealing import seal_bundle
 from training.calibration_file import Calibration
+from training.cells.source import CellSource, cell_source_options
 from training.gaussians import LayerGaussian
 from training.handover import refer
 from training.networks import build_network
@@ -57,12 +65,19 @@ Constants = Mapping[str, NDArray[np.generic]]
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("--limit", "limits", multiple=True, help="NAME=VALUE of a test that OLD does not have.")
-def main(old: Path, new: Path, limits: tuple[str, ...]) -> None:
+@click.option("--refit", "refitted", multiple=True, help="A test of the picture to be fitted to --cells.")
+@cell_source_options
+def main(
+    old: Path, new: Path, limits: tuple[str, ...], refitted: tuple[str, ...], source: CellSource
+) -> None:
     """Export the bundle folder OLD again, as the bundle folder NEW."""
-    if read_raw(old).get("schema") == _BEFORE:
+    if read_raw(old).get("schema") == _BEFORE and not refitted:
         click.echo(f"{new}: {lifted(old, new, read_limits(limits)).title}")
         return
-    manifest, model = open_any(old)
+    manifest, model = open_any(old, read_limits(limits))
+    if refitted:
+        pictures = Evidence.of_pictures(source.load(manifest.input).images)
+        manifest = replace(manifest, detector=fitted(manifest, pictures, refitted))
     with np.load(old / REFERENCE, allow_pickle=False) as stored:
         crops = np.asarray(stored[IMAGES], np.uint8)
     made = refer(recovered_detector(manifest, model), manifest.performance, crops)
@@ -82,6 +97,28 @@ def read_limits(given: Iterable[str]) -> dict[str, float]:
         return {name: float(value) for name, _, value in (each.partition("=") for each in given)}
     except ValueError as error:
         raise SourceError(f"--limit {' '.join(given)}: {error}; write NAME=VALUE") from error
+
+
+def fitted(manifest: Manifest, pictures: Evidence, names: Sequence[str]) -> Detector:
+    """A bundle's detector with the limits of tests of the picture set anew: each rejects its share of alpha.
+
+    Args:
+        manifest: of the bundle.
+        pictures: of good cells.
+        names: of the tests.
+
+    Raises:
+        SourceError: not a test of the picture that has a share.
+    """
+    tests = {test.name: test for test in table.TESTS if test.seen_by == "picture" and test.share}
+    if unknown := sorted(set(names) - set(tests)):
+        raise SourceError(f"--refit {unknown[0]}: not one of {', '.join(tests)}")
+    detector, alpha = manifest.detector, manifest.calibrated.alpha
+    high = {name: tests[name].sign * tests[name].value(pictures, detector) for name in names}
+    drawn = {
+        name: tests[name].sign * conformal_limit(high[name], alpha * tests[name].share) for name in names
+    }
+    return replace(detector, limits={**detector.limits, **drawn})
 
 
 def lifted(old: Path, new: Path, limits: Mapping[str, float]) -> Bundle:
@@ -105,15 +142,22 @@ def recovered_detector(manifest: Manifest, model: onnx.ModelProto) -> TrainedDet
     )
 
 
-def open_any(bundle: Path) -> tuple[Manifest, onnx.ModelProto]:
+def open_any(bundle: Path, limits: Mapping[str, float] | None = None) -> tuple[Manifest, onnx.ModelProto]:
     """Manifest, as this schema has it, and graph of a bundle of this schema or the one before.
+
+    Args:
+        bundle: its folder.
+        limits: of tests that it does not have, by name.
 
     Raises:
         BundleError: another schema, or the graph was altered.
         SourceError: a file is missing.
     """
     raw = read_raw(bundle)
-    manifest = manifest_from_json(json.dumps(from_schema_9(raw, {}) if raw.get("schema") == _BEFORE else raw))
+    if raw.get("schema") == _BEFORE:
+        raw = from_schema_9(raw, {})
+    detector = {**raw["detector"], "limits": {**raw["detector"]["limits"], **(limits or {})}}
+    manifest = manifest_from_json(json.dumps({**raw, "detector": detector}))
     graph = (bundle / MODEL).read_bytes()
     check_hash(manifest, bundle / MODEL, graph)
     return manifest, onnx.load_from_string(graph)

@@ -114,7 +114,8 @@ def _loss(network: ResNet, images: Tensor, labels: Tensor) -> Tensor:
 
 def _figures(trained: TrainedDetector, cells: CellSet, split: Split) -> CellFigures:
     figures = measure(trained, cells, split.test)
-    print(f"accuracy {figures.accuracy:.3f}, rejected {figures.rejected:.3f} of {len(split.test)} test cells")
+    found = figures.archive
+    print(f"accuracy {found.accuracy:.3f}, rejected {found.rejected:.3f} of {len(split.test)} test cells")
     return figures
 
 

@@ -22,7 +22,7 @@ from edge_runtime.console import tell_skipped
 from edge_runtime.decision.decide import decide
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
-from edge_runtime.decision.limits import certainty_limit, fit_limits
+from edge_runtime.decision.limits import certainty_limit, fit_limits, size_limits
 from edge_runtime.decision.table import CERTAINTY
 from edge_runtime.decision.values import log_odds
 from edge_runtime.errors import SourceError
@@ -52,6 +52,7 @@ _HOW_CERTAIN = "; certainty: of {} {} at most 1 in {:.0f} is called parasitized"
 # Share of cells without a parasite that may be called parasitized: a healthy person has five million cells in
 # a microlitre.
 FALSE_POSITIVES = 1 / 500
+WRONG_SIZES = 1 / 1000  # share of red cells that may lie below the smallest size, and above the largest
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,8 @@ def calibrate(
     unlimited = Detector(model.network.layers, chosen, weights, fusion.bias, (), (), {}, counted)
     pictures = Evidence.of_pictures(cells.images[training])
     detector, rejected = fit_limits(unlimited, (evidence[0], evidence[1]), pictures, alpha)
+    sizes = size_limits(cells.relative_size[np.concatenate([training, halves[0]])], WRONG_SIZES)
+    detector = replace(detector, limits={**detector.limits, **sizes})
     detector, certain = _certain(detector, evidence, cells, np.concatenate(halves))
     patients = np.array(cells.patients)[np.concatenate(halves)]
     return Calibration(

@@ -6,7 +6,7 @@ apart at their necks. Sizes are judged against the frame's own typical cell, so 
 magnification nor the camera's resolution has to be known.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -63,12 +63,15 @@ class Segmentation:
         small: uint8 [h, w, 3] RGB, the frame reduced to at most 320 pixels of width.
         film: float32 [h, w]: the green light of the empty film, also under the cells, 0 to 255 and, where it
             is extrapolated, beyond.
+        typical: area of the frame's typical cell, pixels: half of all area of whole single cells lies on
+            cells up to this; 0 where no cell is found.
     """
 
     cells: list[Cell]
     lit: Mask
     small: NDArray[np.uint8]
     film: Plane
+    typical: float
 
 
 def segment(frame: NDArray[np.uint8]) -> list[Cell]:
@@ -93,7 +96,21 @@ def segmentation(frame: NDArray[np.uint8]) -> Segmentation:
     small = reduced(frame)
     lit = field_of_view(small, frame.shape[1], frame.shape[0])
     absorbance, film = absorbance_of(frame, lit)
-    return Segmentation(_cells(absorbance, lit), lit, small, np.exp(-film))
+    cells = _cells(absorbance, lit)
+    return Segmentation(cells, lit, small, np.exp(-film), typical_area(cells))
+
+
+def typical_area(cells: Iterable[Cell]) -> float:
+    """Area of the typical cell, pixels: of whole single cells where there are any, else of all; 0 of none."""
+    every = list(cells)
+    whole = [cell for cell in every if not (cell.at_edge or cell.clump)]
+    return _middle([float(np.count_nonzero(cell.mask)) for cell in whole or every])
+
+
+def _middle(areas: Iterable[float]) -> float:
+    """The size at which half of all area lies, so that many small specks do not outweigh the cells."""
+    ordered = np.sort(np.array(list(areas), np.float64))
+    return float(ordered[np.searchsorted(ordered.cumsum(), ordered.sum() / 2)]) if len(ordered) else 0.0
 
 
 def _cells(absorbance: Plane, field: Mask) -> list[Cell]:
@@ -147,8 +164,7 @@ def _typical_area(foreground: Mask) -> float:
             areas.append(area)
     if not areas:
         return float(max((cv2.contourArea(contour) for contour in contours), default=1.0) or 1.0)
-    ordered = np.sort(areas)
-    return float(ordered[np.searchsorted(ordered.cumsum(), ordered.sum() / 2)])
+    return _middle(areas)
 
 
 def _components(foreground: Mask, smallest: float) -> Iterator[tuple[Mask, int, int]]:

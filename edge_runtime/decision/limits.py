@@ -125,6 +125,27 @@ def certainty_limit(odds: Array, rate: float) -> float:
     return max(0.0, float(np.nextafter(highest, np.inf)))
 
 
+def size_limits(sizes: Array, rate: float) -> dict[str, float]:
+    """Where the tests of the size draw their lines, by name: split conformal prediction on either side.
+
+    They are never more lenient than the table's own, whatever the photographs' crops are.
+
+    Args:
+        sizes: float64 [N], relative sizes of red cells; NaN where not known.
+        rate: share of red cells that may lie beyond either limit.
+
+    Returns:
+        Empty where fewer than 1 / rate - 1 sizes are known: the table's limits hold.
+    """
+    known = sizes[~np.isnan(sizes)]
+    if len(known) < 1 / rate - 1:
+        return {}
+    return {
+        table.SMALL: max(table.SMALLEST, conformal_limit(known, rate)),
+        table.LARGE: min(table.LARGEST, -conformal_limit(-known, rate)),
+    }
+
+
 def with_pictures(values: Array, pictures: Evidence, detector: Detector) -> list[Array]:
     """The values of each test [N, T] as columns; tests of the picture see the pictures, too."""
     return [

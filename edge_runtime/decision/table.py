@@ -1,10 +1,11 @@
 """The table of tests: a cell is accepted if it passes every one of them.
 
-All are needed. Features see what is no red cell, which the classifier is often sure of; the margin sees what
-lies between the classes, whose features are ordinary, and certainty asks more of a parasite than of its
-absence, for a healthy person has millions of cells; stability sees an answer that hangs on the finest
-detail, as an attack's does; the outline sees what a segmentation error hands on, and colour and texture what
-has faded, which none of the others does.
+All are needed. The size, where a frame tells what a typical cell's is, sees platelets, crumbs, white cells
+and clumps, which a crop shows as large as any cell; features see what is no red cell, which the classifier is
+often sure of; the margin sees what lies between the classes, whose features are ordinary, and certainty asks
+more of a parasite than of its absence, for a healthy person has millions of cells; stability sees an answer
+that hangs on the finest detail, as an attack's does; the outline sees what a segmentation error hands on, and
+colour and texture what has faded, which none of the others does.
 
 Calibration, manifest, JSON, slide record, report, model card, parity, recalibration and evaluation go through
 this table. A further test is an entry here and its value (docs/how-to/add-a-test.md).
@@ -70,6 +71,8 @@ class CellTest:
         return 1 if self.side == "at least" else -1
 
 
+SMALLER = Reason("smaller", "smaller than a red cell", whole=False)
+LARGER = Reason("larger", "larger than a red cell", whole=False)
 NOT_ONE_CELL = Reason("not-one-cell", "not one whole cell", whole=False)
 FAINT = Reason("faint", "too little colour or contrast")
 FAR = Reason("far-from-training", "unlike the training cells")
@@ -78,9 +81,13 @@ SUSPECT = Reason("suspect", "perhaps a parasite")
 
 CONFIDENCE = "confidence"  # the test of M*: the one that a site's recalibration fits
 CERTAINTY = "certainty"  # the test whose limit the cells of healthy patients set
+SMALL, LARGE = "small", "large"  # the tests whose limits photographs of many cells set
+SMALLEST, LARGEST = 0.55, 1.6  # of the typical cell's diameter: beyond them no red cell is found on frames
 
 # Gravest first. What the tests of the picture are for lies far off: they need little of the share.
 TESTS: tuple[CellTest, ...] = (
+    CellTest(SMALL, SMALLER, values.least_size, fixed=SMALLEST, seen_by="picture"),
+    CellTest(LARGE, LARGER, values.largest_size, fixed=LARGEST, side="at most", seen_by="picture"),
     CellTest("wholeness", NOT_ONE_CELL, values.wholeness, share=0.1, seen_by="picture"),
     CellTest("colour", FAINT, values.colour, share=0.025, seen_by="picture"),
     CellTest("texture", FAINT, values.texture, share=0.025, seen_by="picture"),

@@ -33,6 +33,16 @@ def texture(evidence: Evidence, _: Detector) -> Array:
     return evidence.appearance[:, APPEARANCE.index("texture")]
 
 
+def least_size(evidence: Evidence, _: Detector) -> Array:
+    """The size relative to the frame's typical cell; infinite where no frame is known."""
+    return np.where(np.isnan(evidence.relative_size), np.inf, evidence.relative_size)
+
+
+def largest_size(evidence: Evidence, _: Detector) -> Array:
+    """The same, minus infinity where no frame is known."""
+    return np.where(np.isnan(evidence.relative_size), -np.inf, evidence.relative_size)
+
+
 def confidence(evidence: Evidence, detector: Detector) -> Array:
     """The overall confidence M*, high = in-distribution."""
     return detector.overall(evidence.confidences)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.manifest import Manifest
-from edge_runtime.cells.cutting import CutCell, NotCut, NotCutReason, cut_found
+from edge_runtime.cells.cutting import CutCell, NotCut, NotCutReason, cut_found, known_typical
 from edge_runtime.cells.preprocessing import Box
 from edge_runtime.cells.segmentation import segmentation
 from edge_runtime.decision.decide import Decisions
@@ -53,10 +53,15 @@ def read_field(
         return JudgedFrame(values, stops[0].reason, ())
     refused = {cell.box: why for cell in found.cells if (why := why_not(cell.box)) is not None}
     cut, not_cut = cut_found(
-        frame, [cell for cell in found.cells if cell.box not in refused], manifest.input.size
+        frame,
+        [cell for cell in found.cells if cell.box not in refused],
+        manifest.input.size,
+        typical=known_typical(found),
     )
     not_cut += [NotCut(box, why) for box, why in refused.items()]
-    decisions = classifier.decide_resized([cell.resized for cell in cut])
+    decisions = classifier.decide_resized(
+        [cell.resized for cell in cut], np.array([cell.relative_size for cell in cut], np.float64)
+    )
     readings = [_reading(cell, decisions, index, manifest) for index, cell in enumerate(cut)]
     return JudgedFrame(values, "", (*readings, *(not_judged(cell.box, cell.reason) for cell in not_cut)))
 

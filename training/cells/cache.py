@@ -13,12 +13,12 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.cells.crops import decode_crop
-from edge_runtime.cells.preprocessing import InputSpec
+from edge_runtime.cells.preprocessing import InputSpec, resize_crop
 from edge_runtime.errors import ImageError, StorageError
+from edge_runtime.sources.decoding import decode_image
 from training.cells.listing import CellFile
 
-FORMAT = 2  # of the cache folder
+FORMAT = 3  # of the cache folder
 _NAMED = 5  # of the images that cannot be used
 
 
@@ -32,6 +32,7 @@ class Cached:
         labels: names of their classes.
         patients: "" where unknown.
         rereads: the second reading's classes; "" where nobody read again.
+        areas: int64 [N], pixels of each crop as it was read that are not black.
         digest: sha256 over names and file contents.
     """
 
@@ -40,6 +41,7 @@ class Cached:
     labels: tuple[str, ...]
     patients: tuple[str, ...]
     rereads: tuple[str, ...]
+    areas: NDArray[np.int64]
     digest: str
 
 
@@ -60,7 +62,7 @@ def _fill(folder: Path, files: Iterable[CellFile], spec: InputSpec) -> None:
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)  # left by a process of the same number that was killed
     unfinished.mkdir(parents=True)
-    rows: list[list[str]] = []
+    rows: list[list[str | int]] = []
     refused: list[ImageError] = []
     try:
         with (unfinished / "images.u8").open("wb") as images:
@@ -68,12 +70,13 @@ def _fill(folder: Path, files: Iterable[CellFile], spec: InputSpec) -> None:
                 for file in bar:
                     try:
                         data = file.read()
-                        images.write(decode_crop(data, file.name, spec.size).tobytes())
+                        crop = decode_image(data, file.name)
+                        images.write(resize_crop(crop, spec.size, file.name).tobytes())
                     except ImageError as error:
                         refused.append(error)
                         continue
-                    sha = hashlib.sha256(data).hexdigest()
-                    rows.append([file.name, file.label, file.patient, file.reread, sha])
+                    area, sha = int(np.count_nonzero(crop.any(axis=2))), hashlib.sha256(data).hexdigest()
+                    rows.append([file.name, file.label, file.patient, file.reread, area, sha])
         if refused:
             raise _all_of(refused, len(refused) + len(rows))
         (unfinished / "cells.json").write_text(json.dumps(rows))
@@ -95,11 +98,11 @@ def _all_of(refused: Sequence[ImageError], images: int) -> ImageError:
 def _open(folder: Path, spec: InputSpec) -> Cached:
     try:
         rows = json.loads((folder / "cells.json").read_text())
-        names, labels, patients, rereads, hashes = zip(*rows, strict=True) if rows else ((),) * 5
+        names, labels, patients, rereads, areas, hashes = zip(*rows, strict=True) if rows else ((),) * 6
         shape = (len(rows), spec.size, spec.size, 3)
         images = np.memmap(folder / "images.u8", np.uint8, "r", shape=shape)
     except (OSError, ValueError) as error:
         raise StorageError(f"{folder}: a damaged cache of cells ({error}); remove this folder") from error
     contents = "\n".join(f"{name} {sha}" for name, sha in zip(names, hashes, strict=True))
     digest = hashlib.sha256(contents.encode()).hexdigest()
-    return Cached(images, names, labels, patients, rereads, digest)
+    return Cached(images, names, labels, patients, rereads, np.array(areas, np.int64), digest)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from edge_runtime.console import tell
 from edge_runtime.errors import SourceError
+from edge_runtime.sources.rows import read_rows
 from training.cells.classes import class_name
-from training.cells.rows import read_rows
 
 
 def reread_labels(

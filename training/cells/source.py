@@ -18,6 +18,7 @@ from training.cells.cache import FORMAT, Cached, cached
 from training.cells.classes import order_classes
 from training.cells.layouts import list_sources, together
 from training.cells.rereading import reread_labels
+from training.cells.sizes import relative_sizes
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class CellSet:
         names: N names, unique.
         classes: names of the K classes, in the order of the logits, those that are not parasitized first.
         parasitized: which of them count as parasitized.
+        relative_size: float64 [N], diameters over that of their photograph's typical cell; NaN where that is
+            not known (see `relative_sizes`).
         digest: sha256 over names and file contents.
         sources: what was asked for, absolute where it is a path.
     """
@@ -43,6 +46,7 @@ class CellSet:
     names: tuple[str, ...]
     classes: tuple[str, ...]
     parasitized: tuple[str, ...]
+    relative_size: NDArray[np.float64]
     digest: str
     sources: tuple[str, ...]
 
@@ -146,6 +150,7 @@ class CellSource:
             names=found.names,
             classes=classes,
             parasitized=parasitized,
+            relative_size=relative_sizes(found.names, found.areas),
             digest=found.digest,
             sources=tuple(one.source for one in listings),
         )

@@ -7,10 +7,10 @@ from edge_runtime.errors import SourceError
 from edge_runtime.sources.folders import file_reader
 from edge_runtime.sources.items import SkippedFrame
 from edge_runtime.sources.names import SUFFIXES, printable, suffix_of
+from edge_runtime.sources.rows import Row, read_rows
 from training.cells.archive import patients_of
 from training.cells.classes import class_name
 from training.cells.listing import CellFile, Listing, stamp_of
-from training.cells.rows import Row, read_rows
 
 
 def list_table(path: Path, pattern: str | None = None) -> Listing:

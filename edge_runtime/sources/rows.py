@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from edge_runtime.errors import SourceError
 
@@ -63,3 +63,43 @@ def read_rows(
     if not rows:
         raise SourceError(f"{path}: has no line below its header; {expected}")
     return rows, [name for name in header if name not in {*required, *optional}]
+
+
+def rows_of_files(path: Path, column: str, names: Sequence[str]) -> dict[int, Row]:
+    """What a CSV with the columns path and `column` says of files.
+
+    Args:
+        path: the CSV. Its paths may begin above or below where the names begin, as long as one ends with the
+            other.
+        column: must have a value in every line.
+        names: of N files.
+
+    Returns:
+        The line of every file that is listed, by the file's number.
+
+    Raises:
+        SourceError: the CSV cannot be read, lists none of the files or one twice, or a path stands for more
+            than one.
+    """
+    by_file: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        by_file.setdefault(PurePosixPath(name).name, []).append(number)
+    found: dict[int, Row] = {}
+    for row in read_rows(path, ("path", column))[0]:
+        where = PurePosixPath(row.values["path"].replace("\\", "/"))
+        meant = [
+            number for number in by_file.get(where.name, []) if _same_end(where, PurePosixPath(names[number]))
+        ]
+        if len(meant) > 1 or (meant and meant[0] in found):
+            what = f"stands for {len(meant)} files" if len(meant) > 1 else "was listed before"
+            raise SourceError(f"{path}, line {row.line}: {where} {what}; name each file once")
+        found |= dict.fromkeys(meant, row)
+    if not found:
+        raise SourceError(f"{path}: lists none of the {len(names)} files; give the list of these files")
+    return found
+
+
+def _same_end(one: PurePosixPath, other: PurePosixPath) -> bool:
+    """Whether the shorter of two paths is the end of the longer one."""
+    parts = min(len(one.parts), len(other.parts))
+    return one.parts[-parts:] == other.parts[-parts:]
