@@ -233,3 +233,32 @@ def test_a_crop_that_is_not_masked_is_rejected(
     scores = [item for item in score_images(tmp_path, classifier) if isinstance(item, CellScore)]
     assert len(scores) > 5
     assert all("not-one-cell" in score.reasons for score in scores)
+
+
+def test_sizes_of_crops_are_taken_from_a_list(
+    classifier: Classifier, crops_folder: Path, tmp_path: Path
+) -> None:
+    names = sorted(path.name for path in crops_folder.iterdir())
+    sizes = tmp_path / "sizes.csv"
+    sizes.write_text(f"path,relative_size\n{names[0]},0.4\n{names[1]},1.0\n{names[2]},1.9\n")
+    found = {
+        Path(item.path).name: item
+        for item in score_images(crops_folder, classifier, sizes)
+        if isinstance(item, CellScore)
+    }
+    assert found[names[0]].reason == "smaller"
+    assert found[names[2]].reason == "larger"
+    assert not {"smaller", "larger"} & set(found[names[1]].reasons)
+    assert [found[name].values.get("small") for name in names[:4]] == [0.4, 1.0, 1.9, None]
+    without = [item for item in score_images(crops_folder, classifier) if isinstance(item, CellScore)]
+    assert not any({"smaller", "larger"} & set(item.reasons) for item in without)
+
+
+@pytest.mark.parametrize("size", ["large", "0", "-1", "inf", "nan"])
+def test_a_size_that_is_none_is_refused_by_its_line(
+    size: str, refusal: Callable[..., str], crops_folder: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    sizes = tmp_path / "sizes.csv"
+    sizes.write_text(f"path,relative_size\n{min(path.name for path in crops_folder.iterdir())},{size}\n")
+    told = refusal("score", crops_folder, "--bundle", tiny_bundle, "--relative-size", sizes)
+    assert f"sizes.csv, line 2: relative_size {size}; expected the cell's diameter" in told
