@@ -503,3 +503,17 @@ def test_a_clock_that_was_never_set_is_remarked(recorded: Callable[..., Path]) -
 def test_a_clock_that_was_set_is_not_remarked(recorded: Callable[..., Path]) -> None:
     with page_of(recorded()) as page:
         assert "the clock of this device" not in page
+
+
+def test_cells_of_further_classes_are_counted_by_name(recorded: Callable[..., Path]) -> None:
+    header = replace(HEADER, classes=("uninfected", "gametocyte", "ring"), parasitized=("gametocyte", "ring"))
+    ring = replace(PARASITIZED, label="ring")
+    late = replace(PARASITIZED, label="gametocyte", box=(90, 20, 40, 30))
+    doubted = replace(REJECTED, label="ring")
+    made = recorded(field(1, "a.png", ring, UNINFECTED, late, ring, doubted), header=header)
+    text = " ".join(read(rendered(made)).text.split())
+    assert "accepted: 1 gametocyte, 2 ring3" in text
+    assert "75.00 % of accepted cells are parasitized (3 of 4)" in text
+    with SlideRecord.open(made) as record:
+        assert record.header() == replace(header, finished=record.header().finished)
+        assert record.counts().classes == {"uninfected": 1, "gametocyte": 1, "ring": 2}
