@@ -132,7 +132,9 @@ def test_a_value_of_another_type_is_refused_wherever_it_stands(raw: dict[str, An
     assert len(found) > 50
     for path, value in found:
         for wrong in (None, {}, [], [[]], True, 10**400, 2.5 if isinstance(value, str | int) else "2.5"):
-            if not (isinstance(value, int) and wrong == 10**400 or value in {True, False} and wrong is True):
+            if not (
+                (isinstance(value, int) and wrong == 10**400) or (value in {True, False} and wrong is True)
+            ):
                 refused(replaced(raw, path, wrong))
 
 
