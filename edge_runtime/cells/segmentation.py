@@ -7,7 +7,9 @@ magnification nor the camera's resolution has to be known.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import os
 
 import cv2
 import numpy as np
@@ -24,10 +26,17 @@ from edge_runtime.cells.light import (
     reduced,
 )
 from edge_runtime.cells.preprocessing import Box
+from edge_runtime.cells.splitting import split
 
 _FAINTEST = 0.035  # absorbance; an empty film's clouds are fainter, the palest cells are not
 _NOISE = 5.0  # deviations of the empty film that a cell's absorbance must exceed
 _FEWEST = 24  # values of the empty film that its noise can be told from
+_THICK = 16.0  # pixels: the radius of cells at which thickness is measured
+_ROUND = 0.87  # radius of the inscribed circle of a cell, of that of the circle of its area
+_LARGE = 1.3
+_ELLIPTIC = 0.96
+_PALLOR = 0.7
+_CONVEX = 0.85
 _SPECK = 0.02  # of the typical cell's area: smaller is noise and dust
 _HOLE = 0.35  # of the typical cell's area: pallor is smaller, a gap between cells may be larger
 _SINGLE = (0.88, 1.35)  # solidity from, and area up to which nobody looks for a second cell
@@ -120,11 +129,14 @@ def _cells(absorbance: Plane, field: Mask) -> list[Cell]:
     foreground = np.asarray(((absorbance > threshold) & (field > 0)) * np.uint8(255), np.uint8)
     foreground = np.asarray(cv2.morphologyEx(foreground, cv2.MORPH_OPEN, disc(1)), np.uint8)
     typical = _typical_area(foreground)
-    found = [
-        _cell(piece, x, y, field, typical)
+    pieces = [
+        (piece, x, y)
         for part, x, y in _components(foreground, _SPECK * typical)
-        for piece in _split(_fill_holes(part, _HOLE * typical), typical)
+        for piece in _split(_whole(part, typical), typical)
     ]
+    found = [_cell(piece, x, y, field) for piece, x, y in pieces]
+    typical = _middle([c.mask.sum() for c in found if not c.at_edge and _ellipticity(c.mask) >= 0.9]) or typical
+    found = [replace(c, clump=bool(c.mask.sum() > _LARGE * typical and _ellipticity(c.mask) < _ELLIPTIC)) for c in found]
     return sorted(found, key=lambda cell: (cell.box[1], cell.box[0]))
 
 
@@ -150,12 +162,33 @@ def _stands_out(values: Plane, cut: float) -> bool:
 
 
 def _noise(film: Plane) -> float:
-    """Standard deviation of the film's absorbance, from the median of its deviations."""
-    return 1.4826 * float(np.median(np.abs(film - np.median(film))))
+    """Standard deviation of the film's absorbance, from what is brighter: the cells' borders are darker."""
+    middle = np.median(film)
+    return 1.4826 * float(np.median(middle - film[film <= middle]))
 
 
 def _typical_area(foreground: Mask) -> float:
-    """Area of the frame's typical cell, pixels: the size at which half of all round area lies."""
+    """Area of the frame's typical cell, pixels, from how thick the pieces are: also where all cells touch."""
+    coarse = _solid_area(foreground)
+    scale = min(1.0, _THICK / np.sqrt(coarse / np.pi))
+    small = cv2.resize(foreground, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    small = np.asarray((small > 127) * np.uint8(255), np.uint8)
+    if not small.any():
+        return coarse
+    filled = np.pad(_fill_holes(small, coarse * scale * scale), 1)
+    depth = cv2.GaussianBlur(cv2.distanceTransform(filled, cv2.DIST_L2, 5), (0, 0), 1)
+    radius = float(np.sqrt(coarse / np.pi)) * scale
+    for _ in range(2):
+        around = cv2.dilate(depth, disc(max(1, round(radius / 2))))
+        peaks = depth[(depth >= around) & (depth > 0.2 * radius)]
+        if not peaks.size:
+            return coarse
+        radius = float(np.sqrt(_middle(peaks**2)))
+    return float(np.pi * (radius / _ROUND / scale) ** 2)
+
+
+def _solid_area(foreground: Mask) -> float:
+    """Area of the typical solid piece, pixels: cells where most lie alone, heaps of them where few do."""
     areas = []
     contours, _ = cv2.findContours(foreground, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     for contour in contours:
@@ -177,11 +210,28 @@ def _components(foreground: Mask, smallest: float) -> Iterator[tuple[Mask, int, 
             yield np.pad(part.astype(np.uint8) * np.uint8(255), 1), x - 1, y - 1
 
 
-def _fill_holes(part: Mask, largest: float) -> Mask:
+def _whole(part: Mask, typical: float) -> Mask:
+    """A part with its pallor, also where that opens to the outside, if then it looks like one cell."""
+    filled = _fill_holes(part, typical)
+    if cv2.countNonZero(filled) > _LARGE * typical or _ellipticity(filled > 0) >= 0.93:
+        return filled
+    reach = max(1, round(float(os.environ.get("CLOSE", "0.4")) * np.sqrt(typical / np.pi)))
+    padded = np.pad(filled, reach + 1)
+    closed = _fill_holes(np.asarray(cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc(reach)), np.uint8), typical)
+    closed = closed[reach + 1 : -reach - 1, reach + 1 : -reach - 1]
+    if cv2.countNonZero(closed) <= _LARGE * typical and _ellipticity(closed > 0) >= 0.9:
+        return np.ascontiguousarray(closed)
+    return filled
+
+
+def _fill_holes(part: Mask, typical: float) -> Mask:
+    """Fill pallor, which is small, or at least convex; a gap between cells is larger, and their borders bulge into it."""
     contours, hierarchy = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     filled = part.copy()
     for contour, (_, _, _, parent) in zip(contours, hierarchy[0], strict=True):
-        if parent >= 0 and cv2.contourArea(contour) <= largest:
+        area = cv2.contourArea(contour)
+        limit = _PALLOR if area > _CONVEX * cv2.contourArea(cv2.convexHull(contour)) else _HOLE
+        if parent >= 0 and area <= limit * typical:
             cv2.drawContours(filled, [contour], -1, 255, cv2.FILLED)
     return filled
 
@@ -192,16 +242,11 @@ def _split(part: Mask, typical: float) -> Iterator[Mask]:
     if _solidity(part) >= solidity and cv2.countNonZero(part) <= limit * typical:
         yield part
         return
-    depth = np.asarray(cv2.distanceTransform(part, cv2.DIST_L2, 5), np.float32)
-    centres = _centres(depth, radius=float(np.sqrt(typical / np.pi)))
-    if len(centres) < 2:
-        yield part
-        return
-    # Each pixel goes to the cell whose inscribed circle is nearest: a straight cut through the neck.
-    y, x = np.indices(part.shape, np.float32)
-    nearest = np.stack([np.hypot(x - cx, y - cy) - depth[cy, cx] for cx, cy in centres]).argmin(0)
-    for number in range(len(centres)):
-        yield _largest(np.asarray((nearest == number) & (part > 0)))
+    labels = split(part, typical)
+    for number in range(1, int(labels.max()) + 1):
+        mine = (labels == number) & (part > 0)
+        if mine.any():
+            yield _largest(np.asarray(mine))
 
 
 def _largest(mask: NDArray[np.bool_]) -> Mask:
@@ -210,38 +255,15 @@ def _largest(mask: NDArray[np.bool_]) -> Mask:
     return np.asarray((labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()) * np.uint8(255), np.uint8)
 
 
-def _centres(depth: Plane, radius: float) -> list[tuple[int, int]]:
-    """Where cells lie in a part, by its distance from the border: (x, y) each, the thickest first."""
-    smooth = np.asarray(cv2.GaussianBlur(depth, (0, 0), max(1.0, radius / 12)), np.float32)
-    around = cv2.dilate(smooth, disc(max(1, round(radius / 4))))
-    peaks = np.argwhere((smooth >= around) & (smooth > _CORE * radius))
-    ordered = sorted(((int(x), int(y)) for y, x in peaks), key=lambda at: -float(smooth[at[1], at[0]]))
-    kept: list[tuple[int, int]] = []
-    for at in ordered:
-        if all(_parted(smooth, at, other) for other in kept):
-            kept.append(at)
-    return kept
-
-
-def _parted(depth: Plane, one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether the way between two points passes a neck."""
-    steps = max(abs(one[0] - other[0]), abs(one[1] - other[1])) + 1
-    xs = np.linspace(one[0], other[0], steps).round().astype(int)
-    ys = np.linspace(one[1], other[1], steps).round().astype(int)
-    ends = min(depth[one[1], one[0]], depth[other[1], other[0]])
-    return bool(depth[ys, xs].min() < _NECK * ends)
-
-
-def _cell(piece: Mask, x: int, y: int, field: Mask, typical: float) -> Cell:
+def _cell(piece: Mask, x: int, y: int, field: Mask) -> Cell:
     left, top, width, height = cv2.boundingRect(piece)
     box = (x + left, y + top, width, height)
     mask = piece[top : top + height, left : left + width] > 0
-    limit = _SINGLE[1] * typical
     return Cell(
         box=box,
         mask=mask,
         at_edge=_at_edge(box, mask, field),
-        clump=bool(mask.sum() > limit and _solidity(piece) < _RAGGED),
+        clump=False,
     )
 
 
@@ -266,3 +288,16 @@ def _solidity(mask: Mask) -> float:
     # Both areas are counted between pixel centres, or small masks would seem more than solid.
     hull = cv2.contourArea(cv2.convexHull(np.concatenate(contours)))
     return sum(cv2.contourArea(contour) for contour in contours) / hull if hull else 1.0
+
+
+def _ellipticity(mask: NDArray[np.bool_]) -> float:
+    """Overlap (intersection over union) of a mask with the ellipse of the same moments."""
+    y, x = np.nonzero(mask)
+    spread = np.cov(np.stack([x, y]).astype(np.float64), bias=True) + np.eye(2) / 12
+    rows, columns = np.indices(mask.shape, np.float32)
+    away = np.stack([columns - x.mean(), rows - y.mean()], axis=-1)
+    inside = np.einsum("...i,ij,...j", away, np.linalg.inv(spread), away) <= 4
+    # What of the ellipse lies outside of the box is as much as what of the mask lies outside of the ellipse.
+    area = 4 * np.pi * float(np.sqrt(np.linalg.det(spread)))
+    shared = float((inside & mask).sum())
+    return shared / (area + len(x) - shared)
