@@ -1,4 +1,8 @@
-"""Touching cells cut apart: along the valleys of the distance from the border, between its peaks."""
+"""Touching cells cut apart: at the necks between them and, where there is no neck, into two ellipses.
+
+A part is looked at on a mask reduced to cells of at most 24 pixels radius: that is fine enough for a cut, and
+bounds what a crowded frame costs in time and in memory.
+"""
 
 from collections.abc import Iterator
 
@@ -6,103 +10,132 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.cells.light import Mask, Plane
+from edge_runtime.cells.light import Mask
+from edge_runtime.cells.shape import LARGE, covariance, distances, ellipticity, heaped, largest, solidity
+from edge_runtime.cells.valleys import parted_at_necks
 
 Labels = NDArray[np.int32]
 
-_RADIUS = 24.0  # pixels: larger cells are split on a reduced mask
-_NECK = 0.97
-_CORE = 0.45
+_RADIUS = 24.0  # pixels of a cell's radius on the reduced mask
+_SOLID = 0.88  # solidity, from which on nobody looks for a second cell in what is no larger than one
+_LEAST = 0.35  # of the typical cell's area: a smaller piece is no cell of its own
+_GAIN = 0.02  # of likeness to ellipses that a cut must bring
+_ROUNDS = 20
 
 
-def split(part: Mask, typical: float) -> Labels:
-    radius = float(np.sqrt(typical / np.pi))
-    scale = min(1.0, _RADIUS / radius)
-    height, width = part.shape
-    size = max(3, round(width * scale)), max(3, round(height * scale))
-    small = part if scale == 1 else cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-    basins = _basins(np.asarray((small > 127) * np.uint8(255), np.uint8), radius * scale)
-    if scale < 1:
-        basins = np.asarray(
-            cv2.resize(basins.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST), np.int32
+def split(part: Mask, typical: float) -> Iterator[tuple[NDArray[np.bool_], int, int]]:
+    """Cut a part into its cells; one that is a single cell stays whole.
+
+    Args:
+        part: uint8 [h, w], 255 inside, 0 outside, of which the outermost pixels are outside.
+        typical: area of the typical cell, pixels.
+
+    Yields:
+        The mask of a cell, bool, and where its upper left corner lies in the part: x, y.
+    """
+    if cv2.countNonZero(part) <= LARGE * typical and solidity(part) >= _SOLID:
+        yield part > 0, 0, 0
+        return
+    scale = min(1.0, _RADIUS / float(np.sqrt(typical / np.pi)))
+    small = _reduced(part, scale)
+    labels = parted_at_necks(small, float(np.sqrt(typical / np.pi)) * scale)
+    _part_heaps(labels, typical * scale * scale)
+    yield from _pieces(part, labels)
+
+
+def _reduced(part: Mask, scale: float) -> Mask:
+    size = (max(3, round(part.shape[1] * scale)), max(3, round(part.shape[0] * scale)))
+    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA) if scale < 1 else part
+    return np.asarray((small > 127) * np.uint8(255), np.uint8)
+
+
+def _pieces(part: Mask, labels: Labels) -> Iterator[tuple[NDArray[np.bool_], int, int]]:
+    """What each label stands for in the part itself."""
+    boxes = _boxes(labels)
+    near = _nearest(labels)
+    rows, columns = (
+        np.arange(full) * few // full for full, few in zip(part.shape, labels.shape, strict=True)
+    )
+    for number, (top, bottom, left, right) in boxes:
+        # One pixel of the reduced mask more on each side: its border is coarser than the part's.
+        high = slice(np.searchsorted(rows, top - 1), np.searchsorted(rows, bottom + 2))
+        wide = slice(np.searchsorted(columns, left - 1), np.searchsorted(columns, right + 2))
+        mine = (near[rows[high]][:, columns[wide]] == number) & (part[high, wide] > 0)
+        if mine.any():
+            yield largest(mine), wide.start, high.start
+
+
+def _boxes(labels: Labels) -> list[tuple[int, tuple[int, int, int, int]]]:
+    """Of each label the first and last row and column."""
+    y, x = np.nonzero(labels)
+    number = labels[y, x]
+    order = np.argsort(number, kind="stable")
+    numbers, first = np.unique(number[order], return_index=True)
+    return [
+        (int(one), (int(ys.min()), int(ys.max()), int(xs.min()), int(xs.max())))
+        for one, ys, xs in zip(
+            numbers, np.split(y[order], first[1:]), np.split(x[order], first[1:]), strict=True
         )
-    return basins
+    ]
 
 
-def _basins(part: Mask, radius: float) -> Labels:
-    """Number of the cell that each pixel belongs to, from 1 on; 0 outside."""
-    depth = np.asarray(cv2.distanceTransform(part, cv2.DIST_L2, 5), np.float32)
-    smooth = np.asarray(cv2.GaussianBlur(depth, (0, 0), max(1.0, radius / 12)), np.float32)
-    inside = np.pad(part > 0, 1)
-    heights = np.where(inside, np.pad(smooth, 1), np.float32(-1))
-    summit = _summits(heights, inside)
-    tops, first = np.unique(summit, return_inverse=True)
-    number = np.full(heights.shape, -1, np.int32)
-    number[inside] = first
-    peaks = heights.ravel()[tops].astype(np.float64)
-    group = _merged(number, heights, peaks, radius)
-    labels = np.where(inside, group[number] + 1, 0).astype(np.int32)
-    return labels[1:-1, 1:-1]
+def _nearest(labels: Labels) -> Labels:
+    """The labels, each pixel outside with the one that is nearest."""
+    outside = np.asarray((labels == 0).astype(np.uint8))
+    _, nearest = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    known = np.zeros(int(nearest.max()) + 1, np.int32)
+    known[nearest[outside == 0]] = labels[outside == 0]
+    return np.asarray(known[nearest], np.int32)
 
 
-def _summits(heights: Plane, inside: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Where each pixel inside arrives that climbs along the steepest ascent: index into heights.ravel()."""
-    width = heights.shape[1]
-    at = np.flatnonzero(inside)
-    flat = heights.ravel()
-    best, goal = flat[at].copy(), at.copy()
-    for step, far in ((1, 1), (-1, 1), (width, 1), (-width, 1),
-                 (width + 1, 1.414), (width - 1, 1.414), (-width + 1, 1.414), (-width - 1, 1.414)):
-        there = flat[at + step]
-        higher = flat[at] + (there - flat[at]) / np.float32(far)
-        climbs = higher > best
-        best[climbs], goal[climbs] = higher[climbs], (at + step)[climbs]
-    pointer = np.zeros(flat.size, np.int64)
-    pointer[at] = goal
-    while True:
-        further = pointer[goal]
-        if np.array_equal(further, goal):
-            return goal
-        goal = further
-        pointer[at] = goal
+def _part_heaps(labels: Labels, typical: float) -> None:
+    """Part in two, in place, what is still several cells, as long as that makes better ellipses."""
+    waiting = _boxes(labels)
+    fresh = int(labels.max()) + 1
+    while waiting:
+        number, (top, bottom, left, right) = waiting.pop()
+        window = labels[top : bottom + 1, left : right + 1]
+        mask = window == number
+        if not heaped(mask, typical):
+            continue
+        halves = _two_ellipses(mask)
+        if halves is None or not _better(mask, halves, typical):
+            continue
+        window[halves[1]] = fresh
+        for half, name in zip(halves, (number, fresh), strict=True):
+            y, x = np.nonzero(half)
+            waiting.append((name, (top + y.min(), top + y.max(), left + x.min(), left + x.max())))
+        fresh += 1
 
 
-def _merged(number: Labels, heights: Plane, peaks: NDArray[np.float64], radius: float) -> NDArray[np.int32]:
-    """For each basin the number of its cell: basins that no neck parts are one."""
-    saddles = _saddles(number, heights)
-    leader = list(range(len(peaks)))
-    top = peaks.tolist()
-
-    def find(basin: int) -> int:
-        while leader[basin] != basin:
-            leader[basin] = leader[leader[basin]]
-            basin = leader[basin]
-        return basin
-
-    for (one, other), height in saddles:
-        a, b = sorted((find(one), find(other)), key=lambda basin: -top[basin])
-        if a != b and (height >= _NECK * top[b] or top[b] < _CORE * radius):
-            leader[b] = a
-    _, group = np.unique([find(basin) for basin in range(len(peaks))], return_inverse=True)
-    return group.astype(np.int32)
+def _better(mask: NDArray[np.bool_], halves: tuple[NDArray[np.bool_], ...], typical: float) -> bool:
+    areas = [int(np.count_nonzero(half)) for half in halves]
+    if min(areas) < _LEAST * typical:
+        return False
+    likeness = np.average([ellipticity(half) for half in halves], weights=areas)
+    return bool(likeness >= ellipticity(mask) + _GAIN)
 
 
-def _saddles(number: Labels, heights: Plane):
-    """The highest pass between each two basins that touch, the highest first."""
-    pairs, passes = [], []
-    for one, other in (
-        (np.s_[:, :-1], np.s_[:, 1:]),
-        (np.s_[:-1, :], np.s_[1:, :]),
-        (np.s_[:-1, :-1], np.s_[1:, 1:]),
-        (np.s_[:-1, 1:], np.s_[1:, :-1]),
-    ):
-        a, b = number[one], number[other]
-        border = (a != b) & (a >= 0) & (b >= 0)
-        low, high = np.minimum(a[border], b[border]), np.maximum(a[border], b[border])
-        pairs.append(low.astype(np.int64) << 32 | high)
-        passes.append(np.minimum(heights[one][border], heights[other][border]))
-    pair, height = np.concatenate(pairs), np.concatenate(passes)
-    order = np.argsort(-height, kind="stable")
-    _, first = np.unique(pair[order], return_index=True)
-    chosen = order[np.sort(first)]
-    return [((int(pair[k] >> 32), int(pair[k] & 0xFFFFFFFF)), float(height[k])) for k in chosen]
+def _two_ellipses(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+    """The two ellipses that explain a mask best: each pixel goes to the likelier, again and again."""
+    y, x = np.nonzero(mask)
+    at = np.stack([x, y], axis=1).astype(np.float64)
+    away = at - at.mean(axis=0)
+    second = away @ np.linalg.eigh(covariance(away))[1][:, 1] > 0
+    for _ in range(_ROUNDS):
+        if second.all() or not second.any():
+            return None
+        unlikely = [_unlikelihood(at, at[mine]) for mine in (~second, second)]
+        before, second = second, unlikely[1] < unlikely[0]
+        if np.array_equal(before, second):
+            break
+    halves = np.zeros((2, *mask.shape), np.bool_)
+    halves[second.astype(int), y, x] = True
+    return (halves[0], halves[1]) if second.any() and not second.all() else None
+
+
+def _unlikelihood(at: NDArray[np.float64], of: NDArray[np.float64]) -> NDArray[np.floating]:
+    """Twice the negative logarithm of the density of the normal distribution that points have, elsewhere."""
+    middle = of.mean(axis=0)
+    spread = covariance(of - middle)
+    return distances(at - middle, spread) + np.log(np.linalg.det(spread))
