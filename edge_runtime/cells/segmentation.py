@@ -21,6 +21,7 @@ from edge_runtime.cells.light import (
     disc,
     field_of_view,
     otsu,
+    parted_by,
     reduced,
 )
 from edge_runtime.cells.preprocessing import Box
@@ -30,7 +31,12 @@ from edge_runtime.cells.typical import middle_area, thickness_area
 
 _FAINTEST = 0.035  # absorbance; an empty film's clouds are fainter, the palest cells are not
 _NOISE = 5.0  # deviations of the empty film that a cell's absorbance must exceed
+_NOISE_OF_PALLOR = 3.0  # the same where cells and film are two clear groups
+_CLEAR = (
+    0.8  # of the variance between two groups: film and cells; of noise it is 0.64, of thick films up to 0.78
+)
 _FEWEST = 24  # values of the empty film that its noise can be told from
+_ABOUT = (0.4, 2.0)  # of the area that thickness tells: as far the typical cell's may lie from it
 _SPECK = 0.02  # of the typical cell's area: smaller is noise and dust
 
 
@@ -111,7 +117,7 @@ def _cells(absorbance: Plane, field: Mask) -> tuple[list[Cell], float]:
         for part, x, y in _components(foreground, _SPECK * typical)
         for piece, left, top in split(whole(part, typical), typical)
     ]
-    typical = _typical_area(found) or typical
+    typical = _typical_area(found, typical)
     found = [replace(cell, clump=heaped(cell.mask, typical)) for cell in found]
     return sorted(found, key=lambda cell: (cell.box[1], cell.box[0])), typical if found else 0.0
 
@@ -123,18 +129,17 @@ def _threshold(absorbance: Plane, field: Mask) -> float | None:
         return None
     cut = below_white_cells(values)
     # Their darkness would still draw the cut up.
-    cut = otsu(np.minimum(values, np.median(values[values >= cut])))
-    if not _stands_out(values, cut):
-        return None
-    return max(float(np.median(values[values >= cut])) / 2, 3 * _noise(values[values < cut]))
-
-
-def _stands_out(values: Plane, cut: float) -> bool:
-    """Whether what lies above the cut can be told from the noise of what lies below."""
+    values = np.minimum(values, np.median(values[values >= cut]))
+    cut = otsu(values)
     above, film = values[values >= cut], values[values < cut]
     if not above.size or film.size < _FEWEST:
-        return False
-    return bool(np.median(above) >= max(_FAINTEST, _NOISE * _noise(film)))
+        return None
+    typical, noise = float(np.median(above)), _noise(film)
+    # Where two groups are clear to see, much of what lies below the cut is pallor, and no noise.
+    parted = parted_by(values, values >= cut) >= _CLEAR
+    if typical < max(_FAINTEST, (_NOISE_OF_PALLOR if parted else _NOISE) * noise):
+        return None
+    return typical / 2 if parted else max(typical / 2, 3 * noise)
 
 
 def _noise(film: Plane) -> float:
@@ -143,13 +148,15 @@ def _noise(film: Plane) -> float:
     return 1.4826 * float(np.median(middle - film[film <= middle]))
 
 
-def _typical_area(cells: Iterable[Cell]) -> float:
-    """Of whole cells that touch no other, or whose neighbours were cut off well; 0 where there are none."""
-    return middle_area(
+def _typical_area(cells: Iterable[Cell], by_thickness: float) -> float:
+    """Of cells of about the size that thickness tells, and like an ellipse; that size where there are none."""
+    areas = [
         float(np.count_nonzero(cell.mask))
         for cell in cells
         if not cell.at_edge and ellipticity(cell.mask) >= CELL_LIKE
-    )
+    ]
+    low, high = _ABOUT
+    return middle_area(area for area in areas if low < area / by_thickness < high) or by_thickness
 
 
 def _components(foreground: Mask, smallest: float) -> Iterator[tuple[Mask, int, int]]:
