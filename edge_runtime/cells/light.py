@@ -14,6 +14,7 @@ Plane = NDArray[np.float32]
 _SMALL_WIDTH = 320  # pixels; the light is smooth, so it is estimated on a reduced frame
 _BLUR_WIDTH = 1000  # pixels of frame width per pixel of blur
 _DARK = 0.2  # of the frame's brightest light: darker is outside the eyepiece's circle
+_SETTLED = 1e-3  # of absorbance: the film's light is known when it moves less
 _STRIP = 256  # rows that are worked on at a time
 _WHOLE = 0.97  # of the frame: when this much is lit there is no circle
 _RIM = 0.985
@@ -132,7 +133,9 @@ def _fit_film(density: Plane, inside: NDArray[np.bool_]) -> Plane:
         middle = np.median(above[empty])
         spread = 1.5 * np.median(np.abs(above[empty] - middle)) + 1e-3
         empty &= np.abs(above - middle) < 3 * spread
-        surface = _least_squares(terms[empty], values[empty])
+        before, surface = surface, _least_squares(terms[empty], values[empty])
+        if np.abs(surface - before).sum() < _SETTLED:
+            break
     return surface
 
 

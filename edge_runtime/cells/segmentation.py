@@ -99,18 +99,26 @@ def segmentation(frame: NDArray[np.uint8]) -> Segmentation:
     """
     small = reduced(frame)
     lit = field_of_view(small, frame.shape[1], frame.shape[0])
-    absorbance, film = absorbance_of(frame, lit)
-    cells, typical = _cells(absorbance, lit)
+    foreground, film = _foreground(frame, lit)
+    cells, typical = _cells(foreground, lit)
     return Segmentation(cells, lit, small, np.exp(-film), typical)
 
 
-def _cells(absorbance: Plane, field: Mask) -> tuple[list[Cell], float]:
-    """The cells from top to bottom, and the area of the typical one."""
+def _foreground(frame: NDArray[np.uint8], field: Mask) -> tuple[Mask, Plane]:
+    """What absorbs like a cell, 255 there, all 0 on an empty film; and the film's own density, reduced."""
+    absorbance, film = absorbance_of(frame, field)
     threshold = _threshold(absorbance, field)
     if threshold is None:
+        return np.zeros(field.shape, np.uint8), film
+    dark = (absorbance > threshold).view(np.uint8)
+    np.minimum(dark * np.uint8(255), field, out=dark)
+    return np.asarray(cv2.morphologyEx(dark, cv2.MORPH_OPEN, disc(1)), np.uint8), film
+
+
+def _cells(foreground: Mask, field: Mask) -> tuple[list[Cell], float]:
+    """The cells from top to bottom, and the area of the typical one; 0 where there is none."""
+    if not foreground.any():
         return [], 0.0
-    foreground = np.asarray(((absorbance > threshold) & (field > 0)) * np.uint8(255), np.uint8)
-    foreground = np.asarray(cv2.morphologyEx(foreground, cv2.MORPH_OPEN, disc(1)), np.uint8)
     typical = thickness_area(foreground)
     found = [
         _cell(piece, x + left, y + top, field)
@@ -149,7 +157,7 @@ def _noise(film: Plane) -> float:
 
 
 def _typical_area(cells: Iterable[Cell], by_thickness: float) -> float:
-    """Of cells of about the size that thickness tells, and like an ellipse; that size where there are none."""
+    """Of cells of about the size that thickness tells and of an ellipse's shape; else just that size."""
     areas = [
         float(np.count_nonzero(cell.mask))
         for cell in cells

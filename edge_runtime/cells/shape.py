@@ -39,7 +39,8 @@ def covariance(away: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def distances(away: NDArray[np.floating], spread: NDArray[np.float64]) -> NDArray[np.floating]:
     """Squared Mahalanobis distance of points [N, 2] from their middle."""
-    return np.asarray(((away @ np.linalg.inv(spread)) * away).sum(axis=1))
+    turned = away @ np.linalg.inv(spread)
+    return np.asarray(turned[:, 0] * away[:, 0] + turned[:, 1] * away[:, 1])
 
 
 def cell_like(mask: NDArray[np.bool_], typical: float) -> bool:

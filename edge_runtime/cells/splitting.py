@@ -62,7 +62,7 @@ def _pieces(part: Mask, labels: Labels) -> Iterator[tuple[NDArray[np.bool_], int
         wide = slice(np.searchsorted(columns, left - 1), np.searchsorted(columns, right + 2))
         mine = (near[rows[high]][:, columns[wide]] == number) & (part[high, wide] > 0)
         if mine.any():
-            yield largest(mine), wide.start, high.start
+            yield largest(mine), int(wide.start), int(high.start)
 
 
 def _boxes(labels: Labels) -> list[tuple[int, tuple[int, int, int, int]]]:
@@ -138,4 +138,4 @@ def _unlikelihood(at: NDArray[np.float64], of: NDArray[np.float64]) -> NDArray[n
     """Twice the negative logarithm of the density of the normal distribution that points have, elsewhere."""
     middle = of.mean(axis=0)
     spread = covariance(of - middle)
-    return distances(at - middle, spread) + np.log(np.linalg.det(spread))
+    return np.asarray(distances(at - middle, spread) + np.log(np.linalg.det(spread)))

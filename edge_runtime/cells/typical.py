@@ -29,8 +29,8 @@ def thickness_area(foreground: Mask) -> float:
     coarse = _solid_area(foreground)
     radius = float(np.sqrt(coarse / np.pi))
     scale = min(1.0, _RADIUS / radius)
-    small = cv2.resize(foreground, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    small = np.asarray((small > 127) * np.uint8(255), np.uint8)
+    reduced = cv2.resize(foreground, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    small: Mask = np.asarray((reduced > 127) * np.uint8(255), np.uint8)
     if not small.any():
         return coarse
     filled = np.pad(fill_holes(small, coarse * scale * scale), 1)
