@@ -81,7 +81,8 @@ def check_answers(decisions: Decisions, alpha: float) -> None:
     if unsure > MOST_UNSURE * alpha:
         raise CheckFailedError(
             f"{unsure:.0%} of these cells are called parasitized, but not surely, and "
-            f"{MOST_UNSURE * alpha:.0%} may be: check focus, light and stain, or train with cells of this site"
+            f"{MOST_UNSURE * alpha:.0%} may be: check focus, light and stain, or train with cells of "
+            "this site"
         )
 
 

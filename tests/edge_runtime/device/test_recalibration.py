@@ -101,8 +101,8 @@ def test_a_few_ood_cells_do_not_let_ood_cells_in() -> None:
 
 
 def test_too_few_cells() -> None:
-    with pytest.raises(SourceError, match="199 cells; give at least 200"):
-        recalibrate(DETECTOR, site(0, cells=199), alpha=ALPHA)
+    with pytest.raises(SourceError, match="99 cells; give at least 100"):
+        recalibrate(DETECTOR, site(0, cells=99), alpha=ALPHA)
 
 
 def test_a_site_whose_cells_are_all_unlike_is_fitted_if_the_answers_are_sure_and_stable() -> None:
@@ -275,7 +275,7 @@ def test_the_command_refuses_too_few_cells_and_leaves_nothing(
         "recalibrate", str(few), "--site", "a", "--out", str(tmp_path / "a"), "--bundle", str(tiny_bundle)
     )
     assert done.exit_code == 1
-    assert "give at least 200" in done.output
+    assert "give at least 100" in done.output
     assert not (tmp_path / "a").exists()
 
 
