@@ -17,7 +17,7 @@ from edge_runtime.errors import CheckFailedError
 # Times alpha, as shares of a site's cells; between what clean cells and what spoilt ones show (see
 # docs/experiments/2026-11-26-sites.md). Beyond the first the classifier fails there, or the cutting of cells;
 # beyond the second too many cells are called parasitized without being surely so.
-MOST_LOST, MOST_UNSURE = 2, 3
+MOST_LOST, MOST_UNSURE = 1.5, 3
 MOST_WRONG = 0.05  # share of a class's accepted cells that may be called otherwise, where cells are named
 _NORMAL = 1.645  # one-sided 95 %
 
