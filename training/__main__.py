@@ -139,6 +139,11 @@ def download(out: Path, url: str) -> None:
     show_default=True,
     help="Weight in the loss of cells of patients without a parasite.",
 )
+@click.option(
+    "--patience",
+    type=click.IntRange(1),
+    help="Stop after so many epochs without a better validation accuracy, and keep the best weights.",
+)
 def fit(
     source: CellSource,
     network: str,
@@ -154,6 +159,7 @@ def fit(
     weights: Path | None,
     tested: str,
     healthy_weight: float,
+    patience: int | None,
 ) -> None:
     """Train a network and estimate its Gaussian statistics.
 
@@ -161,7 +167,7 @@ def fit(
     """
     with distributed.processes():
         if resume:
-            info = fitting.resume(folder, source)
+            info = fitting.resume(folder, source, _asked())
         else:
             if not source.where:
                 raise click.UsageError("Missing option '--cells'.")
@@ -182,6 +188,7 @@ def fit(
                 tested,
                 healthy_weight,
                 source.patients,
+                patience,
             )
             if precision == "bfloat16" and not has_bfloat16():
                 tell(
@@ -191,6 +198,17 @@ def fit(
             info = fitting.fit(config, folder, cache=source.cache)
         if distributed.rank() == 0:
             click.echo(json.dumps(dict(info.metrics), indent=2))
+
+
+def _asked() -> dict[str, object]:
+    """The settings of a run that stand on the command line, by their names in `RunConfig`."""
+    context = click.get_current_context()
+    # What is said of the cells is compared by what it comes to, when they are loaded.
+    names = set(context.params) - {"source", "folder", "resume", "where", "reread", "parasitized", "cache"}
+    typed = [n for n in names if context.get_parameter_source(n) is click.core.ParameterSource.COMMANDLINE]
+    called = {"weights": "pretrained", "tested": "test", "patient_pattern": "patients"}
+    values = {called.get(name, name): context.params[name] for name in sorted(typed)}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 @main.command()

@@ -7,7 +7,8 @@ average, which is what the Gaussian statistics are then estimated on.
 import copy
 import sys
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -25,6 +26,8 @@ from training import distributed
 from training.augmentation import STRENGTHS, augment, draw
 from training.cells.source import CellSet, CellSource
 from training.cells.splits import NONE, Split
+from training.checkpoint import State
+from training.history import Epoch, best_epoch, has_stalled, write_history
 from training.networks import Network, build_network, channels_last, load_pretrained
 from training.reference import BLOCK
 from training.run import (
@@ -51,43 +54,6 @@ LABEL_SMOOTHING = 0.05
 WARM_UP = 0.2  # share of the steps in which the learning rate rises
 AVERAGE_DECAY = 0.99  # of the moving average of the weights, per step
 CHECKPOINT_SECONDS = 120.0
-
-
-@dataclass
-class _State:
-    """What a checkpoint holds: enough to go on as if nothing had happened."""
-
-    network: Network
-    average: Network
-    optimiser: torch.optim.SGD
-    schedule: torch.optim.lr_scheduler.OneCycleLR
-    step: int = 0
-    seconds: float = 0.0
-
-    def save(self, folder: Path) -> None:
-        save_weights(
-            folder / CHECKPOINT,
-            {
-                "network": self.network.state_dict(),
-                "average": self.average.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "step": self.step,
-                "seconds": self.seconds,
-            },
-        )
-
-    def load(self, folder: Path) -> None:
-        path = folder / CHECKPOINT
-        try:
-            stored = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises half a dozen unrelated types here
-            raise SourceError(f"{path}: damaged; remove it and --resume trains from the start") from error
-        self.network.load_state_dict(stored["network"])
-        self.average.load_state_dict(stored["average"])
-        self.optimiser.load_state_dict(stored["optimiser"])
-        self.schedule.load_state_dict(stored["schedule"])
-        self.step, self.seconds = stored["step"], stored["seconds"]
 
 
 def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInfo:
@@ -122,17 +88,22 @@ def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInf
     return _go_on(folder, cells, split)
 
 
-def resume(folder: Path, source: CellSource) -> RunInfo:
+def resume(folder: Path, source: CellSource, asked: Mapping[str, object] | None = None) -> RunInfo:
     """Go on with a run that was cut off; a run that has ended is left as it is.
 
     Args:
         folder: the run folder.
         source: where the run's cells are now, if they were moved.
+        asked: settings that the run must have, by their names in `RunConfig`.
 
     Raises:
-        SourceError: there is no run, or its cells have changed.
+        SourceError: there is no run, its cells have changed, or it was begun with other settings.
     """
     info = load_run(folder)
+    for name, value in (asked or {}).items():
+        if value != getattr(info.config, name):
+            told = f"{name.replace('_', ' ')} {getattr(info.config, name)}, not {value}"
+            raise SourceError(f"{folder}: was begun with {told}; resume without it, or begin another run")
     if distributed.rank() != 0:
         distributed.wait()  # the first process fills the cache for all
     cells, split = load_split(info, source)
@@ -206,7 +177,7 @@ def _go_on(folder: Path, cells: CellSet, split: Split) -> RunInfo:
     return load_run(folder)
 
 
-def _start(config: RunConfig, classes: int, steps: int) -> _State:
+def _start(config: RunConfig, classes: int, steps: int) -> State:
     network = channels_last(_build(config, classes).to(distributed.device()))
     optimiser = torch.optim.SGD(
         network.parameters(),
@@ -223,7 +194,7 @@ def _start(config: RunConfig, classes: int, steps: int) -> _State:
         pct_start=max(WARM_UP, min(1.0, 2 / (steps + 1))),
         cycle_momentum=False,
     )
-    return _State(network, copy.deepcopy(network), optimiser, schedule)
+    return State(network, copy.deepcopy(network), optimiser, schedule)
 
 
 def _train(folder: Path, info: RunInfo, cells: CellSet, split: Split) -> None:
@@ -245,26 +216,50 @@ def _train(folder: Path, info: RunInfo, cells: CellSet, split: Split) -> None:
     model: nn.Module = state.network
     if distributed.world_size() > 1:
         model = DistributedDataParallel(model)
-    while state.step < steps:
+    while state.step < steps and not _has_stalled(state, config):
         epoch = state.step // per_epoch
         loss = _train_epoch(model, state, info, cells, split, folder, epoch, per_epoch)
         if distributed.rank() == 0:
-            state.save(folder)
-            click.echo(
-                f"epoch {epoch + 1}/{config.epochs}  loss {loss:.4f}  {state.seconds / 60:.1f} min",
-                err=True,
-            )
+            _end_epoch(state, epoch + 1, loss, folder, config, cells, split)
     if distributed.rank() == 0:
-        save_weights(
-            folder / WEIGHTS,
-            {k: v.cpu().contiguous() for k, v in state.average.state_dict().items()},
-        )
+        weights = state.best or state.average.state_dict()
+        save_weights(folder / WEIGHTS, {k: v.cpu().contiguous() for k, v in weights.items()})
+        if state.best:
+            add_metrics(folder, best_epoch=best_epoch(state.history).epoch)
         add_metrics(folder, training_seconds=round(state.seconds, 1), processes=distributed.world_size())
+
+
+def _end_epoch(
+    state: State, number: int, loss: float, folder: Path, config: RunConfig, cells: CellSet, split: Split
+) -> None:
+    """Validate the averaged weights, and note, keep and tell what came of an epoch."""
+    assert isinstance(state.average, nn.Module)
+    accuracy = _accuracy(state.average.eval(), cells, split.validation)
+    state.average.train()
+    rate = float(state.schedule.get_last_lr()[0])
+    state.history.append(Epoch(number, round(loss, 6), round(accuracy, 6), rate, round(state.seconds, 1)))
+    if config.patience is not None and best_epoch(state.history).epoch == number:
+        state.best = {name: value.clone() for name, value in state.average.state_dict().items()}
+    state.save(folder)
+    write_history(folder, state.history)
+    click.echo(
+        f"epoch {number}/{config.epochs}  loss {loss:.4f}  validation accuracy {accuracy:.2%}  "
+        f"{state.seconds / 60:.1f} min",
+        err=True,
+    )
+
+
+def _has_stalled(state: State, config: RunConfig) -> bool:
+    """Whether to stop early; process 0 knows the validation accuracy, and the others stop with it."""
+    if config.patience is None:
+        return False
+    stalled = distributed.rank() == 0 and has_stalled(state.history, config.patience)
+    return bool(distributed.summed(torch.tensor([float(stalled)])).item())
 
 
 def _train_epoch(
     model: nn.Module,
-    state: _State,
+    state: State,
     info: RunInfo,
     cells: CellSet,
     split: Split,
@@ -301,7 +296,7 @@ def _train_epoch(
 
 def _step(
     model: nn.Module,
-    state: _State,
+    state: State,
     images: Tensor,
     labels: Tensor,
     weights: Tensor,
@@ -322,7 +317,7 @@ def _step(
 
 
 @torch.no_grad()
-def _follow(state: _State) -> None:
+def _follow(state: State) -> None:
     """Move the average towards the weights; early on faster, so that the start is forgotten."""
     decay = min(AVERAGE_DECAY, (1 + state.step) / (10 + state.step))
     current = state.network.state_dict()

@@ -59,6 +59,8 @@ class RunConfig:
         test: which cells test (see `splits.split_cells`).
         healthy_weight: what a cell of a patient without a parasite weighs in the loss; all others weigh 1.
         patients: see `CellSource.patients`.
+        patience: epochs without a better validation accuracy after which training stops, and keeps the
+            weights of the best one; None to train to the end and keep the last weights.
     """
 
     cells: tuple[str, ...]
@@ -76,6 +78,7 @@ class RunConfig:
     test: str = THIRTY
     healthy_weight: float = 1.0
     patients: str | None = None
+    patience: int | None = None
 
     def source(self, cache: Path | None = None) -> CellSource:
         """Where the cells are and what is said of them, as a source."""

@@ -1,5 +1,7 @@
 """The training loop: it learns, it can be killed and go on bit by bit the same, and it refuses early."""
 
+import copy
+import csv
 import itertools
 import shutil
 import signal
@@ -18,6 +20,7 @@ from edge_runtime.errors import SourceError
 from training import fitting
 from training.augmentation import STRENGTHS
 from training.cells.source import CellSource
+from training.checkpoint import State
 from training.fitting import fit, resume
 from training.networks import build_network
 from training.run import RunConfig, load_network, load_run, load_split, load_statistics, save_run
@@ -33,8 +36,18 @@ def weights_of(folder: Path) -> dict[str, Tensor]:
     return torch.load(folder / "weights.pt", weights_only=True)
 
 
+def history_of(folder: Path) -> list[list[str]]:
+    with (folder / "history.csv").open(newline="") as file:
+        return list(csv.reader(file))
+
+
 def test_run_folder_is_complete(fitted: Path, config: RunConfig) -> None:
-    assert sorted(file.name for file in fitted.iterdir()) == ["gaussians.npz", "run.json", "weights.pt"]
+    assert sorted(file.name for file in fitted.iterdir()) == [
+        "gaussians.npz",
+        "history.csv",
+        "run.json",
+        "weights.pt",
+    ]
     info = load_run(fitted)
     in_full = ("simulated:slides=6,fields=1,seed=1000,parasitized=0.45",)
     assert info.config == replace(config, cells=in_full, parasitized=("parasitized",))
@@ -49,6 +62,15 @@ def test_run_folder_is_complete(fitted: Path, config: RunConfig) -> None:
     assert info.metrics["processes"] == 1
     widths = [gaussian.means.shape for gaussian in load_statistics(fitted).values()]
     assert widths == [(2, 16), (2, 16), (2, 32), (2, 64), (2, 128)]
+
+
+def test_every_epoch_has_its_line(fitted: Path, config: RunConfig) -> None:
+    header, *rows = history_of(fitted)
+    assert header == ["epoch", "loss", "validation_accuracy", "learning_rate", "seconds"]
+    assert [row[0] for row in rows] == [str(number) for number in range(1, config.epochs + 1)]
+    accuracy = load_run(fitted).metrics["validation_accuracy"]
+    assert float(rows[-1][2]) == pytest.approx(accuracy, abs=1e-6)
+    assert float(rows[-1][3]) < float(rows[0][3])  # the learning rate has fallen
 
 
 def test_statistics_count_every_training_cell_twice(fitted: Path) -> None:
@@ -113,6 +135,8 @@ def test_killed_run_goes_on_to_exactly_the_same_weights(
         assert np.array_equal(again.whitening, gaussian.whitening)
     assert load_run(run).metrics["validation_accuracy"] == load_run(fitted).metrics["validation_accuracy"]
     assert not (run / "checkpoint.pt").exists()
+    again, once = ([row[2] for row in history_of(folder)] for folder in (run, fitted))
+    assert again == once
 
 
 @pytest.fixture
@@ -158,7 +182,7 @@ def test_average_forgets_its_start_and_then_follows_slowly(step: int, kept: floa
     nn.init.constant_(average.weight, 1.0)
     assert network.num_batches_tracked is not None
     network.num_batches_tracked.fill_(step)
-    state = fitting._State(network, average, None, None, step)  # type: ignore[arg-type]
+    state = State(network, average, None, None, step)  # type: ignore[arg-type]
     fitting._follow(state)
     assert average.weight.item() == pytest.approx(kept * 1 + (1 - kept) * 3)
     assert average.num_batches_tracked == step
@@ -179,6 +203,34 @@ def discs(tmp_path: Path) -> Path:
 def test_network_learns(discs: Path, tmp_path: Path) -> None:
     info = fit(replace(DISCS, cells=(str(discs),)), tmp_path / "run", cache=tmp_path / "cache")
     assert info.metrics["validation_accuracy"] == 1.0
+
+
+def test_training_stops_where_nothing_gets_better_and_keeps_the_best_weights(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracies = iter([0.5, 0.9, 0.8, 0.9, 0.7, 1.0])
+    kept = []
+
+    def accuracy(network: nn.Module, *_: object) -> float:
+        kept.append(copy.deepcopy(network.state_dict()))
+        return next(accuracies)
+
+    monkeypatch.setattr(fitting, "_accuracy", accuracy)
+    config = replace(DISCS, cells=(str(discs),), epochs=20, patience=3)
+    info = fit(config, tmp_path / "run", cache=tmp_path / "cache")
+    assert [float(row[2]) for row in history_of(tmp_path / "run")[1:]] == [0.5, 0.9, 0.8, 0.9, 0.7]
+    assert info.metrics["best_epoch"] == 2
+    found = weights_of(tmp_path / "run")
+    assert all(torch.equal(value, kept[1][name]) for name, value in found.items())
+    assert not torch.equal(found["fc.weight"], kept[4]["fc.weight"])
+
+
+def test_a_run_is_not_resumed_with_other_settings(fitted: Path, cache: Path) -> None:
+    assert resume(fitted, CellSource(cache=cache), {"seed": 3, "network": "edge"}) == load_run(fitted)
+    with pytest.raises(
+        SourceError, match="was begun with batch size 60, not 64; resume without it, or begin"
+    ):
+        resume(fitted, CellSource(cache=cache), {"batch_size": 64})
 
 
 def test_same_seed_same_start() -> None:

@@ -123,6 +123,20 @@ def test_resuming_an_ended_run_prints_its_metrics(run: Path, cache: Path) -> Non
     assert json.loads(done.stdout) == load_run(run).metrics
 
 
+def test_resuming_with_another_setting_is_refused_and_with_the_same_is_not(run: Path, cache: Path) -> None:
+    common = ["fit", "--resume", "--run", run, "--cache", cache]
+    assert command(*common, "--seed", 3, "--split", "image").exit_code == 0
+    for option, value, told in (
+        ("--seed", 4, "seed 3, not 4"),
+        ("--epochs", 9, "epochs 2, not 9"),
+        ("--weights", "a.pth", "pretrained None, not a.pth"),
+        ("--test", "none", "test 30%, not none"),
+        ("--patience", 2, "patience None, not 2"),
+        ("--augmentation", "paper", "augmentation microscope, not paper"),
+    ):
+        assert_refused(command(*common, option, value), f"{run}: was begun with {told}; resume without it")
+
+
 def test_commands_refuse_a_folder_without_run(tmp_path: Path) -> None:
     for arguments in (["fit", "--resume"], ["calibrate"], ["test"]):
         assert_refused(command(*arguments, "--run", tmp_path), "no run folder (run.json is missing)")

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.cells.preprocessing import InputSpec, resize_crop
-from edge_runtime.errors import StorageError
+from edge_runtime.errors import ImageError, StorageError
 from edge_runtime.sources.decoding import decode_image
 from training.cells.listing import CellFile
 
 FORMAT = 3  # of the cache folder
+_NAMED = 5  # of the images that cannot be used
 
 
 @dataclass(frozen=True)
@@ -61,21 +62,37 @@ def _fill(folder: Path, files: Iterable[CellFile], spec: InputSpec) -> None:
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)  # left by a process of the same number that was killed
     unfinished.mkdir(parents=True)
-    rows = []
+    rows: list[list[str | int]] = []
+    refused: list[ImageError] = []
     try:
         with (unfinished / "images.u8").open("wb") as images:
             with click.progressbar(files, label="reading cells", file=sys.stderr) as bar:
                 for file in bar:
-                    data = file.read()
-                    crop = decode_image(data, file.name)
-                    images.write(resize_crop(crop, spec.size, file.name).tobytes())
+                    try:
+                        data = file.read()
+                        crop = decode_image(data, file.name)
+                        images.write(resize_crop(crop, spec.size, file.name).tobytes())
+                    except ImageError as error:
+                        refused.append(error)
+                        continue
                     area, sha = int(np.count_nonzero(crop.any(axis=2))), hashlib.sha256(data).hexdigest()
                     rows.append([file.name, file.label, file.patient, file.reread, area, sha])
+        if refused:
+            raise _all_of(refused, len(refused) + len(rows))
         (unfinished / "cells.json").write_text(json.dumps(rows))
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _all_of(refused: Sequence[ImageError], images: int) -> ImageError:
+    """One error for all, so that nobody has to find them one by one."""
+    if len(refused) == 1:
+        return refused[0]
+    named = "; ".join(map(str, refused[:_NAMED]))
+    more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+    return ImageError(f"{len(refused)} of {images} images cannot be used: {named}{more}; mend or remove them")
 
 
 def _open(folder: Path, spec: InputSpec) -> Cached:
