@@ -15,6 +15,7 @@ import torch
 from edge_runtime.console import Commands, tell
 from training import crossfit as crossfitting
 from training import distributed, fitting
+from training.audit import audit
 from training.augmentation import Augmentation
 from training.calibration import REJECTED, calibrate_run, known_anomaly
 from training.cells.download import NIH, download_archive
@@ -342,6 +343,8 @@ def evaluate(
     for path in write_evaluation(made, out):
         click.echo(path)
 
+
+main.add_command(audit)
 
 if __name__ == "__main__":
     main(prog_name="python -m training")
