@@ -14,10 +14,10 @@ from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.errors import CheckFailedError
 
-# Times alpha, as shares of a site's cells; between what clean cells and what spoilt ones show (see
-# docs/experiments/2026-11-26-sites.md). Beyond the first the classifier fails there, or the cutting of cells;
+# Times alpha, as shares of a site's cells: between what clean cells and what spoilt ones show, see
+# docs/experiments/2026-11-27-evidence.md. Beyond the first the classifier fails there, or the cutting of cells;
 # beyond the second too many cells are called parasitized without being surely so.
-MOST_LOST, MOST_UNSURE = 1.5, 3
+MOST_LOST, MOST_UNCERTAIN = 1.5, 3
 MOST_WRONG = 0.05  # share of a class's accepted cells that may be called otherwise, where cells are named
 _NORMAL = 1.645  # one-sided 95 %
 
@@ -60,7 +60,7 @@ def check_answers(decisions: Decisions, alpha: float) -> None:
         alpha: share of good cells that all tests together should reject.
 
     Raises:
-        CheckFailedError: more of the cells fail than MOST_LOST and MOST_UNSURE allow, and no new limit would
+        CheckFailedError: more of the cells fail than MOST_LOST and MOST_UNCERTAIN allow, and no new limit would
             mend it.
     """
     lost: dict[table.Reason, NDArray[np.bool_]] = {}
@@ -77,11 +77,11 @@ def check_answers(decisions: Decisions, alpha: float) -> None:
             f"{MOST_LOST * alpha:.0%} may be: check focus, light, stain and how cells are cut, or train with "
             "cells of this site"
         )
-    unsure = float(decisions.failed_by(table.CERTAINTY).mean())
-    if unsure > MOST_UNSURE * alpha:
+    uncertain = float(decisions.failed_by(table.CERTAINTY).mean())
+    if uncertain > MOST_UNCERTAIN * alpha:
         raise CheckFailedError(
-            f"{unsure:.0%} of these cells are called parasitized, but not surely, and "
-            f"{MOST_UNSURE * alpha:.0%} may be: check focus, light and stain, or train with cells of "
+            f"{uncertain:.0%} of these cells are called parasitized, but not surely, and "
+            f"{MOST_UNCERTAIN * alpha:.0%} may be: check focus, light and stain, or train with cells of "
             "this site"
         )
 

@@ -154,7 +154,7 @@ def test_ambiguous_and_unstable_cells_count_together(ambiguous: int, unstable: i
     assert recalibrate(DETECTOR, few, alpha=ALPHA).detector.limits["stability"] == -0.5
 
 
-def test_a_site_where_too_many_parasites_are_unsure_is_refused() -> None:
+def test_a_site_where_too_many_parasites_are_uncertain_is_refused() -> None:
     detector = replace(DETECTOR, limits={**DETECTOR.limits, "certainty": 3.0})
     confidences = site(0, cells=200).confidences
     few, many = ([2.0] * count + [5.0] * (200 - count) for count in (60, 62))
