@@ -14,9 +14,9 @@ from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.errors import CheckFailedError
 
-# Times alpha, as shares of a site's cells: between what clean cells and what spoilt ones show, see
-# docs/experiments/2026-11-27-evidence.md. Beyond the first the classifier fails there, or the cutting of cells;
-# beyond the second too many cells are called parasitized without being surely so.
+# Times alpha, as shares of a site's cells: between what clean cells and what spoilt ones show
+# (docs/experiments/2026-11-27-evidence.md). Beyond the first the classifier fails there, or the cutting of
+# cells; beyond the second too many cells are called parasitized without being surely so.
 MOST_LOST, MOST_UNCERTAIN = 1.5, 3
 MOST_WRONG = 0.05  # share of a class's accepted cells that may be called otherwise, where cells are named
 _NORMAL = 1.645  # one-sided 95 %
@@ -60,8 +60,8 @@ def check_answers(decisions: Decisions, alpha: float) -> None:
         alpha: share of good cells that all tests together should reject.
 
     Raises:
-        CheckFailedError: more of the cells fail than MOST_LOST and MOST_UNCERTAIN allow, and no new limit would
-            mend it.
+        CheckFailedError: more of the cells fail than MOST_LOST and MOST_UNCERTAIN allow, and no new limit
+            would mend it.
     """
     lost: dict[table.Reason, NDArray[np.bool_]] = {}
     for test in table.TESTS:
