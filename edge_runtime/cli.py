@@ -262,7 +262,7 @@ def recalibrate(
 ) -> None:
     """Fit a bundle to a site's stain and light, from unlabelled red cells of ordinary slides.
 
-    CELLS is a folder that 'read' wrote, or crops: a folder or zip; at least 200 cells. Named cells fit
+    CELLS is a folder that 'read' wrote, or crops: a folder or zip; at least 100 cells. Named cells fit
     nothing: they tell whether the answers can be relied on.
     """
     from edge_runtime.device.labels import named_cells

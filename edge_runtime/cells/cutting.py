@@ -23,7 +23,9 @@ WHY_NOT_CUT: Mapping[str, str] = {
     "dirt": "dirt that stays while the slide moves",
 }
 
-_FEWEST = 10  # whole cells; of fewer a white cell or a platelet may be the typical one
+_FEWEST = 3  # whole cells that tell a typical one
+_ENOUGH = 10  # whole cells; of fewer a white cell may hold half of the area, or specks be in the majority
+_ALIKE = 1.5  # how many times the one area may be the other
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,16 @@ def cut_cells(frame: NDArray[np.uint8], size: int) -> tuple[list[CutCell], list[
 
 
 def known_typical(found: Segmentation) -> float:
-    """Area of a frame's typical cell in pixels; NaN where too few whole cells tell it."""
-    whole = sum(not (cell.at_edge or cell.clump) for cell in found.cells)
-    return found.typical if whole >= _FEWEST else float("nan")
+    """Area of a frame's typical cell in pixels; NaN where too few whole cells tell it.
+
+    Of few cells the one in the middle by area must be as large as the one in the middle by number.
+    """
+    areas = [np.count_nonzero(cell.mask) for cell in found.cells if not (cell.at_edge or cell.clump)]
+    if len(areas) < _FEWEST:
+        return float("nan")
+    middle = float(np.median(areas))
+    alike = middle / _ALIKE <= found.typical <= middle * _ALIKE
+    return found.typical if alike or len(areas) >= _ENOUGH else float("nan")
 
 
 def cut_found(

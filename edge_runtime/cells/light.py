@@ -14,6 +14,8 @@ Plane = NDArray[np.float32]
 _SMALL_WIDTH = 320  # pixels; the light is smooth, so it is estimated on a reduced frame
 _BLUR_WIDTH = 1000  # pixels of frame width per pixel of blur
 _DARK = 0.2  # of the frame's brightest light: darker is outside the eyepiece's circle
+_SETTLED = 1e-3  # of absorbance: the film's light is known when it moves less
+_STRIP = 256  # rows that are worked on at a time
 _WHOLE = 0.97  # of the frame: when this much is lit there is no circle
 _RIM = 0.985
 _MOSTLY_RED = 0.7  # of the area of what is darkest: as much that is less dark is red cells, not their borders
@@ -79,34 +81,69 @@ def _reduced(width: int, height: int) -> tuple[int, int]:
 def absorbance_of(frame: NDArray[np.uint8], field: Mask) -> tuple[Plane, Plane]:
     """Absorbance of green light against the empty film, float32 [H, W]; and the film's own, reduced."""
     height, width = field.shape
-    green = np.maximum(frame[..., 1], 1).astype(np.float32)
-    sigma = max(0.8, width / _BLUR_WIDTH)
-    density = np.asarray(-np.log(cv2.GaussianBlur(green, (0, 0), sigma)), np.float32)
-    small = cv2.resize(density, _reduced(width, height), interpolation=cv2.INTER_AREA)
+    absorbance = _density(frame[..., 1], sigma=max(0.8, width / _BLUR_WIDTH))
+    small = cv2.resize(absorbance, _reduced(width, height), interpolation=cv2.INTER_AREA)
     inside = cv2.resize(field, small.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
-    film = _fit_film(np.asarray(small, np.float32), inside)
-    return density - cv2.resize(film, (width, height), interpolation=cv2.INTER_CUBIC), film
+    surface = _fit_film(np.asarray(small, np.float32), inside)
+    x, y = _places(width, small.shape[1]), _places(height, small.shape[0])
+    for top in range(0, height, _STRIP):
+        absorbance[top : top + _STRIP] -= _film(surface, x, y[top : top + _STRIP])
+    return absorbance, _film(surface, _places(small.shape[1]), _places(small.shape[0]))
+
+
+def _places(number: int, reduced_to: int | None = None) -> Plane:
+    """Where the pixels of a side lie on the reduced frame, from -1 at its first to 1 at its last."""
+    few = reduced_to or number
+    at = np.clip((np.arange(number) + 0.5) * few / number - 0.5, 0, few - 1)
+    return np.asarray(2 * at / max(1, few - 1) - 1, np.float32)
+
+
+def _film(surface: Plane, x: Plane, y: Plane) -> Plane:
+    """Values of a quadratic surface (1, x, y, xx, xy, yy), float32 [len(y), len(x)]."""
+    one, by_x, by_y, by_xx, by_xy, by_yy = surface
+    down = y[:, None]
+    return np.asarray((one + by_x * x + by_xx * x * x) + down * (by_y + by_xy * x) + by_yy * down * down)
+
+
+def _density(green: NDArray[np.uint8], sigma: float) -> Plane:
+    """Negative logarithm of the light, smoothed; strip by strip, as a large frame is large as floats."""
+    margin = int(np.ceil(4 * sigma)) + 1
+    density = np.empty(green.shape, np.float32)
+    for top in range(0, len(green), _STRIP):
+        above, below = max(0, top - margin), min(len(green), top + _STRIP + margin)
+        light = np.maximum(green[above:below], 1).astype(np.float32)
+        smooth = cv2.GaussianBlur(light, (0, 0), sigma)[top - above : top - above + _STRIP]
+        density[top : top + _STRIP] = -np.log(smooth)
+    return density
 
 
 def _fit_film(density: Plane, inside: NDArray[np.bool_]) -> Plane:
     """The density of the empty film under the cells: a quadratic surface through what is not cell."""
-    height, width = density.shape
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
+    x, y = np.meshgrid(_places(density.shape[1]), _places(density.shape[0]))
+    x, y, values = x[inside], y[inside], density[inside]
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
-    film = np.full_like(density, np.median(density[inside]) if inside.any() else 0.0)
+    surface = np.zeros(terms.shape[-1], np.float32)
+    surface[0] = np.median(values) if values.size else 0.0
     for _ in range(6):
-        above = density - film
-        cut = below_white_cells(above[inside])
-        empty = inside & (above < cut)
+        above = values - terms @ surface
+        empty = above < below_white_cells(above)
         if empty.sum() < terms.shape[-1]:
             break
         # A second look without the cells' own soft borders and the specks.
         middle = np.median(above[empty])
         spread = 1.5 * np.median(np.abs(above[empty] - middle)) + 1e-3
         empty &= np.abs(above - middle) < 3 * spread
-        solution = np.linalg.lstsq(terms[empty], density[empty], rcond=None)[0]
-        film = np.asarray(terms @ solution, np.float32)
-    return film
+        before, surface = surface, _least_squares(terms[empty], values[empty])
+        if np.abs(surface - before).sum() < _SETTLED:
+            break
+    return surface
+
+
+def _least_squares(terms: Plane, values: Plane) -> Plane:
+    """What weighs the terms best: by the normal equations, six of them instead of one for each pixel."""
+    exact = terms.astype(np.float64)
+    # A strip of a frame leaves some terms alike, so the equations may have more than one solution.
+    return np.asarray(np.linalg.lstsq(exact.T @ exact, exact.T @ values, rcond=None)[0], np.float32)
 
 
 def below_white_cells(values: Plane) -> float:
@@ -117,13 +154,13 @@ def below_white_cells(values: Plane) -> float:
         lower = otsu(below)
         above = below >= lower
         # Borders and pallor also lie between the film and a cell, but they cover far less than the cells do.
-        if above.sum() < _MOSTLY_RED * (values.size - below.size) or _parted_by(below, above) < _PARTED:
+        if above.sum() < _MOSTLY_RED * (values.size - below.size) or parted_by(below, above) < _PARTED:
             break
         cut = lower
     return cut
 
 
-def _parted_by(values: Plane, above: NDArray[np.bool_]) -> float:
+def parted_by(values: Plane, above: NDArray[np.bool_]) -> float:
     """Share of the values' variance that lies between two groups (Otsu's eta), 0 to 1."""
     share = float(above.mean()) if above.size else 0.0
     if share in {0.0, 1.0}:

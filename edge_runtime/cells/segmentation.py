@@ -7,7 +7,7 @@ magnification nor the camera's resolution has to be known.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -21,19 +21,23 @@ from edge_runtime.cells.light import (
     disc,
     field_of_view,
     otsu,
+    parted_by,
     reduced,
 )
 from edge_runtime.cells.preprocessing import Box
+from edge_runtime.cells.shape import CELL_LIKE, ellipticity, heaped, whole
+from edge_runtime.cells.splitting import split
+from edge_runtime.cells.typical import middle_area, thickness_area
 
 _FAINTEST = 0.035  # absorbance; an empty film's clouds are fainter, the palest cells are not
 _NOISE = 5.0  # deviations of the empty film that a cell's absorbance must exceed
+_NOISE_OF_PALLOR = 3.0  # the same where cells and film are two clear groups
+_CLEAR = (
+    0.8  # of the variance between two groups: film and cells; of noise it is 0.64, of thick films up to 0.78
+)
 _FEWEST = 24  # values of the empty film that its noise can be told from
+_ABOUT = (0.4, 2.0)  # of the area that thickness tells: as far the typical cell's may lie from it
 _SPECK = 0.02  # of the typical cell's area: smaller is noise and dust
-_HOLE = 0.35  # of the typical cell's area: pallor is smaller, a gap between cells may be larger
-_SINGLE = (0.88, 1.35)  # solidity from, and area up to which nobody looks for a second cell
-_RAGGED = 0.86  # solidity below which a large piece is several cells
-_NECK = 0.86  # of the smaller cell's radius: a passage as narrow parts two cells
-_CORE = 0.45  # of the typical radius: thinner parts hold no cell of their own
 
 
 @dataclass(frozen=True)
@@ -95,37 +99,35 @@ def segmentation(frame: NDArray[np.uint8]) -> Segmentation:
     """
     small = reduced(frame)
     lit = field_of_view(small, frame.shape[1], frame.shape[0])
-    absorbance, film = absorbance_of(frame, lit)
-    cells = _cells(absorbance, lit)
-    return Segmentation(cells, lit, small, np.exp(-film), typical_area(cells))
+    foreground, film = _foreground(frame, lit)
+    cells, typical = _cells(foreground, lit)
+    return Segmentation(cells, lit, small, np.exp(-film), typical)
 
 
-def typical_area(cells: Iterable[Cell]) -> float:
-    """Area of the typical cell, pixels: of whole single cells where there are any, else of all; 0 of none."""
-    every = list(cells)
-    whole = [cell for cell in every if not (cell.at_edge or cell.clump)]
-    return _middle([float(np.count_nonzero(cell.mask)) for cell in whole or every])
-
-
-def _middle(areas: Iterable[float]) -> float:
-    """The size at which half of all area lies, so that many small specks do not outweigh the cells."""
-    ordered = np.sort(np.array(list(areas), np.float64))
-    return float(ordered[np.searchsorted(ordered.cumsum(), ordered.sum() / 2)]) if len(ordered) else 0.0
-
-
-def _cells(absorbance: Plane, field: Mask) -> list[Cell]:
+def _foreground(frame: NDArray[np.uint8], field: Mask) -> tuple[Mask, Plane]:
+    """What absorbs like a cell, 255 there, all 0 on an empty film; and the film's own density, reduced."""
+    absorbance, film = absorbance_of(frame, field)
     threshold = _threshold(absorbance, field)
     if threshold is None:
-        return []
-    foreground = np.asarray(((absorbance > threshold) & (field > 0)) * np.uint8(255), np.uint8)
-    foreground = np.asarray(cv2.morphologyEx(foreground, cv2.MORPH_OPEN, disc(1)), np.uint8)
-    typical = _typical_area(foreground)
+        return np.zeros(field.shape, np.uint8), film
+    dark = (absorbance > threshold).view(np.uint8)
+    np.minimum(dark * np.uint8(255), field, out=dark)
+    return np.asarray(cv2.morphologyEx(dark, cv2.MORPH_OPEN, disc(1)), np.uint8), film
+
+
+def _cells(foreground: Mask, field: Mask) -> tuple[list[Cell], float]:
+    """The cells from top to bottom, and the area of the typical one; 0 where there is none."""
+    if not foreground.any():
+        return [], 0.0
+    typical = thickness_area(foreground)
     found = [
-        _cell(piece, x, y, field, typical)
+        _cell(piece, x + left, y + top, field)
         for part, x, y in _components(foreground, _SPECK * typical)
-        for piece in _split(_fill_holes(part, _HOLE * typical), typical)
+        for piece, left, top in split(whole(part, typical), typical)
     ]
-    return sorted(found, key=lambda cell: (cell.box[1], cell.box[0]))
+    typical = _typical_area(found, typical)
+    found = [replace(cell, clump=heaped(cell.mask, typical)) for cell in found]
+    return sorted(found, key=lambda cell: (cell.box[1], cell.box[0])), typical if found else 0.0
 
 
 def _threshold(absorbance: Plane, field: Mask) -> float | None:
@@ -135,36 +137,34 @@ def _threshold(absorbance: Plane, field: Mask) -> float | None:
         return None
     cut = below_white_cells(values)
     # Their darkness would still draw the cut up.
-    cut = otsu(np.minimum(values, np.median(values[values >= cut])))
-    if not _stands_out(values, cut):
-        return None
-    return max(float(np.median(values[values >= cut])) / 2, 3 * _noise(values[values < cut]))
-
-
-def _stands_out(values: Plane, cut: float) -> bool:
-    """Whether what lies above the cut can be told from the noise of what lies below."""
+    values = np.minimum(values, np.median(values[values >= cut]))
+    cut = otsu(values)
     above, film = values[values >= cut], values[values < cut]
     if not above.size or film.size < _FEWEST:
-        return False
-    return bool(np.median(above) >= max(_FAINTEST, _NOISE * _noise(film)))
+        return None
+    typical, noise = float(np.median(above)), _noise(film)
+    # Where two groups are clear to see, much of what lies below the cut is pallor, and no noise.
+    parted = parted_by(values, values >= cut) >= _CLEAR
+    if typical < max(_FAINTEST, (_NOISE_OF_PALLOR if parted else _NOISE) * noise):
+        return None
+    return typical / 2 if parted else max(typical / 2, 3 * noise)
 
 
 def _noise(film: Plane) -> float:
-    """Standard deviation of the film's absorbance, from the median of its deviations."""
-    return 1.4826 * float(np.median(np.abs(film - np.median(film))))
+    """Standard deviation of the film's absorbance, from what is brighter: the cells' borders are darker."""
+    middle = np.median(film)
+    return 1.4826 * float(np.median(middle - film[film <= middle]))
 
 
-def _typical_area(foreground: Mask) -> float:
-    """Area of the frame's typical cell, pixels: the size at which half of all round area lies."""
-    areas = []
-    contours, _ = cv2.findContours(foreground, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    for contour in contours:
-        area = cv2.contourArea(contour)
-        if area > 0 and area > _SINGLE[0] * cv2.contourArea(cv2.convexHull(contour)):
-            areas.append(area)
-    if not areas:
-        return float(max((cv2.contourArea(contour) for contour in contours), default=1.0) or 1.0)
-    return _middle(areas)
+def _typical_area(cells: Iterable[Cell], by_thickness: float) -> float:
+    """Of cells of about the size that thickness tells and of an ellipse's shape; else just that size."""
+    areas = [
+        float(np.count_nonzero(cell.mask))
+        for cell in cells
+        if not cell.at_edge and ellipticity(cell.mask) >= CELL_LIKE
+    ]
+    low, high = _ABOUT
+    return middle_area(area for area in areas if low < area / by_thickness < high) or by_thickness
 
 
 def _components(foreground: Mask, smallest: float) -> Iterator[tuple[Mask, int, int]]:
@@ -177,72 +177,11 @@ def _components(foreground: Mask, smallest: float) -> Iterator[tuple[Mask, int, 
             yield np.pad(part.astype(np.uint8) * np.uint8(255), 1), x - 1, y - 1
 
 
-def _fill_holes(part: Mask, largest: float) -> Mask:
-    contours, hierarchy = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    filled = part.copy()
-    for contour, (_, _, _, parent) in zip(contours, hierarchy[0], strict=True):
-        if parent >= 0 and cv2.contourArea(contour) <= largest:
-            cv2.drawContours(filled, [contour], -1, 255, cv2.FILLED)
-    return filled
-
-
-def _split(part: Mask, typical: float) -> Iterator[Mask]:
-    """Cut a part at its necks into masks of the same shape; one that is a single cell stays whole."""
-    solidity, limit = _SINGLE
-    if _solidity(part) >= solidity and cv2.countNonZero(part) <= limit * typical:
-        yield part
-        return
-    depth = np.asarray(cv2.distanceTransform(part, cv2.DIST_L2, 5), np.float32)
-    centres = _centres(depth, radius=float(np.sqrt(typical / np.pi)))
-    if len(centres) < 2:
-        yield part
-        return
-    # Each pixel goes to the cell whose inscribed circle is nearest: a straight cut through the neck.
-    y, x = np.indices(part.shape, np.float32)
-    nearest = np.stack([np.hypot(x - cx, y - cy) - depth[cy, cx] for cx, cy in centres]).argmin(0)
-    for number in range(len(centres)):
-        yield _largest(np.asarray((nearest == number) & (part > 0)))
-
-
-def _largest(mask: NDArray[np.bool_]) -> Mask:
-    """The largest connected part alone: a cut may leave a sliver on the wrong side."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    return np.asarray((labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()) * np.uint8(255), np.uint8)
-
-
-def _centres(depth: Plane, radius: float) -> list[tuple[int, int]]:
-    """Where cells lie in a part, by its distance from the border: (x, y) each, the thickest first."""
-    smooth = np.asarray(cv2.GaussianBlur(depth, (0, 0), max(1.0, radius / 12)), np.float32)
-    around = cv2.dilate(smooth, disc(max(1, round(radius / 4))))
-    peaks = np.argwhere((smooth >= around) & (smooth > _CORE * radius))
-    ordered = sorted(((int(x), int(y)) for y, x in peaks), key=lambda at: -float(smooth[at[1], at[0]]))
-    kept: list[tuple[int, int]] = []
-    for at in ordered:
-        if all(_parted(smooth, at, other) for other in kept):
-            kept.append(at)
-    return kept
-
-
-def _parted(depth: Plane, one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether the way between two points passes a neck."""
-    steps = max(abs(one[0] - other[0]), abs(one[1] - other[1])) + 1
-    xs = np.linspace(one[0], other[0], steps).round().astype(int)
-    ys = np.linspace(one[1], other[1], steps).round().astype(int)
-    ends = min(depth[one[1], one[0]], depth[other[1], other[0]])
-    return bool(depth[ys, xs].min() < _NECK * ends)
-
-
-def _cell(piece: Mask, x: int, y: int, field: Mask, typical: float) -> Cell:
-    left, top, width, height = cv2.boundingRect(piece)
+def _cell(piece: NDArray[np.bool_], x: int, y: int, field: Mask) -> Cell:
+    left, top, width, height = cv2.boundingRect(piece.astype(np.uint8))
     box = (x + left, y + top, width, height)
-    mask = piece[top : top + height, left : left + width] > 0
-    limit = _SINGLE[1] * typical
-    return Cell(
-        box=box,
-        mask=mask,
-        at_edge=_at_edge(box, mask, field),
-        clump=bool(mask.sum() > limit and _solidity(piece) < _RAGGED),
-    )
+    mask = piece[top : top + height, left : left + width]
+    return Cell(box=box, mask=mask, at_edge=_at_edge(box, mask, field), clump=False)
 
 
 def _at_edge(box: Box, mask: NDArray[np.bool_], field: Mask) -> bool:
@@ -256,13 +195,3 @@ def _at_edge(box: Box, mask: NDArray[np.bool_], field: Mask) -> bool:
         return False
     grown = cv2.dilate(np.pad(mask.astype(np.uint8), 2), disc(2))
     return bool((grown[: around.shape[0], : around.shape[1]] > around).any())
-
-
-def _solidity(mask: Mask) -> float:
-    """Share of the convex hull that the mask fills; a round cell's is close to 1."""
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if not contours:
-        return 0.0
-    # Both areas are counted between pixel centres, or small masks would seem more than solid.
-    hull = cv2.contourArea(cv2.convexHull(np.concatenate(contours)))
-    return sum(cv2.contourArea(contour) for contour in contours) / hull if hull else 1.0

@@ -45,7 +45,7 @@ class Evidence:
         """Pick what decides from outputs by the names of `OUTPUTS`; measure the crops unless that is done."""
         logits, smoothed, confidences = (np.asarray(outputs[name], np.float32) for name in OUTPUTS)
         measured = describe(crops) if appearance is None else appearance
-        return cls(logits, smoothed, confidences, crops, measured, _sizes(crops, relative_size))
+        return cls(logits, smoothed, confidences, crops, measured, _sizes(len(measured), relative_size))
 
     @classmethod
     def of_pictures(
@@ -55,14 +55,12 @@ class Evidence:
     ) -> "Evidence":
         """Of the picture alone, where no network was asked: what it would say has no columns."""
         nothing = np.zeros((len(crops), 0), np.float32)
-        return cls(nothing, nothing, nothing, crops, describe(crops), _sizes(crops, relative_size))
+        return cls(nothing, nothing, nothing, crops, describe(crops), _sizes(len(crops), relative_size))
 
     def __len__(self) -> int:
         """Number of cells."""
         return len(self.logits)
 
 
-def _sizes(
-    crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], known: NDArray[np.float64] | None
-) -> NDArray[np.float64]:
-    return np.full(len(crops), np.nan) if known is None else np.asarray(known, np.float64)
+def _sizes(cells: int, known: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    return np.full(cells, np.nan) if known is None else np.asarray(known, np.float64)

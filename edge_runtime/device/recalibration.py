@@ -41,7 +41,7 @@ from edge_runtime.sources.items import ImageFile, SkippedFrame
 
 Array = NDArray[np.float64]
 
-FEWEST_CELLS = 200
+FEWEST_CELLS = 100
 _TRIMMED = 0.025  # share of the lowest confidences that do not widen a layer's spread: they may be no cells
 
 

@@ -186,16 +186,17 @@ def test_test_prints_a_line_per_patient(run: Path, cache: Path) -> None:
     table = command("test", "--run", run, "--cache", cache)
     assert table.exit_code == 0
     head, *lines = table.stdout.splitlines()
-    rows, shares = lines[:7], lines[7:]
-    assert head.split() == ["patient", "cells", "parasitized", "accuracy", "rejected"]
-    assert [row.split()[0] for row in rows] == [f"S{number}" for number in range(1000, 1006)] + ["all"]
-    assert sum(int(row.split()[1]) for row in rows[:-1]) == int(rows[-1].split()[1])
-    assert [share.split("  ")[0] for share in shares] == [
-        "accuracy",
-        "sensitivity",
-        "specificity",
-        "rejected",
-        "accuracy of accepted",
-    ]
-    low, high = figures["intervals"]["sensitivity"]
-    assert f"{figures['sensitivity']:.2%}  (95 % over patients: {low:.2%} to {high:.2%})" in shares[1]
+    rows, shares = lines[:6], lines[7:]
+    assert head.split() == ["patient", "cells", "parasitized", "accuracy", "rejected", "called"]
+    assert [row.split()[0] for row in rows] == [f"S{number}" for number in range(1000, 1006)]
+    assert sum(int(row.split()[1]) for row in rows) == sum(
+        patient["cells"] for patient in figures["patients"]
+    )
+    assert shares[0].split() == ["figure", "(95", "%", "over", "patients)", "archive", "agreed", "healthy"]
+    told = {name.replace("_", " "): name for name in figures["archive"]["intervals"]}
+    for line, (words, name) in zip(shares[2:], told.items(), strict=False):
+        low, high = figures["archive"]["intervals"][name]
+        assert line.startswith(f"{words} ")
+        assert f"{figures['archive'][name]:.2%} ({low:.2%} to {high:.2%})" in line
+        assert line.endswith(" -")  # every slide has parasites
+    assert shares[-1].startswith("accepted cells of healthy patients called parasitized: 0 of 0 (-), ")

@@ -16,6 +16,7 @@ from click.testing import Result
 from edge_runtime.bundle.classifier import BATCH, Classifier
 from edge_runtime.bundle.scoring import CellScore, score_images
 from edge_runtime.cells.cutting import cut_cells
+from edge_runtime.decision import table
 from edge_runtime.decision.appearance import APPEARANCE
 from edge_runtime.simulator import SimulatedField
 from edge_runtime.sources.items import SkippedFrame
@@ -67,7 +68,9 @@ def test_json_has_exactly_the_promised_keys(
         assert sum(row["probabilities"].values()) == pytest.approx(1)
         assert row["label"] == max(row["probabilities"], key=row["probabilities"].get)
         assert list(row["confidences"]) == LAYERS
-        assert list(row["values"]) == list(row["limits"]) == list(CODES)
+        assert list(row["limits"]) == [test.name for test in table.TESTS]
+        assert set(row["values"]) - {"certainty"} == set(CODES)  # of crops no frame is known
+        assert ("certainty" in row["values"]) == (row["label"] == "parasitized")
         assert row["limits"] == classifier.bundle.manifest.detector.limits
         low, high = sorted(row["probabilities"].values())
         assert row["values"]["margin"] == pytest.approx(np.log(high / low), rel=1e-4)
@@ -75,7 +78,8 @@ def test_json_has_exactly_the_promised_keys(
         assert {name: row["values"][name] for name in ("colour", "texture")} == {
             name: row["appearance"][name] for name in ("colour", "texture")
         }
-        failed = [CODES[name] for name, value in row["values"].items() if value < row["limits"][name]]
+        codes = {**CODES, "certainty": "suspect"}
+        failed = [codes[name] for name, value in row["values"].items() if value < row["limits"][name]]
         assert row["rejected"] is bool(failed)
         assert row["reasons"] == list(dict.fromkeys(failed))
         assert row["reason"] == next(iter(failed), "")
@@ -156,7 +160,7 @@ def test_a_rejected_cell_says_so_before_its_label(
     told: str,
 ) -> None:
     """With all reasons, the gravest first."""
-    out_of_reach = dict.fromkeys(CODES, -1e6) | limits
+    out_of_reach = dict.fromkeys((test.name for test in table.TESTS), -1e6) | limits
     strict = edited_bundle(lambda manifest: manifest["detector"].update(limits=out_of_reach))
     result = cellgate("score", crops_folder, "--bundle", strict)
     assert result.exit_code == 0

@@ -2,6 +2,7 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 
@@ -33,10 +34,31 @@ def test_platelets_are_smaller_and_white_cells_larger_than_red_cells() -> None:
     assert np.mean([size < 0.55 for size in sizes["platelet"]]) > 0.9
 
 
-def test_of_few_cells_no_size_is_known() -> None:
-    frame = simulate_field(5, width=400, height=300, cells=5).frame
+def discs(*radii: int) -> np.ndarray:
+    """A frame of dark discs in a row on an empty film: uint8 [300, W, 3]."""
+    frame = np.full((300, 160 * len(radii) + 400, 3), 225, np.uint8)
+    frame = frame - np.random.default_rng(0).integers(0, 3, frame.shape, np.uint8)
+    for number, radius in enumerate(radii):
+        cv2.circle(frame, (200 + 160 * number, 150), radius, (190, 120, 150), cv2.FILLED)
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("radii", "known"),
+    [
+        ((30, 31, 32), True),
+        ((30, 31), False),  # either may be the odd one
+        ((30, 31, 60), False),  # the largest holds half of the area
+        ((12, 11, 13, 12, 30, 31), False),  # most are specks
+        ((12, 11, 13, 12, 12, 11, 30, 31, 30, 29, 31), True),
+    ],
+)
+def test_of_few_cells_a_size_is_known_only_where_they_agree(radii: tuple[int, ...], known: bool) -> None:
+    frame = discs(*radii)
     found = segmentation(frame)
-    assert math.isnan(known_typical(found))
+    assert len(found.cells) == len(radii)
     cut, _ = cut_found(frame, found.cells, 64, typical=known_typical(found))
-    assert cut
-    assert all(math.isnan(cell.relative_size) for cell in cut)
+    sizes = [cell.relative_size for cell in cut]
+    assert [math.isnan(size) for size in sizes] == [not known] * len(radii)
+    if known:
+        assert max(sizes) == pytest.approx(1, abs=0.07)

@@ -7,9 +7,8 @@ from training.cells.sizes import FEWEST, relative_sizes
 
 
 def test_a_size_is_the_diameter_over_the_median_of_the_photograph() -> None:
-    names = [
-        f"{folder}/P1_IMG_{photo}_cell_{cell}.png" for folder in "ab" for photo in (1, 2) for cell in range(9)
-    ]
+    photographs = [f"{folder}/P1_IMG_{photo}" for folder in "ab" for photo in (1, 2)]
+    names = [f"{photograph}_cell_{cell}.png" for photograph in photographs for cell in range(9)]
     areas = np.array([100] * 8 + [25] + [400] * 9 + [100] * 9 + [1600] + [400] * 8)
     found = relative_sizes(names, areas)
     assert found[8] == 0.5
