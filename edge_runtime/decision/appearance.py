@@ -26,7 +26,7 @@ _FINE, _COARSE = 7 / 125, 21 / 125
 SPREAD = 10  # how many times the deviation of the colour counts
 LEAST_LEFT = 0.01  # share of a square that is not taken off as noise
 NOISE_HALF = 0.3245  # mean of the smaller half of the absolute values of standard normal noise
-IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float64)
+IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
 def describe(resized: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -84,22 +84,23 @@ def _contrast(crop: NDArray[np.uint8], mask: NDArray[np.uint8], inner: NDArray[n
 
 
 def _colour_and_texture(crop: NDArray[np.uint8], inner: NDArray[np.uint8]) -> tuple[float, float]:
-    inside = inner > 0
-    if not inside.any():
+    if not inner.any():
         return math.log(FADED), math.log(FADED)
-    # Sums of whole numbers: no device adds them up to another result.
-    red, green, blue = cv2.split(crop.astype(np.float64))
-    planes = np.asarray(cv2.merge((red + green + blue, red - green, blue - green)), np.float64)
+    # Whole numbers, which float32 holds exactly: no device adds them up to another result.
+    red, green, blue = (plane.astype(np.float32) for plane in cv2.split(crop))
+    planes = (red + green + blue, red - green, blue - green)
     fine, coarse = windows(len(crop))
-    smooth, wide = (smoothed(planes, inner, side) for side in (fine, coarse))
-    level, noise = planes[inside].mean(axis=0), _noise(planes, inside)
-    light = max(float(level[0]), 1.0)
-    spread = float(smooth[inside][:, 1:].var(axis=0).sum())
-    pattern = _smaller_half(np.abs(smooth - wide)[inside][:, 0]) ** 2
-    speckle = float((noise[1:] ** 2).sum()) / fine**2
-    grain = (NOISE_HALF * float(noise[0])) ** 2 * (1 / fine**2 - 1 / coarse**2)
-    colour = math.hypot(*level[1:]) + SPREAD * math.sqrt(_without(spread, speckle))
-    return math.log(colour / light + FADED), math.log(math.sqrt(_without(pattern, grain)) / light + FADED)
+    (smooth, *colours), (wide,) = _smoothed(planes, inner, fine), _smoothed(planes[:1], inner, coarse)
+    light, *hue = (cv2.mean(plane, mask=inner)[0] for plane in planes)
+    grey, *noise = (_noise_variance(plane, inner) for plane in planes)
+    spread = _without(sum(float(colour.var()) for colour in colours), sum(noise) / fine**2)
+    grain = NOISE_HALF**2 * grey * (1 / fine**2 - 1 / coarse**2)
+    pattern = _without(_smaller_half(np.abs(smooth - wide)) ** 2, grain)
+    light = max(light, 1.0)
+    return (
+        math.log((math.hypot(*hue) + SPREAD * math.sqrt(spread)) / light + FADED),
+        math.log(math.sqrt(pattern) / light + FADED),
+    )
 
 
 def windows(size: int) -> tuple[int, int]:
@@ -108,25 +109,29 @@ def windows(size: int) -> tuple[int, int]:
     return max(fine, 1), max(coarse, 3)
 
 
-def smoothed(planes: NDArray[np.float64], inner: NDArray[np.uint8], side: int) -> NDArray[np.float64]:
-    """Means of planes [H, W, C] over windows, of their pixels inside the rim only; 0 where there are none."""
-    weight = inner.astype(np.float64)
-    sums, counts = (
-        cv2.boxFilter(of, cv2.CV_64F, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
-        for of in (planes * weight[..., None], weight)
+def _smoothed(
+    planes: Sequence[NDArray[np.float32]], inner: NDArray[np.uint8], side: int
+) -> list[NDArray[np.float64]]:
+    """Means over windows of the N pixels inside the rim, [N] of each plane [H, W]; windows end at the rim."""
+    inside = inner > 0
+    weight = inside.astype(np.float32)
+    counts, *sums = (
+        cv2.boxFilter(of, cv2.CV_32F, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)[inside]
+        for of in (weight, *(plane * weight for plane in planes))
     )
-    return np.asarray(sums / np.maximum(counts, 1)[..., None], np.float64)
+    return [np.asarray(of, np.float64) / counts for of in sums]
 
 
-def _noise(planes: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Standard deviation of the noise of each plane: [C] (Immerkaer 1996, see `unmasking.noise_level`)."""
-    response = np.abs(cv2.filter2D(planes, -1, IMMERKAER))[inside]
-    return np.asarray(math.sqrt(math.pi / 2) / 6 * response.mean(axis=0))
+def _noise_variance(plane: NDArray[np.float32], inner: NDArray[np.uint8]) -> float:
+    """Variance of a plane's noise (Immerkaer 1996, see `unmasking.noise_level`)."""
+    response = cv2.mean(np.abs(cv2.filter2D(plane, -1, IMMERKAER)), mask=inner)[0]
+    return math.pi / 2 * (response / 6) ** 2
 
 
 def _smaller_half(values: NDArray[np.float64]) -> float:
     """Mean of the smaller half: a parasite, a speck or the rim's shadow has no say in it."""
-    return float(np.sort(values)[: (len(values) + 1) // 2].mean())
+    half = (len(values) + 1) // 2
+    return float(np.partition(values, half - 1)[:half].mean())
 
 
 def _without(square: float, noise: float) -> float:

@@ -14,10 +14,10 @@ from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.errors import CheckFailedError
 
-# Times alpha, as shares of a site's cells; between what clean cells and what spoilt ones show (see
-# docs/experiments/2026-11-26-sites.md). Beyond the first the classifier fails there, or the cutting of cells;
-# beyond the second too many cells are called parasitized without being surely so.
-MOST_LOST, MOST_UNSURE = 1.5, 3
+# Times alpha, as shares of a site's cells: between what clean cells and what spoilt ones show
+# (docs/experiments/2026-11-27-evidence.md). Beyond the first the classifier fails there, or the cutting of
+# cells; beyond the second too many cells are called parasitized without being surely so.
+MOST_LOST, MOST_UNCERTAIN = 1.5, 3
 MOST_WRONG = 0.05  # share of a class's accepted cells that may be called otherwise, where cells are named
 _NORMAL = 1.645  # one-sided 95 %
 
@@ -55,33 +55,37 @@ def sound(decisions: Decisions) -> NDArray[np.bool_]:
 def check_answers(decisions: Decisions, alpha: float) -> None:
     """Refuse a site where the answers are not sure and stable, or cells are not whole or faint.
 
+    What is no red cell by its size does not count.
+
     Args:
         decisions: of the site's cells, before anything is fitted.
         alpha: share of good cells that all tests together should reject.
 
     Raises:
-        CheckFailedError: more of the cells fail than MOST_LOST and MOST_UNSURE allow, and no new limit would
-            mend it.
+        CheckFailedError: more of the cells fail than MOST_LOST and MOST_UNCERTAIN allow, and no new limit
+            would mend it.
     """
+    sized = np.array([test.name in {table.SMALL, table.LARGE} for test in table.TESTS])
+    cells = ~decisions.failed[:, sized].any(axis=1)  # the others are platelets, crumbs and clumps
     lost: dict[table.Reason, NDArray[np.bool_]] = {}
     for test in table.TESTS:
-        if test.name not in {table.CONFIDENCE, table.CERTAINTY}:
-            lost[test.reason] = decisions.failed_by(test.name) | lost.get(test.reason, False)
+        if test.name not in {table.CONFIDENCE, table.CERTAINTY, table.SMALL, table.LARGE}:
+            lost[test.reason] = decisions.failed_by(test.name)[cells] | lost.get(test.reason, False)
     share = float(np.any(list(lost.values()), axis=0).mean())
     if share > MOST_LOST * alpha:
         told = ", ".join(
-            f"{cells.mean():.0%} {reason.sentence}" for reason, cells in lost.items() if cells.any()
+            f"{failing.mean():.0%} {reason.sentence}" for reason, failing in lost.items() if failing.any()
         )
         raise CheckFailedError(
             f"{share:.0%} of these cells are rejected for what no limit mends ({told}), and "
             f"{MOST_LOST * alpha:.0%} may be: check focus, light, stain and how cells are cut, or train with "
             "cells of this site"
         )
-    unsure = float(decisions.failed_by(table.CERTAINTY).mean())
-    if unsure > MOST_UNSURE * alpha:
+    uncertain = float(decisions.failed_by(table.CERTAINTY)[cells].mean())
+    if uncertain > MOST_UNCERTAIN * alpha:
         raise CheckFailedError(
-            f"{unsure:.0%} of these cells are called parasitized, but not surely, and "
-            f"{MOST_UNSURE * alpha:.0%} may be: check focus, light and stain, or train with cells of "
+            f"{uncertain:.0%} of these cells are called parasitized, but not surely, and "
+            f"{MOST_UNCERTAIN * alpha:.0%} may be: check focus, light and stain, or train with cells of "
             "this site"
         )
 

@@ -154,7 +154,7 @@ def test_ambiguous_and_unstable_cells_count_together(ambiguous: int, unstable: i
     assert recalibrate(DETECTOR, few, alpha=ALPHA).detector.limits["stability"] == -0.5
 
 
-def test_a_site_where_too_many_parasites_are_unsure_is_refused() -> None:
+def test_a_site_where_too_many_parasites_are_uncertain_is_refused() -> None:
     detector = replace(DETECTOR, limits={**DETECTOR.limits, "certainty": 3.0})
     confidences = site(0, cells=200).confidences
     few, many = ([2.0] * count + [5.0] * (200 - count) for count in (60, 62))
@@ -365,3 +365,18 @@ def test_a_few_wrong_names_are_chance_and_many_are_not() -> None:
     check_named([Named("uninfected", 1000, 0, 1000, 951)])
     with pytest.raises(CheckFailedError, match="of 1000 accepted cells named uninfected, 70 are called"):
         check_named([Named("parasitized", 9, 9, 9, 9), Named("uninfected", 1000, 0, 1000, 930)])
+
+
+def test_platelets_and_clumps_do_not_speak_against_a_site() -> None:
+    """By their size: what else they fail is no fault of the site."""
+    detector = replace(DETECTOR, limits={**DETECTOR.limits, "small": 0.55, "large": 1.6})
+    cells, odd = site(0, cells=300), site(1, cells=100, shift=-60)
+    margins = [5.0] * 300 + [0.0] * 100
+    seen = with_margins(margins, np.concatenate([cells.confidences, odd.confidences]))
+    sizes = np.array([1.0] * 300 + [0.3] * 50 + [2.0] * 50)
+    made = recalibrate(detector, replace(seen, relative_size=sizes), alpha=ALPHA)
+    assert (made.failed["small"], made.failed["large"]) == (0.125, 0.125)
+    assert rejected(made.detector, cells) <= SHARE
+    assert rejected(made.detector, odd) == 1.0
+    with pytest.raises(CheckFailedError, match="25% perhaps a parasite"):
+        recalibrate(detector, seen, alpha=ALPHA)
