@@ -5,9 +5,9 @@
 
 A box is found by an object whose box overlaps it by 0.5 or more (intersection over union), one object for
 each box, the best pairs first. Precision leaves out what matches no box and is cut by the frame's edge (many
-sets have no box there), is smaller than 0.55 of the frame's typical diameter, or lies on a box of another kind
-(white cells, platelets). Of `nih_thin` only some cells are located, so none is told. A point is alone where it
-lies in an object that holds no other one.
+sets have no box there), is smaller than 0.55 of the frame's typical diameter, or lies on a box of another
+kind (white cells, platelets). Of `nih_thin` only some cells are located, so none is told. A point is alone
+where it lies in an object that holds no other one.
 
 A piece is what touches: all objects connected with each other. Of those with several annotated cells it is
 told in how many an object that is judged holds two or more annotated centres. `as one, of objects` counts
