@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge_runtime.decision.detector import Detector
     from edge_runtime.decision.evidence import Evidence
     from edge_runtime.device.doctor import examine
+    from edge_runtime.device.labels import named_cells
     from edge_runtime.device.recalibration import recalibrate_bundle, site_cells
     from edge_runtime.errors import (
         BundleError,
@@ -67,6 +68,7 @@ __all__ = [
     "decide",
     "default_bundle",
     "examine",
+    "named_cells",
     "open_bundle",
     "read_field",
     "read_slide",
@@ -106,6 +108,7 @@ _MODULES = {
     "decide": "decision.decide",
     "default_bundle": "bundle.files",
     "examine": "device.doctor",
+    "named_cells": "device.labels",
     "open_bundle": "bundle.files",
     "read_field": "slide.judging",
     "read_slide": "slide.reading",

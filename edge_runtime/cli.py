@@ -24,7 +24,7 @@ from edge_runtime.sources.items import SkippedFrame, SourceNote
 from edge_runtime.version import __version__
 
 if TYPE_CHECKING:
-    from edge_runtime.slide.readings import FieldReading
+    from edge_runtime.slide.readings import FieldReading, Status
     from edge_runtime.slide.summary import SlideSummary
 
 bundle_option = click.option(
@@ -62,12 +62,25 @@ def main() -> None:
 @bundle_option
 @provider_option
 @threads_option
+@click.option(
+    "--relative-size",
+    "sizes",
+    type=click.Path(path_type=Path),
+    help="CSV path,relative_size: a cell's diameter over that of its frame's typical cell.",
+)
 @json_option
-def score(images: Path, bundle: Path | None, provider: Provider, threads: int | None, as_json: bool) -> None:
+def score(
+    images: Path,
+    bundle: Path | None,
+    provider: Provider,
+    threads: int | None,
+    sizes: Path | None,
+    as_json: bool,
+) -> None:
     """Decide for cell crops: an image, a folder or a zip; one line each."""
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
     started, cells, skipped = time.perf_counter(), 0, 0
-    for item in score_images(images, classifier):
+    for item in score_images(images, classifier, sizes):
         if isinstance(item, CellScore):
             cells += 1
             answer(to_json(asdict(item)) if as_json else _line(item))
@@ -156,6 +169,7 @@ def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
         return
     counts, group = summary.counts, summary.group
     whys = {
+        **{status: _by_class(summary, status) for status in ("uninfected", "parasitized")},
         "rejected": [
             (number, f"{reason}: {summary.header.sentences[reason]}")
             for reason, number in counts.reasons.items()
@@ -182,6 +196,12 @@ def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
         answer(f"UNUSUAL SLIDE: {usual}")
     answer(f"bundle {summary.header.bundle} on {summary.header.provider}")
     answer(f"report {click.format_filename(report)}")
+
+
+def _by_class(summary: "SlideSummary", status: "Status") -> list[tuple[int, str]]:
+    from edge_runtime.slide.readings import by_class
+
+    return [(number, name) for name, number in by_class(summary.header, summary.counts, status)]
 
 
 def _told(field: "FieldReading | SkippedFrame | SourceNote", limits: Mapping[str, float]) -> str:
@@ -223,26 +243,51 @@ def report(out: Path, as_json: bool) -> None:
 @click.argument("cells", type=click.Path(path_type=Path))
 @click.option("--site", required=True, help="A name for the site; it becomes part of the bundle's name.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The bundle to make.")
+@click.option(
+    "--labels", type=click.Path(path_type=Path), help="CSV path,label: crops of this site, and their classes."
+)
 @bundle_option
 @provider_option
 @threads_option
+@json_option
 def recalibrate(
-    cells: Path, site: str, out: Path, bundle: Path | None, provider: Provider, threads: int | None
+    cells: Path,
+    site: str,
+    out: Path,
+    labels: Path | None,
+    bundle: Path | None,
+    provider: Provider,
+    threads: int | None,
+    as_json: bool,
 ) -> None:
     """Fit a bundle to a site's stain and light, from unlabelled red cells of ordinary slides.
 
-    CELLS is a folder that 'read' wrote, or crops: a folder or zip; at least 200 cells.
+    CELLS is a folder that 'read' wrote, or crops: a folder or zip; at least 100 cells. Named cells fit
+    nothing: they tell whether the answers can be relied on.
     """
+    from edge_runtime.device.labels import named_cells
     from edge_runtime.device.recalibration import recalibrate_bundle, site_cells
+    from edge_runtime.device.trust import tell_named
 
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
     manifest = classifier.bundle.manifest
     found, skipped = site_cells(cells, manifest.input.size, manifest.gates)
     tell_skipped(skipped)
-    made = recalibrate_bundle(classifier, found, site, out)
+    named = None
+    if labels is not None:
+        named, skipped = named_cells(labels, manifest.input.size, manifest.classes)
+        tell_skipped(skipped)
+    made = recalibrate_bundle(classifier, found, site, out, named)
+    title = open_bundle(out).title
+    if as_json:
+        measured = {name: value for name, value in asdict(made).items() if name != "detector"}
+        answer(to_json({"bundle": title, **measured}, indent=2))
+        return
     before, after = made.rejected_before, made.rejected_after
     answer(f"{made.cells} cells: {before:.1%} were rejected before, {after:.1%} are now")
-    answer(f"bundle {open_bundle(out).title} in {click.format_filename(out)}")
+    if made.named:
+        answer(tell_named(made.named))
+    answer(f"bundle {title} in {click.format_filename(out)}")
 
 
 @main.command()

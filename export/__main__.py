@@ -52,11 +52,13 @@ def bundle(
 @main.command()
 @run_option
 @click.option("--bundle", type=click.Path(path_type=Path), required=True, help="The bundle folder.")
-@click.option("--cells", required=True, help="NIH archive as zip or folder, or 'simulated'.")
+@click.option("--cells", required=True, multiple=True, help="As of 'python -m training fit'.")
 @click.option("--limit", type=click.IntRange(1), help="Compare so many cells, spread over the archive.")
 @click.option("--provider", type=click.Choice(get_args(Provider)), default="cpu", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
-def verify(run: Path, bundle: Path, cells: str, limit: int | None, provider: Provider, as_json: bool) -> None:
+def verify(
+    run: Path, bundle: Path, cells: tuple[str, ...], limit: int | None, provider: Provider, as_json: bool
+) -> None:
     """Compare a bundle with its run's PyTorch reference; exit code 1 if it differs."""
     found = verify_bundle(run, bundle, cells, limit=limit, provider=provider)
     if as_json:

@@ -1,6 +1,7 @@
 """The model card: what a person should know before trusting a bundle, from the manifest alone."""
 
-from edge_runtime.bundle.manifest import Manifest, Performance
+from edge_runtime.bundle.manifest import Manifest
+from edge_runtime.bundle.performance import Performance, Rate
 from edge_runtime.decision import table
 from edge_runtime.decision.appearance import OUTLINE
 from edge_runtime.decision.detector import Detector
@@ -92,10 +93,41 @@ def _measured(tested: Performance) -> str:
 {tested.uninfected} uninfected |
 | rejected | {tested.rejected:.2%} | {_bounds(tested.rejected_interval)} | {cells} |
 | accuracy of the accepted | {tested.accuracy_of_accepted:.2%} | | |
-
-Classes are judged on every cell, rejected or not. The cells are of {tested.patients} patients, who took no
-part in training or calibration if the split is by patient; the intervals draw patients, not cells.
+{_agreed(tested)}
+Classes are judged on every cell, rejected or not, unless the figure says "accepted". The cells are of
+{tested.patients} patients, who took no part in training or calibration if the split is by patient; the
+intervals draw patients, not cells.{_folds(tested)}
 """
+
+
+def _agreed(tested: Performance) -> str:
+    """The figures by labels that can be trusted; none where nothing is known of them."""
+    if not tested.agreed:
+        return ""
+    parasitized, healthy = tested.called_of_parasitized, tested.called_of_healthy
+    return f"""| accuracy, where all readings agree | {tested.agreed_accuracy:.2%} | | {tested.agreed} |
+| the same of the accepted | {tested.agreed_accuracy_of_accepted:.2%} | | |
+| parasitized and accepted: called so | {_rate(parasitized)} |
+| of healthy patients and accepted: called parasitized | {_rate(healthy)} |
+
+The last two differ between patients: cells of one patient correlate by {parasitized.correlation:.3f} and \
+{healthy.correlation:.3f}. The counts per patient stand in the manifest.
+"""
+
+
+def _rate(rate: Rate) -> str:
+    """Share, interval and number, as the rest of a row; a share of nothing is none."""
+    share = f"{rate.share:.2%}" if rate.accepted else "not measured"
+    return f"{share} | {_bounds(rate.interval)} | {rate.called} of {rate.accepted}"
+
+
+def _folds(tested: Performance) -> str:
+    if tested.folds == 1:
+        return ""
+    return (
+        f" They were judged by {tested.folds} networks of one recipe, each on patients that it never saw; "
+        "the network of this bundle, of the same recipe, learned from all of them."
+    )
 
 
 def _bounds(interval: tuple[float, float]) -> str:

@@ -43,8 +43,8 @@ from edge_runtime.decision.decide import decide
 from edge_runtime.decision.evidence import Evidence
 from export.contents import check_graph, check_manifest, comparable
 from export.sealing import named_outputs
-from training.cells.archive import CellFile
-from training.cells.source import cell_files
+from training.cells.layouts import list_sources, together
+from training.cells.listing import CellFile
 from training.reference import BLOCK, Reference, perturbed_outputs, plain_outputs
 from training.statistics import to_tensor
 from training.trained import TrainedDetector, load_trained
@@ -85,7 +85,7 @@ class Verification:
 def verify_bundle(
     run: Path,
     bundle: Path,
-    cells: str,
+    cells: tuple[str, ...],
     *,
     limit: int | None = None,
     provider: Provider = "cpu",
@@ -96,7 +96,7 @@ def verify_bundle(
     Args:
         run: the run folder the bundle was exported from.
         bundle: the bundle folder.
-        cells: NIH archive (zip or folder), or "simulated"; its image bytes are read anew, without the cache.
+        cells: as `CellSource.where`; their image bytes are read anew, without the cache.
         limit: at most so many cells, spread evenly over the archive; None for all.
         provider: where to run the graph.
         batches: batch sizes to run all cells at.
@@ -112,7 +112,7 @@ def verify_bundle(
         return Verification(tuple(checks), 0, 0, classifier.provider)
     checks += check_graph(trained, classifier.bundle)
     checks += [replace(check, name=f"reference: {check.name}") for check in replay(classifier)]
-    files = _spread(list(cell_files(cells)[1]), limit)
+    files = _spread(list(together(list_sources(cells)).files), limit)
     tallies = {batch: _Tally() for batch in batches}
     blocks = [files[start : start + BLOCK] for start in range(0, len(files), BLOCK)]
     with click.progressbar(blocks, label="comparing", file=sys.stderr) as bar:

@@ -137,7 +137,7 @@ _LIGHT = {
 
 
 def _trained_on(info: RunInfo) -> str:
-    source = info.config.cells if is_simulated(info.config.cells) else Path(info.config.cells).name
+    source = " and ".join(where if is_simulated(where) else Path(where).name for where in info.config.cells)
     counts = info.counts
     light = _LIGHT[info.config.augmentation]
     return (

@@ -15,7 +15,8 @@ from edge_runtime.cells.preprocessing import Box
 from edge_runtime.errors import SourceError
 from edge_runtime.slide.readings import CellReading
 from edge_runtime.sources.decoding import decode_image
-from training.cells.archive import list_cells, patient_of
+from training.cells.archive import patient_of
+from training.cells.folders import list_folders
 from training.run import load_run
 
 CROP_COLUMNS = (
@@ -94,7 +95,7 @@ def decide_crops(archive: Path, names: set[str], classifier: Classifier) -> dict
     Raises:
         SourceError: the archive cannot be read, or lacks them all.
     """
-    files = [file for file in list_cells(archive) if PurePosixPath(file.name).name in names]
+    files = [file for file in list_folders(archive).files if PurePosixPath(file.name).name in names]
     if not files:
         raise SourceError(f"{archive}: holds none of the {len(names)} located crops; give the NIH archive")
     classes = classifier.bundle.manifest.classes

@@ -28,7 +28,8 @@ from edge_runtime.console import Commands
 from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.errors import CheckFailedError, SourceError
-from training.cells.archive import CellFile, list_cells
+from training.cells.folders import list_folders
+from training.cells.listing import CellFile
 from training.reference import BLOCK
 from training.trained import TrainedDetector, load_trained
 
@@ -43,7 +44,7 @@ def main(run: Path, cells: Path, scores: Path) -> None:
     """Compare the device's decisions with the reference's."""
     trained = load_trained(run)
     told = _read_scores(scores)
-    archive = list_cells(cells)
+    archive = list(list_folders(cells).files)
     files = [file for file in archive if _key(file.name) in told]
     if not files:
         raise SourceError(f"{scores}: scores no cell of {cells}; score this archive")

@@ -32,7 +32,7 @@ HERE = Path(__file__).parents[1]
 FRAMES = "fields/nih_thin/frames/"  # in the archive of whole fields
 SHOWN = 5  # differences of a kind that are printed
 # Reasons that have another name in this checkout than in revisions before it.
-RENAMED = {"unsteady": "unstable", "unsure": "ambiguous"}
+RENAMED = {"unsteady": "unstable", "unsure": "suspect", "ambiguous": "suspect"}
 ONE_SIDED = "only one version has it"
 
 

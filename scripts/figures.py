@@ -15,7 +15,8 @@ from pathlib import Path
 import click
 
 from edge_runtime.bundle.files import default_bundle, open_bundle
-from edge_runtime.bundle.manifest import Manifest, Performance
+from edge_runtime.bundle.manifest import Manifest
+from edge_runtime.bundle.performance import Performance, Rate
 from edge_runtime.console import Commands
 from edge_runtime.errors import CheckFailedError
 
@@ -74,6 +75,7 @@ def figures(manifest: Manifest) -> str:
 
 def _cells(tested: Performance) -> Iterable[tuple[str, str, str]]:
     low, high = tested.accuracy_interval
+    healthy = _rate(tested.called_of_healthy)
     accuracy = (
         f"{_percent(tested.accuracy)} (95 % interval over patients: {100 * low:.1f} to {100 * high:.1f})"
     )
@@ -87,7 +89,25 @@ def _cells(tested: Performance) -> Iterable[tuple[str, str, str]]:
         ),
         ("cells rejected", _percent(tested.rejected), "training test"),
         ("accuracy of the accepted cells", _percent(tested.accuracy_of_accepted), "training test"),
+        (
+            "the same where two readings of the cells agree",
+            _percent(tested.agreed_accuracy_of_accepted),
+            "training test",
+        ),
+        (
+            "accepted cells of healthy patients called parasitized",
+            healthy,
+            "training test",
+        ),
     ]
+
+
+def _rate(rate: Rate) -> str:
+    low, high = rate.interval
+    return (
+        f"{rate.called} of {rate.accepted:,} ({100 * rate.share:.2f} %; 95 % interval over patients: "
+        f"{100 * low:.2f} to {100 * high:.2f})"
+    )
 
 
 def _ood(rejected: Mapping[str, float]) -> Iterable[tuple[str, str, str]]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.files import default_bundle
 from edge_runtime.cells.boxes import box_iou
-from edge_runtime.cells.cutting import CutCell, cut_found
+from edge_runtime.cells.cutting import CutCell, cut_found, known_typical
 from edge_runtime.cells.preprocessing import Box
 from edge_runtime.cells.segmentation import segmentation
 from edge_runtime.console import Commands
@@ -239,8 +239,9 @@ def shot(frame: NDArray[np.uint8], name: str, located: Sequence[Located], classi
     manifest = classifier.bundle.manifest
     found = segmentation(frame)
     stops = stopped_by(measure(view(frame, found)), manifest.gates)
-    cut, _ = cut_found(frame, found.cells, manifest.input.size)
-    decisions = classifier.decide_resized([cell.resized for cell in cut])
+    cut, _ = cut_found(frame, found.cells, manifest.input.size, typical=known_typical(found))
+    sizes = np.array([cell.relative_size for cell in cut], np.float64)
+    decisions = classifier.decide_resized([cell.resized for cell in cut], sizes)
     labels = [manifest.classes[label] for label in decisions.label]
     says = [(cell, labels[best]) for cell in located if (best := nearest(cell.box, cut)) is not None]
     accepted = [label for label, rejected in zip(labels, decisions.rejected, strict=True) if not rejected]

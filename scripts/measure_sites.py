@@ -18,7 +18,7 @@ from edge_runtime.console import Commands
 from edge_runtime.decision.decide import decide
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
-from edge_runtime.device.recalibration import FEWEST_CELLS, recalibrate
+from edge_runtime.device.recalibration import recalibrate
 from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.simulator.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from edge_runtime.slide.group import judge_group
@@ -28,6 +28,7 @@ from training.evaluation.subject import Subject, load_subject
 
 Crops = NDArray[np.uint8]
 
+FITTING = 200  # cells that a site gives to recalibration
 GROUP = 100  # cells of a slide
 DRAWS = 500  # slides drawn from the cells of a site
 FEWEST_OF_PATIENT = 30  # cells, for a patient's alarm to be counted
@@ -55,11 +56,11 @@ class Site:
 
 
 def measure_site(subject: Subject, cells: NDArray[np.int64], ood: Crops, corruption: str) -> Site:
-    """Recalibrate on the first FEWEST_CELLS cells, judge by the others and by the OOD images.
+    """Recalibrate on the first FITTING cells, judge by the others and by the OOD images.
 
     Args:
         subject: the run.
-        cells: numbers of test cells, more than FEWEST_CELLS, in a random order.
+        cells: numbers of test cells, more than FITTING, in a random order.
         ood: uint8 [N, size, size, 3] RGB.
         corruption: one of CORRUPTIONS, at its greatest severity.
     """
@@ -71,12 +72,12 @@ def measure_site(subject: Subject, cells: NDArray[np.int64], ood: Crops, corrupt
     fitting, judged, strange = (
         seen(images)
         for images in (
-            subject.cells.images[cells[:FEWEST_CELLS]],
-            subject.cells.images[cells[FEWEST_CELLS:]],
+            subject.cells.images[cells[:FITTING]],
+            subject.cells.images[cells[FITTING:]],
             ood,
         )
     )
-    right = judged.logits.argmax(axis=1) == subject.cells.labels[cells[FEWEST_CELLS:]]
+    right = judged.logits.argmax(axis=1) == subject.cells.labels[cells[FITTING:]]
     try:
         fitted = recalibrate(calibration.detector, fitting, alpha=calibration.alpha).detector
     except CheckFailedError:
@@ -141,13 +142,13 @@ def _percent(share: float | None) -> str:
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="The run folder.")
 @cell_source_options
 @click.option("--ood", help="Images that are no red cells; the simulator's if left out.")
-@click.option("--limit", type=click.IntRange(FEWEST_CELLS + 40), default=700, show_default=True)
+@click.option("--limit", type=click.IntRange(FITTING + 40), default=700, show_default=True)
 def main(run: Path, source: CellSource, ood: str | None, limit: int) -> None:
     """Measure recalibration and the alarm of a slide under every corruption."""
     subject = load_subject(run, source)
     cells = np.random.default_rng(subject.trained.info.config.seed).permutation(subject.split.test)
-    if len(cells) < FEWEST_CELLS + 40:
-        raise SourceError(f"{run}: {len(cells)} test cells; at least {FEWEST_CELLS + 40} are needed")
+    if len(cells) < FITTING + 40:
+        raise SourceError(f"{run}: {len(cells)} test cells; at least {FITTING + 40} are needed")
     jobs = list(ood_jobs(ood, limit, subject.trained.info.input.size))
     chosen = jobs[:-1] if ood is not None else jobs[-1:]
     made = [job.make() for job in chosen]

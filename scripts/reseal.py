@@ -1,17 +1,21 @@
 """A sealed bundle exported again, under this version's schema, from the bundle alone: its run may be lost.
 
-    python -m scripts.reseal OLD NEW
+    python -m scripts.reseal --limit certainty=2.6 OLD NEW
+    python -m scripts.reseal --cells ../shared/data/nih-cells.zip --refit colour --refit texture OLD NEW
 
-Reads bundles of this schema and of the one before, which had the same graph and is only given its gates.
-Of one of this schema network and statistics come back from the graph, the detector, the figures and the
-provenance from the manifest, the reference cells from the reference vectors; then all of it is exported as
-any run is. The forward pass stays bit for bit, the statistics up to a rounding.
+Reads bundles of this schema and of the one before, which had the same graph and is only given what is new in
+its manifest; limits of tests that it did not have are named on the command line, and so are tests of the
+picture that have been defined anew: their limits are fitted to pictures of cells.
+Of one of this schema, or where limits are fitted, network and statistics come back from the graph, the
+detector, the figures and the provenance from the manifest, the reference cells from the reference vectors;
+then all of it is exported as any run is. The forward pass stays bit for bit, the statistics up to a rounding.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +31,16 @@ from edge_runtime.bundle.files import MANIFEST, MODEL, MODEL_CARD, REFERENCE, Bu
 from edge_runtime.bundle.manifest import SCHEMA, Manifest, manifest_from_json
 from edge_runtime.bundle.verification import IMAGES
 from edge_runtime.console import Commands
+from edge_runtime.decision import table
+from edge_runtime.decision.conformal import conformal_limit
+from edge_runtime.decision.detector import Detector
+from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import BundleError, SourceError
 from edge_runtime.fields.gates import default_limits
 from export.card import model_card
 from export.sealing import seal_bundle
 from training.calibration_file import Calibration
+from training.cells.source import CellSource, cell_source_options
 from training.gaussians import LayerGaussian
 from training.handover import refer
 from training.networks import build_network
@@ -41,7 +50,7 @@ from training.trained import TrainedDetector
 
 # How the exporter begins the names of the network's parameters.
 _NETWORK = "network."
-_BEFORE = 8  # the schema before this one: the same graph, without gates of frames
+_BEFORE = 9  # the schema before this one: the same graph, and no test of certainty
 # How `export.sealing` tells what a bundle was trained on.
 _TRAINED_ON = re.compile(
     r"(?P<train>\d+) cells of (?P<cells>.+), split by .+; "
@@ -55,12 +64,20 @@ Constants = Mapping[str, NDArray[np.generic]]
 @click.group(cls=Commands, invoke_without_command=True)
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
-def main(old: Path, new: Path) -> None:
+@click.option("--limit", "limits", multiple=True, help="NAME=VALUE of a test that OLD does not have.")
+@click.option("--refit", "refitted", multiple=True, help="A test of the picture to be fitted to --cells.")
+@cell_source_options
+def main(
+    old: Path, new: Path, limits: tuple[str, ...], refitted: tuple[str, ...], source: CellSource
+) -> None:
     """Export the bundle folder OLD again, as the bundle folder NEW."""
-    if read_raw(old).get("schema") == _BEFORE:
-        click.echo(f"{new}: {with_gates(old, new).title}")
+    if read_raw(old).get("schema") == _BEFORE and not refitted:
+        click.echo(f"{new}: {lifted(old, new, read_limits(limits)).title}")
         return
-    manifest, model = open_any(old)
+    manifest, model = open_any(old, read_limits(limits))
+    if refitted:
+        pictures = Evidence.of_pictures(source.load(manifest.input).images)
+        manifest = replace(manifest, detector=fitted(manifest, pictures, refitted))
     with np.load(old / REFERENCE, allow_pickle=False) as stored:
         crops = np.asarray(stored[IMAGES], np.uint8)
     made = refer(recovered_detector(manifest, model), manifest.performance, crops)
@@ -74,9 +91,39 @@ def main(old: Path, new: Path) -> None:
     click.echo(f"{new}: {bundle.title}")
 
 
-def with_gates(old: Path, new: Path) -> Bundle:
-    """Seal a bundle of the schema before with this cellgate's gates; its other files stay as they are."""
-    manifest = manifest_from_json(json.dumps(from_schema_8(read_raw(old))))
+def read_limits(given: Iterable[str]) -> dict[str, float]:
+    """Limits as they are written on the command line, NAME=VALUE each."""
+    try:
+        return {name: float(value) for name, _, value in (each.partition("=") for each in given)}
+    except ValueError as error:
+        raise SourceError(f"--limit {' '.join(given)}: {error}; write NAME=VALUE") from error
+
+
+def fitted(manifest: Manifest, pictures: Evidence, names: Sequence[str]) -> Detector:
+    """A bundle's detector with the limits of tests of the picture set anew: each rejects its share of alpha.
+
+    Args:
+        manifest: of the bundle.
+        pictures: of good cells.
+        names: of the tests.
+
+    Raises:
+        SourceError: not a test of the picture that has a share.
+    """
+    tests = {test.name: test for test in table.TESTS if test.seen_by == "picture" and test.share}
+    if unknown := sorted(set(names) - set(tests)):
+        raise SourceError(f"--refit {unknown[0]}: not one of {', '.join(tests)}")
+    detector, alpha = manifest.detector, manifest.calibrated.alpha
+    high = {name: tests[name].sign * tests[name].value(pictures, detector) for name in names}
+    drawn = {
+        name: tests[name].sign * conformal_limit(high[name], alpha * tests[name].share) for name in names
+    }
+    return replace(detector, limits={**detector.limits, **drawn})
+
+
+def lifted(old: Path, new: Path, limits: Mapping[str, float]) -> Bundle:
+    """Seal a bundle of the schema before under this one; its other files stay as they are."""
+    manifest = manifest_from_json(json.dumps(from_schema_9(read_raw(old), limits)))
     contents = {name: (old / name).read_bytes() for name in manifest.files}
     for name, data in contents.items():
         check_hash(manifest, old / name, data)
@@ -95,15 +142,22 @@ def recovered_detector(manifest: Manifest, model: onnx.ModelProto) -> TrainedDet
     )
 
 
-def open_any(bundle: Path) -> tuple[Manifest, onnx.ModelProto]:
+def open_any(bundle: Path, limits: Mapping[str, float] | None = None) -> tuple[Manifest, onnx.ModelProto]:
     """Manifest, as this schema has it, and graph of a bundle of this schema or the one before.
+
+    Args:
+        bundle: its folder.
+        limits: of tests that it does not have, by name.
 
     Raises:
         BundleError: another schema, or the graph was altered.
         SourceError: a file is missing.
     """
     raw = read_raw(bundle)
-    manifest = manifest_from_json(json.dumps(from_schema_8(raw) if raw.get("schema") == _BEFORE else raw))
+    if raw.get("schema") == _BEFORE:
+        raw = from_schema_9(raw, {})
+    detector = {**raw["detector"], "limits": {**raw["detector"]["limits"], **(limits or {})}}
+    manifest = manifest_from_json(json.dumps({**raw, "detector": detector}))
     graph = (bundle / MODEL).read_bytes()
     check_hash(manifest, bundle / MODEL, graph)
     return manifest, onnx.load_from_string(graph)
@@ -129,9 +183,30 @@ def check_hash(manifest: Manifest, file: Path, data: bytes) -> None:
         raise BundleError(f"{file}: altered since the bundle was sealed; copy the bundle again")
 
 
-def from_schema_8(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The same facts, with the gates of frames that schema 9 adds."""
-    return {**raw, "schema": SCHEMA, "gates": default_limits()}
+def from_schema_9(raw: Mapping[str, Any], limits: Mapping[str, float]) -> dict[str, Any]:
+    """The same facts, with the classes that count as parasitized and the limits of the tests that are new.
+
+    Args:
+        raw: the manifest of schema 9.
+        limits: of tests, by name, that are new or have changed.
+    """
+    detector = raw["detector"]
+    unmeasured = {"called": 0, "accepted": 0, "interval": [0.0, 1.0], "correlation": 0.0}
+    performance = {
+        **raw["performance"],
+        "folds": 1,
+        **dict.fromkeys(("agreed", "agreed_accuracy", "agreed_accuracy_of_accepted"), 0),
+        **dict.fromkeys(("called_of_parasitized", "called_of_healthy"), unmeasured),
+        "counts": [],
+    }
+    detector = {**detector, "limits": {**detector["limits"], **limits}, "parasitized": [1]}
+    return {
+        **raw,
+        "schema": SCHEMA,
+        "gates": {**raw["gates"], **default_limits()},
+        "detector": detector,
+        "performance": performance,
+    }
 
 
 def fill_network(network: nn.Module, model: onnx.ModelProto) -> None:
@@ -232,7 +307,7 @@ def run_info(manifest: Manifest) -> RunInfo:
     light = next((name for words, name in _LIGHT.items() if words in provenance.trained_on), "microscope")
     raw: dict[str, Any] = {"split": manifest.performance.split, "augmentation": light}
     config = RunConfig(
-        cells=told["cells"],
+        cells=tuple(told["cells"].split(" and ")),
         network=provenance.network,
         seed=provenance.seed,
         epochs=0,
@@ -244,8 +319,10 @@ def run_info(manifest: Manifest) -> RunInfo:
         config=config,
         input=manifest.input,
         classes=manifest.classes,
+        parasitized=manifest.parasitized,
         layers=manifest.detector.layers,
         cells_digest=provenance.cells_digest,
+        labels_digest="",
         split_digest=provenance.split_digest,
         counts={part: int(told[part]) for part in ("train", "validation", "test")},
         git_commit=provenance.git_commit,

@@ -42,7 +42,9 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, cell_folder: Path, cell
     from training.run import RunConfig
 
     folder = tmp_path_factory.mktemp("runs") / "run"
-    config = RunConfig(str(cell_folder), "edge", "image", seed=0, epochs=1, batch_size=32, learning_rate=0.02)
+    config = RunConfig(
+        (str(cell_folder),), "edge", "image", seed=0, epochs=1, batch_size=32, learning_rate=0.02
+    )
     fit(config, folder, cache=cell_cache)
     calibrate_run(folder, CellSource(cache=cell_cache), epsilon=EPSILON, alpha=0.2)
     return folder

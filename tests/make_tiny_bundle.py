@@ -43,7 +43,7 @@ LIGHT = Strength(gain=(0.6, 1.15))
 EPSILON = 0.002  # half a grey level: small enough that the rejection works, and eq. 3 is computed
 REFERENCE_CELLS = 4
 CONFIG = RunConfig(
-    cells=str(Simulation(slides=30, fields=1, seed=3000)),
+    cells=(str(Simulation(slides=30, fields=1, seed=3000)),),
     network="tiny",
     split="patient",
     seed=0,
@@ -114,7 +114,8 @@ def _loss(network: ResNet, images: Tensor, labels: Tensor) -> Tensor:
 
 def _figures(trained: TrainedDetector, cells: CellSet, split: Split) -> CellFigures:
     figures = measure(trained, cells, split.test)
-    print(f"accuracy {figures.accuracy:.3f}, rejected {figures.rejected:.3f} of {len(split.test)} test cells")
+    found = figures.archive
+    print(f"accuracy {found.accuracy:.3f}, rejected {found.rejected:.3f} of {len(split.test)} test cells")
     return figures
 
 

@@ -1,6 +1,10 @@
 """`python -m training`: download, fit, calibrate, test, evaluate."""
 
 import json
+import math
+import os
+import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -9,12 +13,15 @@ import click
 import torch
 
 from edge_runtime.console import Commands, tell
+from training import crossfit as crossfitting
 from training import distributed, fitting
+from training.audit import audit
 from training.augmentation import Augmentation
 from training.calibration import REJECTED, calibrate_run, known_anomaly
 from training.cells.download import NIH, download_archive
 from training.cells.source import CellSource, cell_source_options
-from training.cells.splits import SplitBy
+from training.cells.splits import THIRTY, SplitBy
+from training.crossfit import FOLDS
 from training.evaluation.evaluate import CELLS, ROWS
 from training.evaluation.evaluate import evaluate as run_evaluation
 from training.evaluation.subject import load_subject
@@ -22,7 +29,7 @@ from training.networks import NETWORKS
 from training.processor import has_bfloat16
 from training.robustness import measure_corruptions, measure_ood
 from training.run import Precision, RunConfig, load_run
-from training.testing import measure_run
+from training.testing import CellFigures, measure_run
 
 
 class _Recipe(NamedTuple):
@@ -30,6 +37,8 @@ class _Recipe(NamedTuple):
     batch_size: int
     learning_rate: float
 
+
+HEALTHY_WEIGHT = 1.0
 
 # What each network gets where its options are left out. The larger ones stay long on a plateau at the start,
 # which more and smaller steps leave sooner (docs/experiments/2026-11-26-accuracy.md).
@@ -46,10 +55,37 @@ run_option = click.option(
 
 @click.group(cls=Commands)
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; all cores if left out.")
-def main(threads: int | None) -> None:
+@click.option("--attended", is_flag=True, hidden=True, help="End as soon as standard input closes.")
+def main(threads: int | None, attended: bool) -> None:
     """Train a blood-cell classifier and the statistics by which it knows when not to answer."""
     if threads:
         torch.set_num_threads(threads)
+    if attended:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it has ended, even if it was killed."""
+    sys.stdin.buffer.read()
+    os._exit(1)  # checkpoints are written whole or not at all
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@run_option
+@click.option(
+    "--folds", type=click.IntRange(2, 20), default=FOLDS, show_default=True, help="Parts of the patients."
+)
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Runs side by side; as many as there are cores if left out."
+)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def crossfit(folder: Path, folds: int, jobs: int | None, options: tuple[str, ...]) -> None:
+    """Train the network for use on all patients, and others that measure it on those they never saw.
+
+    OPTIONS are those of `fit`, but for --run, --test and --resume.
+    """
+    jobs = jobs or len(os.sched_getaffinity(0))
+    _tell_figures(crossfitting.cross_fit(folder, options, folds=folds, jobs=jobs))
 
 
 @main.command()
@@ -90,6 +126,25 @@ def download(out: Path, url: str) -> None:
     help="'harsh' is a worse microscope, 'paper' leaves out light, stain, focus and other segmentations.",
 )
 @click.option("--weights", type=click.Path(path_type=Path), help="torchvision weights to start from.")
+@click.option(
+    "--test",
+    "tested",
+    default=THIRTY,
+    show_default=True,
+    help="Which cells test: 30%, one of several parts as 2/5, or none.",
+)
+@click.option(
+    "--healthy-weight",
+    type=click.FloatRange(0, min_open=True),
+    default=HEALTHY_WEIGHT,
+    show_default=True,
+    help="Weight in the loss of cells of patients without a parasite.",
+)
+@click.option(
+    "--patience",
+    type=click.IntRange(1),
+    help="Stop after so many epochs without a better validation accuracy, and keep the best weights.",
+)
 def fit(
     source: CellSource,
     network: str,
@@ -103,6 +158,9 @@ def fit(
     precision: Precision,
     augmentation: Augmentation,
     weights: Path | None,
+    tested: str,
+    healthy_weight: float,
+    patience: int | None,
 ) -> None:
     """Train a network and estimate its Gaussian statistics.
 
@@ -110,9 +168,9 @@ def fit(
     """
     with distributed.processes():
         if resume:
-            info = fitting.resume(folder, source)
+            info = fitting.resume(folder, source, _asked())
         else:
-            if source.where is None:
+            if not source.where:
                 raise click.UsageError("Missing option '--cells'.")
             recipe = _RECIPES[network]
             config = RunConfig(
@@ -126,6 +184,12 @@ def fit(
                 str(weights) if weights else None,
                 precision,
                 augmentation,
+                str(source.reread) if source.reread else None,
+                source.parasitized,
+                tested,
+                healthy_weight,
+                source.patients,
+                patience,
             )
             if precision == "bfloat16" and not has_bfloat16():
                 tell(
@@ -135,6 +199,17 @@ def fit(
             info = fitting.fit(config, folder, cache=source.cache)
         if distributed.rank() == 0:
             click.echo(json.dumps(dict(info.metrics), indent=2))
+
+
+def _asked() -> dict[str, object]:
+    """The settings of a run that stand on the command line, by their names in `RunConfig`."""
+    context = click.get_current_context()
+    # What is said of the cells is compared by what it comes to, when they are loaded.
+    names = set(context.params) - {"source", "folder", "resume", "where", "reread", "parasitized", "cache"}
+    typed = [n for n in names if context.get_parameter_source(n) is click.core.ParameterSource.COMMANDLINE]
+    called = {"weights": "pretrained", "tested": "test", "patient_pattern": "patients"}
+    values = {called.get(name, name): context.params[name] for name in sorted(typed)}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 @main.command()
@@ -190,20 +265,7 @@ def test(
             told["ood"] = {name: asdict(kind) for name, kind in strange.items()}
         click.echo(json.dumps(told, indent=2))
         return
-    click.echo(f"{'patient':<12}{'cells':>7}{'parasitized':>13}{'accuracy':>10}{'rejected':>10}")
-    for row in result.patients:
-        click.echo(
-            f"{row.patient:<12}{row.cells:>7}{row.parasitized:>13}{row.accuracy:>10.1%}{row.rejected:>10.1%}"
-        )
-    cells = result.parasitized + result.uninfected
-    click.echo(
-        f"{'all':<12}{cells:>7}{result.parasitized:>13}{result.accuracy:>10.2%}{result.rejected:>10.2%}"
-    )
-    for name, (low, high) in result.intervals.items():
-        value = getattr(result, name)
-        click.echo(
-            f"{name.replace('_', ' '):<22}{value:>8.2%}  (95 % over patients: {low:.2%} to {high:.2%})"
-        )
+    _tell_figures(result)
     for name, figures in corrupted.items():
         click.echo(
             f"{name:<40}{figures.accepted:>8.2%} of {figures.cells} accepted, "
@@ -214,6 +276,39 @@ def test(
             f"{name:<40}{kind.rejected:>8.2%} of {kind.images} rejected, {kind.refused} not judged, "
             f"{kind.parasitized:.0%} called parasitized"
         )
+
+
+def _tell_figures(result: CellFigures) -> None:
+    """A line per patient, then every figure by the three kinds of labels."""
+    click.echo(f"{'patient':<12}{'cells':>7}{'parasitized':>13}{'accuracy':>10}{'rejected':>10}{'called':>8}")
+    for row in result.patients:
+        of = row.counts
+        parasitized = "healthy" if of.healthy else str(of.parasitized)
+        called = of.parasitized_called + of.uninfected_called
+        click.echo(
+            f"{row.patient:<12}{row.cells:>7}{parasitized:>13}{row.accuracy:>10.1%}{row.rejected:>10.1%}{called:>8}"
+        )
+    columns = {"archive": result.archive, "agreed": result.agreed, "healthy": result.healthy}
+    click.echo(f"\n{'figure (95 % over patients)':<30}{''.join(f'{name:>28}' for name in columns)}")
+    counts = [f"{of.parasitized} + {of.uninfected}" for of in columns.values()]
+    click.echo(f"{'parasitized + others':<30}{''.join(f'{count:>28}' for count in counts)}")
+    for name in result.archive.intervals:
+        told = [_told(getattr(of, name), of.intervals[name]) for of in columns.values()]
+        click.echo(f"{name.replace('_', ' '):<30}{''.join(f'{value:>28}' for value in told)}")
+    for name, rate in (
+        ("accepted parasitized cells called so (agreed labels)", result.called_of_parasitized),
+        ("accepted cells of healthy patients called parasitized", result.called_of_healthy),
+    ):
+        click.echo(
+            f"{name}: {rate.called} of {rate.accepted} ({_told(rate.share, rate.interval)}), "
+            f"correlation within patients {rate.correlation:.3f}"
+        )
+
+
+def _told(share: float, interval: tuple[float, float]) -> str:
+    if math.isnan(share):
+        return "-"
+    return f"{share:.2%} ({interval[0]:.2%} to {interval[1]:.2%})"
 
 
 @main.command()
@@ -248,6 +343,8 @@ def evaluate(
     for path in write_evaluation(made, out):
         click.echo(path)
 
+
+main.add_command(audit)
 
 if __name__ == "__main__":
     main(prog_name="python -m training")

@@ -4,10 +4,11 @@ One half of the validation cells fits the weights of the layers (and, with a kno
 strict the tests of the network's outputs are; the other half, which nothing else has used, sets the
 thresholds by split conformal prediction, so that all tests together reject the share asked for. What a crop
 looks like does not depend on the network: there training cells count, too, for a few patients are no range of
-stains.
+stains. How sure of a parasite the network must be is set apart from all that, by cells that hold none.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,12 @@ from sklearn.metrics import roc_auc_score
 from edge_runtime.cells.crops import read_crops
 from edge_runtime.cells.preprocessing import InputSpec, resize_crop
 from edge_runtime.console import tell_skipped
+from edge_runtime.decision.decide import decide
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
-from edge_runtime.decision.limits import fit_limits
+from edge_runtime.decision.limits import certainty_limit, fit_limits, size_limits
+from edge_runtime.decision.table import CERTAINTY
+from edge_runtime.decision.values import log_odds
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.images import list_images
 from training import distributed
@@ -44,6 +48,11 @@ _FEWEST_ANOMALIES = 10
 _HOW_ALONE = f"{{}}; weights: mean of the standardised confidences of the deepest {DEEPEST} layers"
 _HOW_AGAINST = "epsilon and weights: logistic regression with the best AUROC against the known anomaly"
 _HOW_LIMITED = "; thresholds: each test its share, split conformal on cells used for nothing else"
+_HOW_CERTAIN = "; certainty: of {} {} at most 1 in {:.0f} is called parasitized"
+# Share of cells without a parasite that may be called parasitized: a healthy person has five million cells in
+# a microlitre.
+FALSE_POSITIVES = 1 / 500
+WRONG_SIZES = 1 / 1000  # share of red cells that may lie below the smallest size, and above the largest
 
 
 @dataclass(frozen=True)
@@ -136,9 +145,13 @@ def calibrate(
     evidence = [reference_evidence(model, crops, chosen) for crops in (fusing, limiting)]
     fusion = known or z_sum(evidence[0].confidences.astype(np.float64), DEEPEST)
     weights = tuple(fusion.weights.tolist())
-    unlimited = Detector(model.network.layers, chosen, weights, fusion.bias, (), (), limits={})
+    counted = tuple(np.flatnonzero([name in cells.parasitized for name in cells.classes]).tolist())
+    unlimited = Detector(model.network.layers, chosen, weights, fusion.bias, (), (), {}, counted)
     pictures = Evidence.of_pictures(cells.images[training])
     detector, rejected = fit_limits(unlimited, (evidence[0], evidence[1]), pictures, alpha)
+    sizes = size_limits(cells.relative_size[np.concatenate([training, halves[0]])], WRONG_SIZES)
+    detector = replace(detector, limits={**detector.limits, **sizes})
+    detector, certain = _certain(detector, evidence, cells, np.concatenate(halves))
     patients = np.array(cells.patients)[np.concatenate(halves)]
     return Calibration(
         detector=detector,
@@ -150,9 +163,30 @@ def calibrate(
         threshold_cells=len(halves[1]),
         # A few patients can look wholly alike, which no test of a slide could work with.
         correlation=min(patient_correlation(rejected, patients), 0.99),
-        how=how + _HOW_LIMITED,
+        how=how + _HOW_LIMITED + certain,
         auroc=auroc,
     )
+
+
+def _certain(
+    detector: Detector, evidence: Sequence[Evidence], cells: CellSet, chosen: NDArray[np.int64]
+) -> tuple[Detector, str]:
+    """The detector with the limit of the certainty, from validation cells; and how it was set, in words.
+
+    Cells of healthy patients set it; where they are too few to show the rate, all without a parasite do.
+    """
+    accepted = ~np.concatenate([decide(detector, of).rejected for of in evidence])
+    without, healthy = accepted & ~cells.infected[chosen], accepted & cells.healthy[chosen]
+    enough = healthy.sum() >= 1 / FALSE_POSITIVES - 1
+    named, among = ("cells of healthy patients", healthy) if enough else ("cells without a parasite", without)
+    odds = np.concatenate([log_odds(of.logits, detector.parasitized) for of in evidence])[among]
+    return with_certainty(detector, odds), _HOW_CERTAIN.format(len(odds), named, 1 / FALSE_POSITIVES)
+
+
+def with_certainty(detector: Detector, odds: Array) -> Detector:
+    """The detector with the limit of the certainty set by the log-odds of cells without a parasite [N]."""
+    limit = certainty_limit(odds, FALSE_POSITIVES)
+    return replace(detector, limits={**detector.limits, CERTAINTY: limit})
 
 
 def _against(

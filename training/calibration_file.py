@@ -13,7 +13,7 @@ from edge_runtime.storage import write_whole
 from training.run import CALIBRATION, read_json
 
 Mode = Literal["none", "known"]
-_SCHEMA = 8
+_SCHEMA = 9
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ average, which is what the Gaussian statistics are then estimated on.
 import copy
 import sys
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -19,12 +20,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from edge_runtime.cells.preprocessing import InputSpec
+from edge_runtime.console import tell
 from edge_runtime.errors import SourceError
 from training import distributed
 from training.augmentation import STRENGTHS, augment, draw
-from training.cells.archive import CLASSES
 from training.cells.source import CellSet, CellSource
-from training.cells.splits import Split
+from training.cells.splits import NONE, Split
+from training.checkpoint import State
+from training.history import Epoch, best_epoch, has_stalled, write_history
 from training.networks import Network, build_network, channels_last, load_pretrained
 from training.reference import BLOCK
 from training.run import (
@@ -53,43 +56,6 @@ AVERAGE_DECAY = 0.99  # of the moving average of the weights, per step
 CHECKPOINT_SECONDS = 120.0
 
 
-@dataclass
-class _State:
-    """What a checkpoint holds: enough to go on as if nothing had happened."""
-
-    network: Network
-    average: Network
-    optimiser: torch.optim.SGD
-    schedule: torch.optim.lr_scheduler.OneCycleLR
-    step: int = 0
-    seconds: float = 0.0
-
-    def save(self, folder: Path) -> None:
-        save_weights(
-            folder / CHECKPOINT,
-            {
-                "network": self.network.state_dict(),
-                "average": self.average.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "step": self.step,
-                "seconds": self.seconds,
-            },
-        )
-
-    def load(self, folder: Path) -> None:
-        path = folder / CHECKPOINT
-        try:
-            stored = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises half a dozen unrelated types here
-            raise SourceError(f"{path}: damaged; remove it and --resume trains from the start") from error
-        self.network.load_state_dict(stored["network"])
-        self.average.load_state_dict(stored["average"])
-        self.optimiser.load_state_dict(stored["optimiser"])
-        self.schedule.load_state_dict(stored["schedule"])
-        self.step, self.seconds = stored["step"], stored["seconds"]
-
-
 def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInfo:
     """Start a run: split the cells, train the network, estimate the Gaussian statistics.
 
@@ -103,14 +69,19 @@ def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInf
     """
     if (folder / RUN_FILE).exists():
         raise SourceError(f"{folder}: holds a run already; go on with --resume or choose another folder")
-    cells = _load_once(CellSource(config.cells, cache))
-    config = replace(config, cells=cells.source)  # in full: the run may be read from another folder
+    cells = _load_once(config.source(cache))
+    # In full: the run may be read from another folder.
+    reread = str(Path(config.reread).resolve()) if config.reread else None
+    config = replace(config, cells=cells.sources, reread=reread, parasitized=cells.parasitized)
+    _check_known(config, cells)
     split = make_split(config, cells)
-    if not (len(split.train) >= config.batch_size and len(split.validation) and len(split.test)):
+    tested = len(split.test) or config.test == NONE
+    if not (len(split.train) >= config.batch_size and len(split.validation) and tested):
         raise SourceError(f"{cells.source}: {len(cells)} cells are too few to train on")
+    _check_classes(cells, split)
     # Everything that could be refused is, before there is a run that a second try would trip over.
     _check_shares(config, split)
-    layers = _build(config, len(CLASSES)).layers
+    layers = _build(config, len(cells.classes)).layers
     distributed.wait()
     if distributed.rank() == 0:
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,17 +89,22 @@ def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInf
     return _go_on(folder, cells, split)
 
 
-def resume(folder: Path, source: CellSource) -> RunInfo:
+def resume(folder: Path, source: CellSource, asked: Mapping[str, object] | None = None) -> RunInfo:
     """Go on with a run that was cut off; a run that has ended is left as it is.
 
     Args:
         folder: the run folder.
         source: where the run's cells are now, if they were moved.
+        asked: settings that the run must have, by their names in `RunConfig`.
 
     Raises:
-        SourceError: there is no run, or its cells have changed.
+        SourceError: there is no run, its cells have changed, or it was begun with other settings.
     """
     info = load_run(folder)
+    for name, value in (asked or {}).items():
+        if value != getattr(info.config, name):
+            told = f"{name.replace('_', ' ')} {getattr(info.config, name)}, not {value}"
+            raise SourceError(f"{folder}: was begun with {told}; resume without it, or begin another run")
     if distributed.rank() != 0:
         distributed.wait()  # the first process fills the cache for all
     cells, split = load_split(info, source)
@@ -145,6 +121,33 @@ def _load_once(source: CellSource) -> CellSet:
     if distributed.rank() == 0:
         distributed.wait()
     return cells
+
+
+def _check_known(config: RunConfig, cells: CellSet) -> None:
+    """Refuse a split by patients whom nobody knows."""
+    unknown = cells.patients.count("")
+    if unknown and config.split == "patient":
+        raise SourceError(
+            f"{cells.source}: nobody knows whom {unknown} of {len(cells)} cells were taken from; add a "
+            "column patient or --patient-pattern, or split by image (--split image)"
+        )
+    if unknown and distributed.rank() == 0:
+        tell(
+            f"note: nobody knows whom {unknown} of {len(cells)} cells were taken from: cells of one patient "
+            "may be trained on and tested on, which flatters every figure"
+        )
+
+
+def _check_classes(cells: CellSet, split: Split) -> None:
+    """Refuse a class that is not there to be learnt and calibrated."""
+    parts = (cells.labels, cells.labels[split.train], cells.labels[split.validation])
+    counts = zip(*(np.bincount(part, minlength=len(cells.classes)) for part in parts), strict=True)
+    for name, (every, train, validation) in zip(cells.classes, counts, strict=True):
+        if train < 2 or not validation:
+            raise SourceError(
+                f"{cells.source}: of {every} cells of the class {name} {train} train and {validation} "
+                "validate, too few; add some, of more patients, or leave the class out"
+            )
 
 
 def _check_shares(config: RunConfig, split: Split) -> None:
@@ -183,7 +186,7 @@ def _go_on(folder: Path, cells: CellSet, split: Split) -> RunInfo:
     return load_run(folder)
 
 
-def _start(config: RunConfig, classes: int, steps: int) -> _State:
+def _start(config: RunConfig, classes: int, steps: int) -> State:
     network = channels_last(_build(config, classes).to(distributed.device()))
     optimiser = torch.optim.SGD(
         network.parameters(),
@@ -200,7 +203,7 @@ def _start(config: RunConfig, classes: int, steps: int) -> _State:
         pct_start=max(WARM_UP, min(1.0, 2 / (steps + 1))),
         cycle_momentum=False,
     )
-    return _State(network, copy.deepcopy(network), optimiser, schedule)
+    return State(network, copy.deepcopy(network), optimiser, schedule)
 
 
 def _train(folder: Path, info: RunInfo, cells: CellSet, split: Split) -> None:
@@ -222,26 +225,50 @@ def _train(folder: Path, info: RunInfo, cells: CellSet, split: Split) -> None:
     model: nn.Module = state.network
     if distributed.world_size() > 1:
         model = DistributedDataParallel(model)
-    while state.step < steps:
+    while state.step < steps and not _has_stalled(state, config):
         epoch = state.step // per_epoch
         loss = _train_epoch(model, state, info, cells, split, folder, epoch, per_epoch)
         if distributed.rank() == 0:
-            state.save(folder)
-            click.echo(
-                f"epoch {epoch + 1}/{config.epochs}  loss {loss:.4f}  {state.seconds / 60:.1f} min",
-                err=True,
-            )
+            _end_epoch(state, epoch + 1, loss, folder, config, cells, split)
     if distributed.rank() == 0:
-        save_weights(
-            folder / WEIGHTS,
-            {k: v.cpu().contiguous() for k, v in state.average.state_dict().items()},
-        )
+        weights = state.best or state.average.state_dict()
+        save_weights(folder / WEIGHTS, {k: v.cpu().contiguous() for k, v in weights.items()})
+        if state.best:
+            add_metrics(folder, best_epoch=best_epoch(state.history).epoch)
         add_metrics(folder, training_seconds=round(state.seconds, 1), processes=distributed.world_size())
+
+
+def _end_epoch(
+    state: State, number: int, loss: float, folder: Path, config: RunConfig, cells: CellSet, split: Split
+) -> None:
+    """Validate the averaged weights, and note, keep and tell what came of an epoch."""
+    assert isinstance(state.average, nn.Module)
+    accuracy = _accuracy(state.average.eval(), cells, split.validation)
+    state.average.train()
+    rate = float(state.schedule.get_last_lr()[0])
+    state.history.append(Epoch(number, round(loss, 6), round(accuracy, 6), rate, round(state.seconds, 1)))
+    if config.patience is not None and best_epoch(state.history).epoch == number:
+        state.best = {name: value.clone() for name, value in state.average.state_dict().items()}
+    state.save(folder)
+    write_history(folder, state.history)
+    click.echo(
+        f"epoch {number}/{config.epochs}  loss {loss:.4f}  validation accuracy {accuracy:.2%}  "
+        f"{state.seconds / 60:.1f} min",
+        err=True,
+    )
+
+
+def _has_stalled(state: State, config: RunConfig) -> bool:
+    """Whether to stop early; process 0 knows the validation accuracy, and the others stop with it."""
+    if config.patience is None:
+        return False
+    stalled = distributed.rank() == 0 and has_stalled(state.history, config.patience)
+    return bool(distributed.summed(torch.tensor([float(stalled)])).item())
 
 
 def _train_epoch(
     model: nn.Module,
-    state: _State,
+    state: State,
     info: RunInfo,
     cells: CellSet,
     split: Split,
@@ -255,6 +282,7 @@ def _train_epoch(
     uniform = draw(len(cells), seed=config.seed, epoch=epoch)
     first = state.step - epoch * per_epoch
     share = slice(distributed.rank(), None, distributed.world_size())
+    weights = torch.from_numpy(np.where(cells.healthy, config.healthy_weight, 1.0).astype(np.float32))
     device, strength = distributed.device(), STRENGTHS[config.augmentation]
     losses: list[Tensor] = []
     clock = saved = time.monotonic()
@@ -266,7 +294,7 @@ def _train_epoch(
             chosen = order[number * config.batch_size : (number + 1) * config.batch_size][share]
             images = augment(as_images(cells, chosen).to(device), uniform[chosen], strength)
             labels = torch.from_numpy(cells.labels[chosen]).to(device)
-            losses.append(_step(model, state, images, labels, config.precision))
+            losses.append(_step(model, state, images, labels, weights[chosen].to(device), config.precision))
             now = time.monotonic()
             state.seconds, clock = state.seconds + now - clock, now
             if distributed.rank() == 0 and now - saved > CHECKPOINT_SECONDS:
@@ -275,11 +303,19 @@ def _train_epoch(
     return float(torch.stack(losses).mean())
 
 
-def _step(model: nn.Module, state: _State, images: Tensor, labels: Tensor, precision: Precision) -> Tensor:
+def _step(
+    model: nn.Module,
+    state: State,
+    images: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    precision: Precision,
+) -> Tensor:
     half = precision == "bfloat16"
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
         logits, _ = model(images.contiguous(memory_format=torch.channels_last))
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=LABEL_SMOOTHING)
+    of_cell = F.cross_entropy(logits.float(), labels, label_smoothing=LABEL_SMOOTHING, reduction="none")
+    loss = (of_cell * weights).sum() / weights.sum()
     state.optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimiser.step()
@@ -290,7 +326,7 @@ def _step(model: nn.Module, state: _State, images: Tensor, labels: Tensor, preci
 
 
 @torch.no_grad()
-def _follow(state: _State) -> None:
+def _follow(state: State) -> None:
     """Move the average towards the weights; early on faster, so that the start is forgotten."""
     decay = min(AVERAGE_DECAY, (1 + state.step) / (10 + state.step))
     current = state.network.state_dict()

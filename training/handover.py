@@ -3,19 +3,19 @@
 Everything that needs the run's cells or PyTorch's arithmetic happens here, once; sealing only writes it down.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.bundle.manifest import Performance
+from edge_runtime.bundle.performance import Performance
 from edge_runtime.bundle.verification import ReferenceFrame, reference_frame
 from training.cells.source import CellSource
 from training.reference import Reference, perturbed_outputs, reference_outputs
-from training.run import RunInfo, add_metrics, load_split
+from training.run import RunInfo, load_run, load_split
 from training.statistics import to_tensor
-from training.testing import CellFigures, measure
+from training.testing import CellFigures, measure_run
 from training.trained import TrainedDetector, load_trained
 
 REFERENCE_CELLS = 16
@@ -55,15 +55,16 @@ def hand_over(run: Path, source: CellSource, *, reference_cells: int = REFERENCE
     """
     trained = load_trained(run)
     cells, split = load_split(trained.info, source)
-    tested = measure(trained, cells, split.test)
-    add_metrics(run, test=asdict(tested))  # as `test` would: what the bundle states stands in the run, too
+    tested = measure_run(run, source)
+    performance = performance_of(load_run(run), tested)
+    among = split.test if len(split.test) else split.validation
     rng, classes = np.random.default_rng(trained.info.config.seed), len(trained.info.classes)
     chosen = [
-        rng.permutation(split.test[cells.labels[split.test] == label])[: reference_cells // classes]
+        rng.permutation(among[cells.labels[among] == label])[: reference_cells // classes]
         for label in range(classes)
     ]
     crops = np.ascontiguousarray(cells.images[np.concatenate(chosen)])
-    return refer(trained, performance_of(trained.info, tested), crops)
+    return refer(trained, performance, crops)
 
 
 def refer(trained: TrainedDetector, performance: Performance, crops: NDArray[np.uint8]) -> Handover:
@@ -87,22 +88,30 @@ def refer(trained: TrainedDetector, performance: Performance, crops: NDArray[np.
 
 def performance_of(info: RunInfo, tested: CellFigures) -> Performance:
     """The figures of the test, and those that `test --corruptions --ood` noted, as the manifest has them."""
-    low, high = tested.intervals["specificity"]
+    of, agreed = tested.archive, tested.agreed
+    low, high = of.intervals["specificity"]
     corruptions, ood = info.metrics.get("corruptions", {}), info.metrics.get("ood", {})
     return Performance(
         split=info.config.split,
+        folds=info.metrics.get("folds", 1),
         patients=len(tested.patients),
-        parasitized=tested.parasitized,
-        uninfected=tested.uninfected,
-        accuracy=tested.accuracy,
-        accuracy_interval=tested.intervals["accuracy"],
-        sensitivity=tested.sensitivity,
-        sensitivity_interval=tested.intervals["sensitivity"],
-        false_positive_rate=1 - tested.specificity,
+        parasitized=of.parasitized,
+        uninfected=of.uninfected,
+        accuracy=of.accuracy,
+        accuracy_interval=of.intervals["accuracy"],
+        sensitivity=of.sensitivity,
+        sensitivity_interval=of.intervals["sensitivity"],
+        false_positive_rate=1 - of.specificity,
         false_positive_rate_interval=(1 - high, 1 - low),
-        rejected=tested.rejected,
-        rejected_interval=tested.intervals["rejected"],
-        accuracy_of_accepted=tested.accuracy_of_accepted,
+        rejected=of.rejected,
+        rejected_interval=of.intervals["rejected"],
+        accuracy_of_accepted=of.accuracy_of_accepted,
+        agreed=agreed.parasitized + agreed.uninfected,
+        agreed_accuracy=agreed.accuracy,
+        agreed_accuracy_of_accepted=agreed.accuracy_of_accepted,
+        called_of_parasitized=tested.called_of_parasitized,
+        called_of_healthy=tested.called_of_healthy,
+        counts=tuple(patient.counts for patient in tested.patients),
         ood_rejected={f"{kind} ({of['images']})": of["rejected"] for kind, of in ood.items()},
         corruptions_accepted={name: of["accepted"] for name, of in corruptions.items()},
         corruptions_accuracy={name: of["accuracy_of_accepted"] for name, of in corruptions.items()},

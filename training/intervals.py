@@ -2,7 +2,8 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.optimize import minimize
+from scipy.stats import betabinom, binomtest
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -71,3 +72,35 @@ def patient_correlation(hits: NDArray[np.bool_], patients: NDArray[np.str_]) -> 
     size = (total - float((cells**2).sum()) / total) / (count - 1)  # of a patient, corrected for unequal ones
     spread = between + (size - 1) * within
     return min(1.0, max(0.0, (between - within) / spread)) if spread > 0 else 0.0
+
+
+def beta_binomial_correlation(hits: NDArray[np.bool_], patients: NDArray[np.str_]) -> float:
+    """How alike the cells of one patient are, of a share that may be close to 0 or 1.
+
+    The maximum-likelihood estimate of the beta-binomial distribution (Skellam 1948) of the hits per patient,
+    whose correlation is 1 / (a + b + 1). Of rare hits `patient_correlation` says little.
+
+    Args:
+        hits: bool [N], what the share counts.
+        patients: [N], the patient of each cell.
+
+    Returns:
+        0 to below 1; 0 where nothing can be said: fewer than two patients, or no hit, or nothing but hits.
+    """
+    unique, index = np.unique(patients, return_inverse=True)
+    if len(unique) < 2 or hits.all() or not hits.any():
+        return 0.0
+    of, cells = np.bincount(index, weights=hits), np.bincount(index)
+
+    def unlikely(logits: NDArray[np.float64]) -> float:
+        mean, correlation = 1 / (1 + np.exp(-logits))
+        both = (1 - correlation) / correlation
+        return -float(betabinom.logpmf(of, cells, mean * both, (1 - mean) * both).sum())
+
+    share = hits.mean()
+    starts = [(np.log(share / (1 - share)), start) for start in (-5.0, -2.0)]
+    bounds = [(-15.0, 15.0), (-12.0, 5.0)]
+    best = min(
+        (minimize(unlikely, start, bounds=bounds, method="L-BFGS-B") for start in starts), key=lambda f: f.fun
+    )
+    return float(1 / (1 + np.exp(-best.x[1])))

@@ -1,7 +1,7 @@
 """What a finished run does outside its test cells: under everyday corruptions, with what is no red cell."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from edge_runtime.cells.crops import read_crops
 from edge_runtime.console import tell_skipped
 from edge_runtime.decision.decide import Decisions
+from edge_runtime.decision.detector import Detector
 from edge_runtime.simulator.corruptions import corrupt_by
 from edge_runtime.sources.images import list_images
 from edge_runtime.sources.items import ImageFile, SkippedFrame
 from training import distributed
-from training.cells.source import CellSource
+from training.cells.source import CellSet, CellSource
 from training.run import add_metrics, load_split
-from training.trained import load_trained
+from training.trained import TrainedDetector, load_trained
 
 Crops = NDArray[np.uint8]
 
@@ -77,13 +78,40 @@ def measure_corruptions(folder: Path, source: CellSource) -> dict[str, Corruptio
     trained = load_trained(folder, distributed.device())
     cells, split = load_split(trained.info, source)
     chosen = np.random.default_rng(trained.info.config.seed).permutation(split.test)[:MOST_CELLS]
-    crops, labels = np.ascontiguousarray(cells.images[chosen]), cells.labels[chosen]
-    found = {
-        name: _corruption(trained.decide(corrupt_by(crops, corruption, strength)), labels)
-        for name, (corruption, strength) in EVERYDAY.items()
-    }
+    found = {name: count([outcome]) for name, outcome in corrupted(trained, cells, chosen).items()}
     add_metrics(folder, corruptions={name: vars(figures) for name, figures in found.items()})
     return found
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of N cells: bool [N] each, whether the class is right, and whether it is accepted."""
+
+    right: NDArray[np.bool_]
+    accepted: NDArray[np.bool_]
+
+
+def corrupted(trained: TrainedDetector, cells: CellSet, chosen: NDArray[np.int64]) -> dict[str, Outcome]:
+    """What a detector decides of the chosen cells under every corruption of EVERYDAY."""
+    crops, labels = np.ascontiguousarray(cells.images[chosen]), cells.labels[chosen]
+    found = {}
+    for name, (corruption, strength) in EVERYDAY.items():
+        decisions = trained.decide(corrupt_by(crops, corruption, strength))
+        found[name] = Outcome(decisions.label == labels, ~decisions.rejected)
+    return found
+
+
+def count(outcomes: Sequence[Outcome]) -> CorruptionFigures:
+    """The figures of cells that may have been decided by several detectors."""
+    right, accepted = (
+        np.concatenate([getattr(of, name) for of in outcomes]) for name in ("right", "accepted")
+    )
+    return CorruptionFigures(
+        cells=len(right),
+        accepted=float(accepted.mean()),
+        accuracy=float(right.mean()),
+        accuracy_of_accepted=float(right[accepted].mean()) if accepted.any() else float("nan"),
+    )
 
 
 def measure_ood(folder: Path, ood: str) -> dict[str, OodFigures]:
@@ -102,7 +130,7 @@ def measure_ood(folder: Path, ood: str) -> dict[str, OodFigures]:
         crops, skipped = read_crops(files, trained.info.input.size)
         tell_skipped(skipped)
         if len(crops):
-            found[kind] = _ood(trained.decide(crops), refused=len(skipped))
+            found[kind] = _ood(trained.decide(crops), trained.detector, refused=len(skipped))
     add_metrics(folder, ood={kind: vars(figures) for kind, figures in found.items()})
     return found
 
@@ -126,20 +154,10 @@ def files_by_kind(source: str) -> dict[str, list[ImageFile]]:
     return dict(sorted(kinds.items()))
 
 
-def _corruption(decisions: Decisions, labels: NDArray[np.int64]) -> CorruptionFigures:
-    right, accepted = decisions.label == labels, ~decisions.rejected
-    return CorruptionFigures(
-        cells=len(labels),
-        accepted=float(accepted.mean()),
-        accuracy=float(right.mean()),
-        accuracy_of_accepted=float(right[accepted].mean()) if accepted.any() else float("nan"),
-    )
-
-
-def _ood(decisions: Decisions, *, refused: int) -> OodFigures:
+def _ood(decisions: Decisions, detector: Detector, *, refused: int) -> OodFigures:
     return OodFigures(
         images=len(decisions.label),
         refused=refused,
         rejected=float(decisions.rejected.mean()),
-        parasitized=float((decisions.label == 1).mean()),
+        parasitized=float(detector.infected(decisions.label).mean()),
     )

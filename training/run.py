@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -19,9 +20,8 @@ from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.errors import SourceError
 from edge_runtime.storage import whole_file, write_whole
 from training.augmentation import Augmentation
-from training.cells.archive import CLASSES
 from training.cells.source import CellSet, CellSource
-from training.cells.splits import Split, SplitBy, split_cells
+from training.cells.splits import THIRTY, Split, SplitBy, split_cells
 from training.gaussians import LayerGaussian, load_gaussians
 from training.networks import Network, build_network
 from training.reference import FeatureModel
@@ -33,7 +33,7 @@ RUN_FILE, WEIGHTS, GAUSSIANS, CALIBRATION, CHECKPOINT = (
     "calibration.json",
     "checkpoint.pt",
 )
-SCHEMA = 1
+SCHEMA = 2
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -43,7 +43,7 @@ class RunConfig:
     """Everything that decides what a run makes.
 
     Attributes:
-        cells: source of the cells (see `CellSource.where`).
+        cells: sources of the cells (see `CellSource.where`).
         network: one of `networks.NETWORKS`.
         split: "image" or "patient".
         seed: of the split, the weights, the order of cells and the augmentation.
@@ -54,9 +54,16 @@ class RunConfig:
         precision: of the forward and backward pass; weights are float32 always. Processors with bfloat16
             (AVX512-BF16, AMX, GPUs) train in about half the time with it, others more slowly.
         augmentation: "microscope", "harsh", or "paper" without light, stain, focus and segmentation.
+        reread: CSV of a second reading's labels, or None.
+        parasitized: the classes that count as parasitized.
+        test: which cells test (see `splits.split_cells`).
+        healthy_weight: what a cell of a patient without a parasite weighs in the loss; all others weigh 1.
+        patients: see `CellSource.patients`.
+        patience: epochs without a better validation accuracy after which training stops, and keeps the
+            weights of the best one; None to train to the end and keep the last weights.
     """
 
-    cells: str
+    cells: tuple[str, ...]
     network: str
     split: SplitBy
     seed: int
@@ -66,6 +73,17 @@ class RunConfig:
     pretrained: str | None = None
     precision: Precision = "float32"
     augmentation: Augmentation = "microscope"
+    reread: str | None = None
+    parasitized: tuple[str, ...] = ()
+    test: str = THIRTY
+    healthy_weight: float = 1.0
+    patients: str | None = None
+    patience: int | None = None
+
+    def source(self, cache: Path | None = None) -> CellSource:
+        """Where the cells are and what is said of them, as a source."""
+        reread = Path(self.reread) if self.reread else None
+        return CellSource(self.cells, cache, reread, self.parasitized, self.patients)
 
 
 @dataclass(frozen=True)
@@ -76,8 +94,10 @@ class RunInfo:
         config: what was asked for.
         input: what the network is fed.
         classes: names of the logits, in order.
+        parasitized: those of them that count as parasitized.
         layers: names of the feature layers, in order.
         cells_digest: sha256 over the cells.
+        labels_digest: sha256 over what was said of them (see `CellSet.labels_digest`).
         split_digest: sha256 over the split.
         counts: cells per part of the split.
         git_commit: of the code, or "unknown".
@@ -89,8 +109,10 @@ class RunInfo:
     config: RunConfig
     input: InputSpec
     classes: tuple[str, ...]
+    parasitized: tuple[str, ...]
     layers: tuple[str, ...]
     cells_digest: str
+    labels_digest: str
     split_digest: str
     counts: Mapping[str, int]
     git_commit: str
@@ -105,9 +127,11 @@ def new_run(config: RunConfig, cells: CellSet, split: Split, layers: tuple[str, 
     return RunInfo(
         config=config,
         input=InputSpec(),
-        classes=CLASSES,
+        classes=cells.classes,
+        parasitized=cells.parasitized,
         layers=layers,
         cells_digest=cells.digest,
+        labels_digest=cells.labels_digest,
         split_digest=split.digest,
         counts=counts,
         git_commit=_git_commit(),
@@ -210,16 +234,34 @@ def load_split(info: RunInfo, source: CellSource) -> tuple[CellSet, Split]:
     Raises:
         SourceError: the cells or the split are no longer the same.
     """
-    cells = source.or_else(info.config.cells).load(info.input)
+    cells = source.or_else(info.config.source()).load(info.input)
     split = make_split(info.config, cells)
     if cells.digest != info.cells_digest or split.digest != info.split_digest:
         raise SourceError(f"{cells.source}: not the cells this run was trained on; give the same archive")
+    if cells.labels_digest != info.labels_digest:
+        raise SourceError(
+            f"{cells.source}: the labels are not those this run was trained on; give the same lists of "
+            f"labels and the same second reading ({info.config.reread or 'none'})"
+        )
     return cells, split
 
 
 def make_split(config: RunConfig, cells: CellSet) -> Split:
-    """Split the cells as the configuration says."""
-    return split_cells(cells.names, cells.labels, cells.patients, by=config.split, seed=config.seed)
+    """Split the cells as the configuration says.
+
+    Cells on which two readings disagree fit nothing, but for those of healthy patients: whatever was seen in
+    them, it was no parasite, and what was taken for one is the best example of what is none.
+    """
+    split = split_cells(
+        cells.names,
+        cells.labels,
+        cells.patients,
+        by=config.split,
+        seed=config.seed,
+        test=config.test,
+        kinds=np.where(cells.healthy, len(cells.classes), cells.labels),
+    )
+    return split.trusting(cells.agreed | cells.healthy)
 
 
 def save_weights(path: Path, content: Mapping[str, Any]) -> None:

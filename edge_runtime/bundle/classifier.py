@@ -70,19 +70,32 @@ class Classifier:
         size = self.bundle.manifest.input.size
         return self.decide_resized([resize_crop(crop, size) for crop in crops])
 
-    def decide_resized(self, resized: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Decisions:
-        """Decide for crops that `preprocessing.resize_crop` has made: uint8 [N, size, size, 3] RGB."""
-        return decide(self.bundle.manifest.detector, self.evidence(resized))
+    def decide_resized(
+        self,
+        resized: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+        relative_size: NDArray[np.float64] | None = None,
+    ) -> Decisions:
+        """Decide for crops that `preprocessing.resize_crop` has made.
 
-    def evidence(self, resized: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Evidence:
-        """What speaks for and against resized crops: uint8 [N, size, size, 3] RGB."""
+        Args:
+            resized: uint8 [N, size, size, 3] RGB.
+            relative_size: see `Evidence`; None where no frame is known.
+        """
+        return decide(self.bundle.manifest.detector, self.evidence(resized, relative_size))
+
+    def evidence(
+        self,
+        resized: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+        relative_size: NDArray[np.float64] | None = None,
+    ) -> Evidence:
+        """What speaks for and against resized crops; the arguments are those of `decide_resized`."""
         starts = range(0, len(resized), BATCH)
         runs = [self.run(to_input(resized[start : start + BATCH]), OUTPUTS) for start in starts]
         outputs = {
             name: np.concatenate([np.zeros((0, width), np.float32), *(run[name] for run in runs)])
             for name, width in _columns(self.bundle.manifest).items()
         }
-        return Evidence.of(outputs, resized)
+        return Evidence.of(outputs, resized, relative_size=relative_size)
 
     def run(
         self, images: NDArray[np.float32], outputs: Sequence[str], *, epsilon: float | None = None

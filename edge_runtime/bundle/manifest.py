@@ -6,6 +6,7 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from edge_runtime.bundle.performance import Performance
 from edge_runtime.bundle.strict import MisfitError, read_strictly
 from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.decision import table
@@ -15,53 +16,9 @@ from edge_runtime.decision.evidence import OUTPUTS
 from edge_runtime.errors import BundleError
 from edge_runtime.fields.gates import GATES
 
-SCHEMA = 9
-CLASSES = {"uninfected", "parasitized"}  # what a slide's counts are made of
+SCHEMA = 10
 PERTURBATIONS = {"per-layer", "none"}
 INTENDED_USE = "Research use only. Not for use in diagnostic procedures."
-
-
-@dataclass(frozen=True)
-class Performance:
-    """Figures on test cells that nothing else has used. Shares are of all cells, rejected or not.
-
-    Intervals are 95 % bounds, low and high, that count patients as drawn at random, not cells.
-
-    Attributes:
-        split: how the test cells were set apart, "image" or "patient".
-        patients: number of test patients.
-        parasitized: number of parasitized test cells.
-        uninfected: number of uninfected test cells.
-        accuracy: share of cells with the right class.
-        accuracy_interval: its bounds.
-        sensitivity: share of parasitized cells called parasitized.
-        sensitivity_interval: its bounds.
-        false_positive_rate: share of uninfected cells called parasitized.
-        false_positive_rate_interval: its bounds.
-        rejected: share of cells rejected.
-        rejected_interval: its bounds.
-        accuracy_of_accepted: share of the accepted cells with the right class.
-        ood_rejected: share rejected of images that are no red cells, by kind and number.
-        corruptions_accepted: share accepted of test cells under a corruption, by corruption.
-        corruptions_accuracy: share of those accepted with the right class, by corruption.
-    """
-
-    split: str
-    patients: int
-    parasitized: int
-    uninfected: int
-    accuracy: float
-    accuracy_interval: tuple[float, float]
-    sensitivity: float
-    sensitivity_interval: tuple[float, float]
-    false_positive_rate: float
-    false_positive_rate_interval: tuple[float, float]
-    rejected: float
-    rejected_interval: tuple[float, float]
-    accuracy_of_accepted: float
-    ood_rejected: Mapping[str, float]
-    corruptions_accepted: Mapping[str, float]
-    corruptions_accuracy: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -167,6 +124,11 @@ class Manifest:
     intended_use: str
     files: Mapping[str, str]
 
+    @property
+    def parasitized(self) -> tuple[str, ...]:
+        """Names of the classes that count as parasitized."""
+        return tuple(self.classes[index] for index in self.detector.parasitized)
+
 
 def manifest_to_json(manifest: Manifest) -> str:
     """The text of manifest.json."""
@@ -208,7 +170,15 @@ def _check_supported(manifest: Manifest) -> None:
     for right, wrong in (
         (manifest.input == expected, f"input {manifest.input}; this cellgate only makes {expected}"),
         (manifest.input.size > 0, f"input of {manifest.input.size} pixels"),
-        (set(manifest.classes) == CLASSES, f"classes {manifest.classes}; expected {sorted(CLASSES)}"),
+        (
+            len(set(manifest.classes)) == len(manifest.classes) > 1,
+            f"classes {manifest.classes}; expected two or more names",
+        ),
+        (
+            0 < len(set(detector.parasitized)) == len(detector.parasitized) < len(manifest.classes)
+            and set(detector.parasitized) <= set(range(len(manifest.classes))),
+            f"classes {detector.parasitized} of {len(manifest.classes)} count as parasitized; expected some",
+        ),
         (manifest.perturbation in PERTURBATIONS, f"unknown perturbation {manifest.perturbation!r}"),
         (
             set(OUTPUTS) <= set(manifest.outputs),

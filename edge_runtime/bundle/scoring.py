@@ -12,10 +12,11 @@ from edge_runtime.cells.crops import refuse_field
 from edge_runtime.cells.preprocessing import resize_crop
 from edge_runtime.decision import table
 from edge_runtime.decision.appearance import APPEARANCE
-from edge_runtime.errors import ImageError
+from edge_runtime.errors import ImageError, SourceError
 from edge_runtime.sources.decoding import decode_image
 from edge_runtime.sources.images import list_images
 from edge_runtime.sources.items import SkippedFrame
+from edge_runtime.sources.rows import rows_of_files
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class CellScore:
         label: the classifier's class, also where the cell was rejected.
         probabilities: per class, 0 to 1.
         confidences: M_l per layer.
-        values: what each test looked at, by name (see `decision.table`).
+        values: what each test that is for such a cell looked at, by name (see `decision.table`).
         limits: where each test draws its line, by name.
         appearance: the numbers of the picture by name (see `appearance.describe`).
         rejected: whether the label must not be relied on.
@@ -51,19 +52,29 @@ class CellScore:
     bundle: str
 
 
-def score_images(path: str | Path, classifier: Classifier) -> Iterator[CellScore | SkippedFrame]:
+def score_images(
+    path: str | Path, classifier: Classifier, sizes: Path | None = None
+) -> Iterator[CellScore | SkippedFrame]:
     """Decide for the crops of a file, folder or zip; those that cannot be judged are yielded as skipped.
 
+    Args:
+        path: of the crops.
+        classifier: what decides.
+        sizes: CSV with the columns path and relative_size: a cell's diameter over that of its frame's typical
+            cell. Cells that it does not list are judged without; None for all.
+
     Raises:
-        SourceError: there is nothing to read.
+        SourceError: there is nothing to read, or the CSV is not what it should be.
         ImageError: a single image that cannot be read, or that shows a whole field.
     """
     files = list_images(path)
     size = classifier.bundle.manifest.input.size
+    known = _relative_sizes(sizes, [file.name for file in files])
     for start in range(0, len(files), BATCH):
         names: list[str] = []
         resized: list[NDArray[np.uint8]] = []
-        for file in files[start : start + BATCH]:
+        relative: list[float] = []
+        for number, file in enumerate(files[start : start + BATCH], start):
             try:
                 image = decode_image(file.read(), file.name)
                 refuse_field(image, file.name)
@@ -74,14 +85,40 @@ def score_images(path: str | Path, classifier: Classifier) -> Iterator[CellScore
                 yield SkippedFrame.of(file.name, error)
             else:
                 names.append(file.name)
-        yield from _scores(names, resized, classifier)
+                relative.append(known[number])
+        yield from _scores(names, resized, np.array(relative, np.float64), classifier)
+
+
+def _relative_sizes(sizes: Path | None, names: list[str]) -> NDArray[np.float64]:
+    """The relative size of each file, NaN where it is not known: float64 [N]."""
+    known = np.full(len(names), np.nan)
+    listed = {} if sizes is None else rows_of_files(sizes, "relative_size", names)
+    for number, row in listed.items():
+        known[number] = _size(row.values["relative_size"], f"{sizes}, line {row.line}")
+    return known
+
+
+def _size(written: str, where: str) -> float:
+    try:
+        size = float(written)
+    except ValueError:
+        size = np.nan
+    if not 0 < size < np.inf:
+        raise SourceError(
+            f"{where}: relative_size {written}; expected the cell's diameter over the typical cell's, "
+            "such as 0.97"
+        )
+    return size
 
 
 def _scores(
-    names: list[str], resized: list[NDArray[np.uint8]], classifier: Classifier
+    names: list[str],
+    resized: list[NDArray[np.uint8]],
+    relative_size: NDArray[np.float64],
+    classifier: Classifier,
 ) -> Iterator[CellScore]:
     manifest = classifier.bundle.manifest
-    decisions = classifier.decide_resized(resized)
+    decisions = classifier.decide_resized(resized, relative_size)
     limits = dict(zip((test.name for test in table.TESTS), decisions.limits.tolist(), strict=True))
     for index, name in enumerate(names):
         yield CellScore(
@@ -91,7 +128,7 @@ def _scores(
             confidences=dict(
                 zip(manifest.detector.layers, decisions.confidences[index].tolist(), strict=True)
             ),
-            values=dict(zip(limits, decisions.values[index].tolist(), strict=True)),
+            values=decisions.values_of(index),
             limits=limits,
             appearance=dict(zip(APPEARANCE, decisions.appearance[index].tolist(), strict=True)),
             rejected=bool(decisions.rejected[index]),

@@ -22,7 +22,8 @@ def read_strictly(kind: type[T], raw: object, where: str) -> T:
 
     Args:
         kind: whose fields are texts, numbers, tuples (of one type of item) and mappings of these, `Literal`,
-            `Any`, any of them or None, or dataclasses. The key of a field with a default must be there, too.
+            `Any`, any of them or None, dataclasses, or tuples of dataclasses of one kind. The key of a field
+            with a default must be there, too.
         raw: what `json.loads` gave.
         where: how to call the object in an error.
 
@@ -47,6 +48,12 @@ def _nested(kind: Any, raw: object, where: str) -> object:  # noqa: ANN401 - the
     """A JSON value, as the dataclass that its field's type asks for, or a tuple for a list."""
     if isinstance(kind, type) and is_dataclass(kind):
         return read_strictly(kind, raw, where)
+    item = get_args(kind)[0] if get_origin(kind) is tuple else None
+    if isinstance(item, type) and is_dataclass(item) and isinstance(raw, list):
+        return tuple(read_strictly(item, each, f"{where} {number}") for number, each in enumerate(raw, 1))
+    of = get_args(kind)[1] if get_origin(kind) is Mapping else Any
+    if of is not Any and isinstance(raw, dict):
+        return {key: _nested(of, value, f"{where}, {key}") for key, value in raw.items()}
     return tuple(raw) if isinstance(raw, list) else raw
 
 

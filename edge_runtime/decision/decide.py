@@ -1,5 +1,6 @@
 """The only decision: which class, and whether the answer may be relied on."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ class Decisions:
         probabilities: float64 [N, K], softmax of the logits.
         confidences: float64 [N, L], M_l per layer.
         appearance: float64 [N, 7], the numbers of the picture (see `appearance.describe`).
-        values: float64 [N, T], what each test looked at.
+        values: float64 [N, T], what each test looked at; infinite where a test is not for the cell.
         limits: float64 [T], where each test draws its line.
     """
 
@@ -51,6 +52,11 @@ class Decisions:
     def failed_by(self, name: str) -> NDArray[np.bool_]:
         """Which cells fail one test: bool [N]."""
         return self.failed[:, _column(name)]
+
+    def values_of(self, index: int) -> dict[str, float]:
+        """What the tests that are for one cell looked at, by name."""
+        named = zip((test.name for test in table.TESTS), self.values[index].tolist(), strict=True)
+        return {name: value for name, value in named if not math.isinf(value)}
 
     def reasons(self, index: int) -> list[str]:
         """Codes of all reasons why one cell is rejected, the gravest first; empty if it is accepted."""

@@ -21,6 +21,7 @@ class Detector:
         outline_low: of each number in `appearance.OUTLINE`, the low end of the range of ordinary cells.
         outline_high: the high end, greater than the low one.
         limits: where each test of `table.TESTS` draws its line, by the test's name; "confidence" is rho.
+        parasitized: indices of the classes that count as parasitized.
     """
 
     layers: tuple[str, ...]
@@ -30,6 +31,11 @@ class Detector:
     outline_low: tuple[float, ...]
     outline_high: tuple[float, ...]
     limits: Mapping[str, float]
+    parasitized: tuple[int, ...] = (1,)
+
+    def infected(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which labels [N] count as parasitized: bool [N]."""
+        return np.isin(labels, self.parasitized)
 
     def overall(self, confidences: NDArray[np.floating]) -> NDArray[np.float64]:
         """The overall confidence M* of confidences [N, L]: float64 [N]."""

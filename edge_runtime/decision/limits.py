@@ -27,7 +27,7 @@ _TAIL = 0.01
 class Strictness:
     """Puts the tests on one scale: how far from its median a cell lies, in units of what each may reject.
 
-    Tests whose limit is fixed have no say in it.
+    Tests whose limit is fixed have no say in it, nor has a cell in a test that is not for it.
 
     Attributes:
         middle: [T], the median of each test's values; for a fixed limit, the limit.
@@ -54,7 +54,7 @@ class Strictness:
             if test.fixed is not None:
                 middle[number] = test.fixed
                 continue
-            high = test.sign * found
+            high = test.sign * found[~np.isinf(found)]
             middle[number] = test.sign * np.median(high)
             unit[number] = np.median(high) - np.quantile(high, alpha * test.share)
             if not unit[number] > 0:
@@ -99,6 +99,51 @@ def outline_range(appearance: Array) -> tuple[tuple[float, ...], tuple[float, ..
     if not (low < high).all():
         raise CheckFailedError("the outlines of the validation cells do not differ; use more cells")
     return tuple(low.tolist()), tuple(high.tolist())
+
+
+def certainty_limit(odds: Array, rate: float) -> float:
+    """How sure of a parasite the classifier must be, so that few cells without one are called parasitized.
+
+    Split conformal prediction, seen from the other side: a further cell like these reaches the limit with a
+    probability of at most `rate`. Fewer than 1 / rate - 1 cells show no such rate: the limit then lies above
+    them all.
+
+    Args:
+        odds: float64 [N], log-odds of a parasite in cells without one (see `values.log_odds`).
+        rate: of cells, between 0 and 1.
+
+    Raises:
+        CheckFailedError: no cells.
+    """
+    if not len(odds):
+        raise CheckFailedError(
+            "no cells without a parasite, by which to say how sure of one the answer must be"
+        )
+    allowed = int(np.floor((len(odds) + 1) * rate))
+    highest = np.sort(odds)[::-1][max(allowed - 1, 0)]
+    # Just above it: the cell itself must not pass.
+    return max(0.0, float(np.nextafter(highest, np.inf)))
+
+
+def size_limits(sizes: Array, rate: float) -> dict[str, float]:
+    """Where the tests of the size draw their lines, by name: split conformal prediction on either side.
+
+    They are never more lenient than the table's own, whatever the photographs' crops are.
+
+    Args:
+        sizes: float64 [N], relative sizes of red cells; NaN where not known.
+        rate: share of red cells that may lie beyond either limit.
+
+    Returns:
+        Empty where fewer than 1 / rate - 1 sizes are known: the table's limits hold.
+    """
+    known = sizes[~np.isnan(sizes)]
+    if len(known) < 1 / rate - 1:
+        return {}
+    return {
+        table.SMALL: max(table.SMALLEST, conformal_limit(known, rate)),
+        table.LARGE: min(table.LARGEST, -conformal_limit(-known, rate)),
+    }
 
 
 def with_pictures(values: Array, pictures: Evidence, detector: Detector) -> list[Array]:

@@ -1,5 +1,7 @@
 """The values that the tests look at, one function each: evidence of N cells in, float64 [N] out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,14 +33,30 @@ def texture(evidence: Evidence, _: Detector) -> Array:
     return evidence.appearance[:, APPEARANCE.index("texture")]
 
 
+def least_size(evidence: Evidence, _: Detector) -> Array:
+    """The size relative to the frame's typical cell; infinite where no frame is known."""
+    return np.where(np.isnan(evidence.relative_size), np.inf, evidence.relative_size)
+
+
+def largest_size(evidence: Evidence, _: Detector) -> Array:
+    """The same, minus infinity where no frame is known."""
+    return np.where(np.isnan(evidence.relative_size), -np.inf, evidence.relative_size)
+
+
 def confidence(evidence: Evidence, detector: Detector) -> Array:
     """The overall confidence M*, high = in-distribution."""
     return detector.overall(evidence.confidences)
 
 
-def margin(evidence: Evidence, _: Detector) -> Array:
-    """Difference of the two largest logits."""
-    return margins(evidence.logits)
+def margin(evidence: Evidence, detector: Detector) -> Array:
+    """How much surer the classifier is of what it answers than of the other: a parasite, or none."""
+    return np.abs(log_odds(evidence.logits, detector.parasitized))
+
+
+def certainty(evidence: Evidence, detector: Detector) -> Array:
+    """The margin of cells that are called parasitized; infinite for all others, which it is not for."""
+    infected = detector.infected(evidence.logits.argmax(axis=1))
+    return np.where(infected, log_odds(evidence.logits, detector.parasitized), np.inf)
 
 
 def stability(evidence: Evidence, _: Detector) -> Array:
@@ -52,6 +70,22 @@ def stability(evidence: Evidence, _: Detector) -> Array:
     own = np.take_along_axis(after, label, axis=1)[:, 0]
     np.put_along_axis(after, label, -np.inf, axis=1)
     return np.asarray(own - after.max(axis=1) - margins(evidence.logits))
+
+
+def log_odds(logits: NDArray[np.floating], parasitized: Sequence[int]) -> Array:
+    """Logarithm of the odds that a cell is parasitized, [N, K] -> float64 [N].
+
+    With two classes it is the difference of their logits. It does not saturate, as a probability does at 1.
+
+    Args:
+        logits: of N cells and K classes.
+        parasitized: indices of the classes that count as parasitized: one at least, and not all.
+    """
+    counted = np.isin(np.arange(logits.shape[1]), parasitized)
+    of = logits.astype(np.float64)
+    return np.asarray(
+        np.logaddexp.reduce(of[:, counted], axis=1) - np.logaddexp.reduce(of[:, ~counted], axis=1)
+    )
 
 
 def margins(logits: NDArray[np.floating]) -> Array:

@@ -1,6 +1,6 @@
 """One frame judged: the gates first, and only where it passes them its cells."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.classifier import Classifier
-from edge_runtime.cells.cutting import CutCell, NotCut, NotCutReason, cut_found
+from edge_runtime.bundle.manifest import Manifest
+from edge_runtime.cells.cutting import CutCell, NotCut, NotCutReason, cut_found, known_typical
 from edge_runtime.cells.preprocessing import Box
 from edge_runtime.cells.segmentation import segmentation
-from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.fields import gates
 from edge_runtime.fields.view import view
@@ -53,11 +53,16 @@ def read_field(
         return JudgedFrame(values, stops[0].reason, ())
     refused = {cell.box: why for cell in found.cells if (why := why_not(cell.box)) is not None}
     cut, not_cut = cut_found(
-        frame, [cell for cell in found.cells if cell.box not in refused], manifest.input.size
+        frame,
+        [cell for cell in found.cells if cell.box not in refused],
+        manifest.input.size,
+        typical=known_typical(found),
     )
     not_cut += [NotCut(box, why) for box, why in refused.items()]
-    decisions = classifier.decide_resized([cell.resized for cell in cut])
-    readings = [_reading(cell, decisions, index, manifest.classes) for index, cell in enumerate(cut)]
+    decisions = classifier.decide_resized(
+        [cell.resized for cell in cut], np.array([cell.relative_size for cell in cut], np.float64)
+    )
+    readings = [_reading(cell, decisions, index, manifest) for index, cell in enumerate(cut)]
     return JudgedFrame(values, "", (*readings, *(not_judged(cell.box, cell.reason) for cell in not_cut)))
 
 
@@ -66,23 +71,20 @@ def not_judged(box: Box, why: NotCutReason) -> CellReading:
     return CellReading(box, "not-judged", why, "", float("nan"), {}, (), b"")
 
 
-def _reading(cell: CutCell, decisions: Decisions, index: int, classes: Sequence[str]) -> CellReading:
+def _reading(cell: CutCell, decisions: Decisions, index: int, manifest: Manifest) -> CellReading:
     label = int(decisions.label[index])
+    accepted: Status = "parasitized" if label in manifest.detector.parasitized else "uninfected"
     rejected = bool(decisions.rejected[index])
     return CellReading(
         box=cell.box,
-        status="rejected" if rejected else _accepted(classes[label]),
+        status="rejected" if rejected else accepted,
         reason=decisions.reason(index),
-        label=classes[label],
+        label=manifest.classes[label],
         probability=float(decisions.probabilities[index, label]),
-        values=dict(zip((test.name for test in table.TESTS), decisions.values[index].tolist(), strict=True)),
+        values=decisions.values_of(index),
         confidences=tuple(decisions.confidences[index].tolist()),
         crop=_png(cell.crop),
     )
-
-
-def _accepted(label: str) -> Status:
-    return "parasitized" if label == "parasitized" else "uninfected"
 
 
 def _png(crop: NDArray[np.uint8]) -> bytes:

@@ -3,6 +3,7 @@
 import base64
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -53,12 +54,12 @@ def numbered(field: FieldReading) -> list[NumberedCell]:
     return [NumberedCell(field.number, number, cell) for number, cell in enumerate(field.cells, start=1)]
 
 
-def gallery(cells: list[NumberedCell]) -> Gallery:
-    """Order cells for review: those labelled parasitized first, then the most confident first."""
+def gallery(cells: list[NumberedCell], parasitized: Sequence[str]) -> Gallery:
+    """Order cells for review: those of classes that count as parasitized, then the most confident first."""
 
     def order(cell: NumberedCell) -> tuple[bool, float]:
         confidence = cell.reading.values.get(CONFIDENCE, math.nan)
-        return cell.reading.label != "parasitized", math.inf if math.isnan(confidence) else -confidence
+        return cell.reading.label not in parasitized, math.inf if math.isnan(confidence) else -confidence
 
     ordered = sorted(cells, key=order)
     shown = ordered[:MOST_SHOWN]

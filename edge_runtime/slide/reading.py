@@ -107,6 +107,8 @@ def _header(source: str | Path, classifier: Classifier, slide: str) -> SlideHead
         bundle_digest=classifier.bundle.digest,
         tests=applied_tests(manifest.detector),
         gates=applied_gates(manifest.gates),
+        classes=manifest.classes,
+        parasitized=manifest.parasitized,
         usual=manifest.calibrated.alpha,
         correlation=manifest.calibrated.correlation,
         provider=classifier.provider,

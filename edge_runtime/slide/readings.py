@@ -92,6 +92,8 @@ class SlideHeader:
         bundle_digest: its sha256.
         tests: what cells were held against, gravest first.
         gates: what frames were held against, gravest first.
+        classes: names of the classes.
+        parasitized: which of them count as parasitized.
         usual: share of cells that is rejected on an ordinary slide (see `group.judge_group`).
         correlation: of rejection among the cells of an ordinary slide.
         provider: execution provider that was really used.
@@ -107,6 +109,8 @@ class SlideHeader:
     bundle_digest: str
     tests: tuple[AppliedTest, ...]
     gates: tuple[AppliedGate, ...]
+    classes: tuple[str, ...]
+    parasitized: tuple[str, ...]
     usual: float
     correlation: float
     provider: str
@@ -189,8 +193,8 @@ class Counts:
     """Cells of a slide by answer.
 
     Attributes:
-        uninfected: accepted and uninfected.
-        parasitized: accepted and parasitized.
+        uninfected: accepted and of a class that does not count as parasitized.
+        parasitized: accepted and of a class that does.
         rejected: classified, but not to be relied on.
         not_judged: clumped, cut by the edge, counted before, or dirt.
         fields: fields whose cells count.
@@ -201,6 +205,7 @@ class Counts:
         reasons: of the rejected, how many for which reason (the gravest one of each); every reason that there
             is, gravest first, also where no cell has it.
         broken: of the rejected, those that are no whole cell: segmentation errors.
+        classes: of the accepted, how many of which class; every class, in the bundle's order.
     """
 
     uninfected: int
@@ -213,6 +218,7 @@ class Counts:
     stops: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
     broken: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def judged(self) -> int:
@@ -233,3 +239,10 @@ class Counts:
     def whole_rejected(self) -> int:
         """Whole cells that were rejected."""
         return self.rejected - self.broken
+
+
+def by_class(header: SlideHeader, counts: Counts, status: Status) -> list[tuple[str, int]]:
+    """The accepted cells of an answer by class, for people: empty where its one class is called as it is."""
+    infected = status == "parasitized"
+    names = [name for name in header.classes if (name in header.parasitized) == infected]
+    return [] if names == [status] else [(name, counts.classes[name]) for name in names]

@@ -32,13 +32,14 @@ _PATIENCE_AT_THE_END = 5.0  # seconds; what is waited for then can be done later
 
 _BOX = ("x", "y", "width", "height")
 RECORD = "slide.sqlite"  # in the folder of a slide
-_SCHEMA = 5
+_SCHEMA = 6
 # Columns are named as the fields of the dataclasses in `readings`; a box is four columns, and what is no
 # plain value is JSON.
 _TABLES = """
 CREATE TABLE slide (
     schema INTEGER, slide TEXT, source TEXT, bundle TEXT, bundle_digest TEXT, tests TEXT, gates TEXT,
-    usual REAL, correlation REAL, provider TEXT, software TEXT, started TEXT, finished TEXT, repeats INTEGER
+    classes TEXT, parasitized TEXT, usual REAL, correlation REAL, provider TEXT, software TEXT, started TEXT,
+    finished TEXT, repeats INTEGER
 );
 CREATE TABLE field (
     number INTEGER PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, overview BLOB, read_at TEXT,
@@ -160,6 +161,8 @@ class SlideRecord:
             applied = {
                 "tests": tuple(AppliedTest(**test) for test in json.loads(row["tests"])),
                 "gates": tuple(AppliedGate(**gate) for gate in json.loads(row["gates"])),
+                "classes": tuple(json.loads(row["classes"])),
+                "parasitized": tuple(json.loads(row["parasitized"])),
             }
             return SlideHeader(**{name: row[name] for name in row if name != "schema"} | applied)
 
@@ -187,6 +190,9 @@ class SlideRecord:
             "SELECT reason, count(*) FROM cell WHERE status = 'rejected' GROUP BY reason"
         )
         by_stop = self._counted("SELECT reason, count(*) FROM field GROUP BY reason")
+        by_class = self._counted(
+            "SELECT label, count(*) FROM cell WHERE status IN ('uninfected', 'parasitized') GROUP BY label"
+        )
         header = self.header()
         no_cell = {test.reason for test in header.tests if not test.whole}
         return Counts(
@@ -200,6 +206,7 @@ class SlideRecord:
             skipped=self._counted("SELECT 'all', count(*) FROM skipped")["all"],
             reasons={reason: by_reason.get(reason, 0) for reason in header.sentences},
             broken=sum(by_reason.get(reason, 0) for reason in no_cell),
+            classes={name: by_class.get(name, 0) for name in header.classes},
         )
 
     def _rows(self, query: str, *values: object) -> list[dict[str, Any]]:
@@ -221,6 +228,7 @@ def _start(connection: sqlite3.Connection, header: SlideHeader) -> None:
             name: json.dumps([asdict(entry) for entry in entries])
             for name, entries in (("tests", header.tests), ("gates", header.gates))
         }
+        applied |= {name: json.dumps(getattr(header, name)) for name in ("classes", "parasitized")}
         _insert(connection, "slide", [{"schema": _SCHEMA, **vars(header), **applied}])
 
 

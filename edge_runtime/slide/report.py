@@ -25,7 +25,7 @@ from edge_runtime.slide.pictures import (
     why,
     words,
 )
-from edge_runtime.slide.readings import FieldReading
+from edge_runtime.slide.readings import FieldReading, by_class
 from edge_runtime.slide.record import SlideRecord
 from edge_runtime.slide.summary import summarise
 from edge_runtime.storage import write_whole
@@ -65,8 +65,9 @@ def render_report(record: SlideRecord) -> str:
             header=summary.header,
             counts=summary.counts,
             group=summary.group,
+            by_class=by_class,
             unread=summary.unread,
-            galleries={status: gallery(found) for status, found in cells.items()},
+            galleries={status: gallery(found, summary.header.parasitized) for status, found in cells.items()},
             fields=record.fields(),  # read again, one at a time: their pictures together fill the memory
             stopped=record.fields(),
             skipped=record.skipped(),

@@ -168,8 +168,8 @@ def test_read_and_report_as_json_tell_the_slide_in_numbers(
     assert list(told) == ["header", "counts", "group", "unread", "report"]
     header, counts, group = told["header"], told["counts"], told["group"]
     assert list(header) == [
-        "slide", "source", "bundle", "bundle_digest", "tests", "gates", "usual", "correlation", "provider",
-        "software", "started", "finished", "repeats",
+        "slide", "source", "bundle", "bundle_digest", "tests", "gates", "classes", "parasitized", "usual",
+        "correlation", "provider", "software", "started", "finished", "repeats",
     ]  # fmt: skip
     assert (header["slide"], header["source"]) == ("S-9", str(slide_folder))
     limits = open_bundle(tiny_bundle).manifest.detector.limits
@@ -186,13 +186,15 @@ def test_read_and_report_as_json_tell_the_slide_in_numbers(
     ]
     assert list(counts) == [
         "uninfected", "parasitized", "rejected", "not_judged", "fields", "skipped", "stopped", "stops",
-        "reasons", "broken",
+        "reasons", "broken", "classes",
     ]  # fmt: skip
     assert list(counts["reasons"]) == list(dict.fromkeys(test.reason.code for test in table.TESTS))
     assert sum(counts["reasons"].values()) == counts["rejected"] > 0
     assert list(counts["stops"]) == list(dict.fromkeys(gate.reason for gate in GATES))
     assert (counts["fields"], counts["stopped"], counts["skipped"]) == (3, 0, 0)
     assert told["unread"] == ""
+    assert (header["classes"], header["parasitized"]) == (["uninfected", "parasitized"], ["parasitized"])
+    assert counts["classes"] == {name: counts[name] for name in ("uninfected", "parasitized")}
     assert header["gates"] == [
         {
             "name": gate.name,

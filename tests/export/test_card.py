@@ -72,7 +72,7 @@ def test_states_the_figures(manifest: Manifest) -> None:
         "| texture | at least -7.5 | faint: too little colour or contrast | 2.5% |",
         "| confidence | at least -0.9877 | far-from-training: unlike the training cells | 25.0% |",
         "| stability | at least -0.6543 | unstable: of a class by the finest detail alone | 35.0% |",
-        "| margin | at least 0.4321 | ambiguous: between the classes | 25.0% |",
+        "| margin | at least 0.4321 | suspect: perhaps a parasite | 25.0% |",
         "| sensitivity | 97.25% | 95.00% to 99.00% | 401 parasitized |",
         "| false positive rate | 3.14% | 1.00% to 5.00% | 402 uninfected |",
         "| rejected | 5.50% | 3.00% to 8.00% | 803 |",

@@ -33,7 +33,7 @@ def failing(
         monkeypatch.setattr(comparison, name, lambda *_args: [])
 
     def compare(edit: Edit | None = None, run: Path = run_folder, **changes: object) -> set[str]:
-        found = verify_bundle(run, reseal(edit, **changes), str(cell_folder), limit=2, batches=(2,))
+        found = verify_bundle(run, reseal(edit, **changes), (str(cell_folder),), limit=2, batches=(2,))
         return {check.name for check in found.checks if not check.passed}
 
     return compare

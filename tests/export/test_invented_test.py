@@ -60,7 +60,7 @@ def test_an_invented_test_goes_the_whole_way(
     limits = load_calibration(run).detector.limits
     assert list(limits) == [test.name for test in invented]
     assert limits["evenness"] == 0.5
-    cells = source.or_else(load_run(run).config.cells).load(load_run(run).input)
+    cells = source.or_else(load_run(run).config.source()).load(load_run(run).input)
     greens = green(Evidence.of_pictures(cells.images), load_calibration(run).detector)
     assert np.quantile(greens, 0.8) < limits["green"] < 256  # above most cells
 

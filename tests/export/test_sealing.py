@@ -88,7 +88,7 @@ def test_manifest_says_what_the_run_says(manifest: Mapping, run_folder: Path) ->
         key: calibration[key]
         for key in ("mode", "anomaly", "alpha", "fusion_cells", "threshold_cells", "correlation", "how")
     }
-    counts, source = run["counts"], Path(run["config"]["cells"]).name
+    counts, source = run["counts"], Path(run["config"]["cells"][0]).name
     assert manifest["provenance"] == {
         "network": "edge",
         "trained_on": f"{counts['train']} cells of {source}, split by image; "
@@ -215,7 +215,7 @@ def test_without_epsilon_the_graph_does_not_perturb(
     assert [given.name for given in model.graph.input] == ["image"]
     assert "HardSigmoid" not in {node.op_type for node in model.graph.node}
     monkeypatch.setattr(contents, "build_graph", lambda *_args, **_settings: model)  # an export takes seconds
-    found = verify_bundle(own_run, tmp_path / "bundle", str(cell_folder), limit=3, batches=(2,))
+    found = verify_bundle(own_run, tmp_path / "bundle", (str(cell_folder),), limit=3, batches=(2,))
     assert found.passed
     assert not any("signs" in check.name for check in found.checks)
 

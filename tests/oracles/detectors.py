@@ -50,6 +50,7 @@ def evidence(
     *,
     smoothed: NDArray[np.floating] | None = None,
     appearance: NDArray[np.float64] | None = None,
+    relative_size: NDArray[np.float64] | None = None,
 ) -> Evidence:
     """Evidence of N cells that smoothing does not change and whose looks are in the middle of their range.
 
@@ -58,6 +59,7 @@ def evidence(
         confidences: [N, L].
         smoothed: [N, K]; the logits if left out.
         appearance: [N, 7]; zeros if left out.
+        relative_size: [N]; unknown if left out.
     """
     return Evidence(
         logits=np.asarray(logits, np.float32),
@@ -65,6 +67,7 @@ def evidence(
         confidences=np.asarray(confidences, np.float32),
         crops=np.zeros((len(logits), 1, 1, 3), np.uint8),
         appearance=np.zeros((len(logits), len(APPEARANCE))) if appearance is None else appearance,
+        relative_size=np.full(len(logits), np.nan) if relative_size is None else relative_size,
     )
 
 

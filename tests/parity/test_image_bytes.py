@@ -16,7 +16,8 @@ from edge_runtime.cells.preprocessing import InputSpec, resize_crop
 from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.sources.decoding import decode_image
-from training.cells.archive import CellFile, list_cells
+from training.cells.folders import list_folders
+from training.cells.listing import CellFile
 from training.cells.source import CellSource
 from training.trained import load_trained
 
@@ -75,19 +76,19 @@ def assert_same(device: dict[str, CellScore], files: list[CellFile], reference: 
         if (away > BORDER * np.maximum(np.abs(reference.values[index]), 1)).all():
             assert score.rejected == reference.rejected[index], file.name
             assert score.reasons == reference.reasons(index), file.name
-    assert {file.label for file in files} == {0, 1}
+    assert {file.label for file in files} == {"uninfected", "parasitized"}
     assert {score.rejected for score in device.values()} == {False, True}
 
 
 def test_of_simulated_cells(cell_folder: Path, run_folder: Path, bundle_folder: Path, tmp_path: Path) -> None:
-    files = list_cells(cell_folder)[::3]
+    files = list(list_folders(cell_folder).files)[::3]
     device = by_device(zipped(files, tmp_path / "cells.zip"), bundle_folder)
     assert_same(device, files, by_reference(files, run_folder))
 
 
 def test_training_sees_the_very_pixels_that_the_device_sees(cell_folder: Path, cell_cache: Path) -> None:
-    cells = CellSource(str(cell_folder), cell_cache).load(InputSpec())
-    files = {file.name: file for file in list_cells(cell_folder)}
+    cells = CellSource((str(cell_folder),), cell_cache).load(InputSpec())
+    files = {file.name: file for file in list_folders(cell_folder).files}
     np.testing.assert_array_equal(cells.images, resized([files[name] for name in cells.names]))
 
 
@@ -95,7 +96,7 @@ def test_training_sees_the_very_pixels_that_the_device_sees(cell_folder: Path, c
 @pytest.mark.skipif(not NIH.exists(), reason=f"{NIH} is not there")
 def test_of_real_cells(run_folder: Path, bundle_folder: Path, tmp_path: Path) -> None:
     """Sixty crops of the NIH archive, through a network that never saw one: any weights must agree."""
-    every = list_cells(NIH)
+    every = list(list_folders(NIH).files)
     files = [every[i] for i in np.linspace(0, len(every) - 1, 60).astype(int)]
     # All of them are far from the simulated cells it was calibrated on: a threshold among them says more.
     reference = by_reference(files, run_folder)

@@ -149,8 +149,21 @@ def run_folder(
 ) -> Path:
     """A run.json with what says who was held out."""
     tested = {} if patients is None else {"test": {"patients": [{"patient": name} for name in patients]}}
-    config = RunConfig("x", "edge", split, 0, 1, 64, 0.1)
-    info = RunInfo(config, InputSpec(), ("uninfected", "parasitized"), ("stem",), "", "", {}, "", "", tested)
+    config = RunConfig(("x",), "edge", split, 0, 1, 64, 0.1)
+    info = RunInfo(
+        config,
+        InputSpec(),
+        ("uninfected", "parasitized"),
+        ("parasitized",),
+        ("stem",),
+        "",
+        "",
+        "",
+        {},
+        "",
+        "",
+        tested,
+    )
     save_run(folder, info)
     return folder
 

@@ -16,6 +16,7 @@ from edge_runtime.decision.detector import Detector
 from edge_runtime.errors import CheckFailedError
 from scripts import compare_scores
 from scripts.compare_scores import _as_decisions
+from training.cells.listing import Listing
 
 CLASSES = ("uninfected", "parasitized")
 VALUES = {
@@ -55,9 +56,9 @@ def row(*reasons: str, **values: float) -> dict[str, Any]:
 def test_reasons_that_follow_are_read_with_every_test_behind_them() -> None:
     rows = [
         row(),
-        row("ambiguous", margin=0.5),
-        row("unstable", "ambiguous", stability=-0.75, margin=0.5),
-        row("far-from-training", "unstable", "ambiguous", confidence=-2.0, margin=0.5, stability=-0.75),
+        row("suspect", margin=0.5),
+        row("unstable", "suspect", stability=-0.75, margin=0.5),
+        row("far-from-training", "unstable", "suspect", confidence=-2.0, margin=0.5, stability=-0.75),
         row("not-one-cell", "far-from-training", confidence=-2.0, wholeness=-0.1),
         row("faint", "far-from-training", confidence=-2.0, texture=-1.1),
     ]
@@ -90,7 +91,7 @@ def test_what_is_read_is_what_was_decided() -> None:
         np.testing.assert_array_equal(getattr(found, field), getattr(decided, field))
 
 
-@pytest.mark.parametrize("reason", ["", "ambiguous", "unstable", "not-one-cell", "faint"])
+@pytest.mark.parametrize("reason", ["", "suspect", "unstable", "not-one-cell", "faint"])
 def test_a_reason_that_does_not_follow_is_refused(reason: str) -> None:
     wrong = row(*filter(None, [reason]), confidence=-2.0)
     with pytest.raises(CheckFailedError, match=f"cell.png: '{reason}' of .* does not follow from its num"):
@@ -102,8 +103,8 @@ def test_a_reason_that_does_not_follow_is_refused(reason: str) -> None:
     [
         (["unstable"], {}),
         (["unstable"], {"margin": 0.5}),
-        (["ambiguous"], {"margin": 0.5, "stability": -0.75}),
-        (["ambiguous", "unstable"], {"margin": 0.5, "stability": -0.75}),
+        (["suspect"], {"margin": 0.5, "stability": -0.75}),
+        (["suspect", "unstable"], {"margin": 0.5, "stability": -0.75}),
         (["unstable"], {"margin": 0.5, "stability": -0.75}),
         ([], {"stability": -0.75}),
         ([], {"stability": float("nan")}),
@@ -123,7 +124,7 @@ def test_cells_scored_with_other_limits_are_refused() -> None:
 
 def test_scores_of_another_archive_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare_scores, "load_trained", lambda _: None)
-    monkeypatch.setattr(compare_scores, "list_cells", lambda _: [])
+    monkeypatch.setattr(compare_scores, "list_folders", lambda _: Listing("", (), [], ""))
     (tmp_path / "scores.jsonl").write_text(json.dumps(row()) + "\n")
     arguments = ["--run", "run", "--cells", "cells.zip", "--scores", tmp_path / "scores.jsonl"]
     done = CliRunner().invoke(compare_scores.main, [str(argument) for argument in arguments])

@@ -49,7 +49,7 @@ def record(file: Path, *cells: tuple[Any, ...]) -> Path:
 
 def test_old_names_of_reasons_are_read_as_the_new_ones() -> None:
     old = [line("a.png", ""), line("b.png", "unsteady", steadiness=-1.0), line("c.png", "unsure")]
-    new = [line("a.png", ""), line("b.png", "unstable", tests={}), line("c.png", "ambiguous")]
+    new = [line("a.png", ""), line("b.png", "unstable", tests={}), line("c.png", "suspect")]
     assert compare_verdicts(verdicts_of_scores(old), verdicts_of_scores(new)).none
 
 
@@ -159,7 +159,7 @@ def test_the_command_ends_with_1_where_a_cell_differs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """With versions that print what they are told to, in place of processes."""
-    printed = {"old": line("a.png", "unsure"), "this checkout": line("a.png", "ambiguous")}
+    printed = {"old": line("a.png", "unsure"), "this checkout": line("a.png", "suspect")}
 
     def run(self: Version, *_arguments: object) -> str:
         return printed.get(self.name, printed["old"]) + "\n"

@@ -24,11 +24,13 @@ from training.run import RunConfig, RunInfo, add_metrics, load_run, save_run
 TINY = Path(__file__).parents[1] / "edge_runtime" / "tiny-bundle"
 CELLS = "simulated:slides=20,fields=3,seed=1000,parasitized=0.45"
 INFO = RunInfo(
-    config=RunConfig(CELLS, "edge", "patient", seed=0, epochs=1, batch_size=64, learning_rate=0.1),
+    config=RunConfig((CELLS,), "edge", "patient", seed=0, epochs=1, batch_size=64, learning_rate=0.1),
     input=InputSpec(),
     classes=("uninfected", "parasitized"),
     layers=("stem",),
+    parasitized=("parasitized",),
     cells_digest="",
+    labels_digest="",
     split_digest="",
     counts={},
     git_commit="",

@@ -77,7 +77,13 @@ def test_a_moved_site_is_accepted_again_and_sounds_the_alarm(subject: _Subject) 
 
 
 def test_a_site_that_cannot_be_mended_says_so(subject: _Subject) -> None:
-    subject.trained.evidence = lambda images: cells_at(-9, len(images))
+    """Its cells are far, and the answers are not sure."""
+
+    def seen(images: np.ndarray) -> Evidence:
+        far = cells_at(-9, len(images))
+        return with_margins([0.1] * len(images), far.confidences)
+
+    subject.trained.evidence = seen
     site = measure_site(subject, np.arange(600), NOBODY, "dimmer light")  # type: ignore[arg-type]
     assert site.accepted == (0.0, None)
     assert "0.0 to refused" in table([site])

@@ -16,11 +16,13 @@ from onnx import numpy_helper
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.files import MODEL, REFERENCE, open_bundle
 from edge_runtime.bundle.manifest import manifest_to_json
+from edge_runtime.decision import table
+from edge_runtime.decision.detector import Detector
+from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import SourceError
-from edge_runtime.fields.gates import default_limits
 from export.forward import export_forward
 from export.graph import _add_constants
-from scripts.reseal import fill_network, main, recovered_gaussian, run_info
+from scripts.reseal import fill_network, fitted, main, recovered_gaussian, run_info
 from training.networks import ResNet, build_network
 from training.statistics import to_tensor
 
@@ -37,33 +39,73 @@ def constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
 
-def as_schema_8(text: str) -> dict[str, Any]:
-    """The same manifest in the schema before, which knew no gates."""
+NEW_LIMITS = ("certainty", "small", "large")
+NEW_FIGURES = (
+    "folds",
+    "agreed",
+    "agreed_accuracy",
+    "agreed_accuracy_of_accepted",
+    "called_of_parasitized",
+    "called_of_healthy",
+    "counts",
+)
+
+
+def as_schema_9(text: str) -> dict[str, Any]:
+    """The same manifest in the schema before, which knew none of these tests and figures."""
     raw = json.loads(text)
-    del raw["gates"]
-    return {**raw, "schema": 8}
+    del raw["detector"]["parasitized"]
+    for name in NEW_LIMITS:
+        del raw["detector"]["limits"][name]
+    for name in NEW_FIGURES:
+        del raw["performance"][name]
+    return {**raw, "schema": 9}
 
 
-def test_a_bundle_of_the_schema_before_is_given_this_cellgates_gates(tmp_path: Path) -> None:
+def limits_of(detector: Detector, *names: str) -> list[str]:
+    """As options of the command line."""
+    return [word for name in names for word in ("--limit", f"{name}={detector.limits[name]!r}")]
+
+
+def test_a_bundle_of_the_schema_before_is_given_the_limits_that_are_named(tmp_path: Path) -> None:
     manifest = open_bundle(TINY).manifest
     old, new = tmp_path / "old", tmp_path / "new"
     shutil.copytree(TINY, old)
-    (old / "manifest.json").write_text(json.dumps(as_schema_8(manifest_to_json(manifest))))
-    done = CliRunner().invoke(main, [str(old), str(new)], catch_exceptions=False)
+    (old / "manifest.json").write_text(json.dumps(as_schema_9(manifest_to_json(manifest))))
+    named = limits_of(manifest.detector, *NEW_LIMITS)
+    done = CliRunner().invoke(main, [*named, str(old), str(new)], catch_exceptions=False)
     assert done.exit_code == 0
     made = open_bundle(new)
-    assert made.manifest.gates == default_limits()
-    assert replace(made.manifest, gates=manifest.gates) == manifest
+    assert made.manifest.detector == manifest.detector
+    assert (made.manifest.performance.agreed, made.manifest.performance.counts) == (0, ())
     for name in (MODEL, REFERENCE):
         assert made.contents[name] == (TINY / name).read_bytes()
+
+
+def test_limits_of_tests_of_the_picture_are_fitted_to_cells() -> None:
+    manifest = open_bundle(TINY).manifest
+    looks = np.random.default_rng(0).normal(-6, 1, (4000, 7))
+    nothing = np.zeros((4000, 0), np.float32)
+    pictures = Evidence(nothing, nothing, nothing, np.zeros((4000, 1, 1, 3), np.uint8), looks, looks[:, 0])
+    found = fitted(manifest, pictures, ["colour", "texture"])
+    shares = {test.name: test.share * manifest.calibrated.alpha for test in table.TESTS}
+    for name, place in (("colour", 5), ("texture", 6)):
+        below = (looks[:, place] < found.limits[name]).sum()
+        assert below == int(4001 * shares[name]) - 1
+    others = {name: limit for name, limit in found.limits.items() if name not in {"colour", "texture"}}
+    assert others.items() <= manifest.detector.limits.items()
+    with pytest.raises(SourceError, match="--refit margin: not one of wholeness, colour, texture"):
+        fitted(manifest, pictures, ["margin"])
 
 
 def test_a_bundle_of_the_schema_before_that_was_altered_is_refused(tmp_path: Path) -> None:
     old = tmp_path / "old"
     shutil.copytree(TINY, old)
-    (old / "manifest.json").write_text(json.dumps(as_schema_8((TINY / "manifest.json").read_text())))
+    (old / "manifest.json").write_text(json.dumps(as_schema_9((TINY / "manifest.json").read_text())))
     (old / REFERENCE).write_bytes(b"other")
-    done = CliRunner().invoke(main, [str(old), str(tmp_path / "new")])
+    done = CliRunner().invoke(
+        main, [*limits_of(open_bundle(TINY).manifest.detector, *NEW_LIMITS), str(old), str(tmp_path / "new")]
+    )
     assert done.exit_code == 1
     assert "altered since the bundle was sealed" in done.output
 

@@ -33,12 +33,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cells(cache: Path) -> CellSet:
     """About 400 simulated cells of six slides, a good third of them parasitized."""
-    return CellSource(SOURCE, cache).load(InputSpec())
+    return CellSource((SOURCE,), cache).load(InputSpec())
 
 
 @pytest.fixture(scope="session")
 def config() -> RunConfig:
-    return RunConfig(SOURCE, "edge", "image", seed=3, epochs=2, batch_size=60, learning_rate=0.05)
+    return RunConfig((SOURCE,), "edge", "image", seed=3, epochs=2, batch_size=60, learning_rate=0.05)
 
 
 @pytest.fixture(scope="session")

@@ -110,14 +110,24 @@ def test_limits_and_weights_come_from_different_halves(calibrated: Path, cells: 
     second = np.column_stack([*looks(appearance[1]), *said(setting, setting_answer)])
     assert 19 <= len(second) < 39  # so that a share of 5 % means the worst cell, and nobody else
     names = ("wholeness", "colour", "texture", "confidence", "stability", "margin")
-    shares = (0.1, 0.025, 0.025, 0.25, 0.35, 0.25)
+    shares = (0.1, 0.04, 0.01, 0.25, 0.35, 0.25)
     # What the picture shows is measured on training cells, too, for it does not depend on the network.
     measured = [*looks(usual), *said(fusing, fusing_answer)]
     rare = [np.quantile(test, 0.05 * share) for test, share in zip(measured, shares, strict=True)]
     middle = np.array([np.median(test) for test in measured])
     strict = ((second - middle) / (middle - rare)).min()
     expected = middle + strict * (middle - rare)
-    assert found.detector.limits == pytest.approx(dict(zip(names, expected, strict=True)), rel=1e-3)
+    limits = dict(found.detector.limits)
+    fixed = {name: limits.pop(name) for name in ("small", "large", "certainty")}
+    assert limits == pytest.approx(dict(zip(names, expected, strict=True)), rel=1e-3)
+    assert (fixed["small"], fixed["large"]) == (0.55, 1.6)  # too few cells show another limit
+    # Every slide here has parasites, so all cells without one say how sure of one an answer must be.
+    first = np.column_stack([*looks(appearance[0]), *said(fusing, fusing_answer)])
+    accepted = (np.concatenate([first, second]) >= expected).all(axis=1)
+    odds = np.concatenate([np.diff(of.answers["logits"].double().numpy())[:, 0] for of in scored])
+    healthy = accepted & (cells.labels[np.concatenate(halves)] == 0)
+    assert fixed["certainty"] == pytest.approx(max(0.0, odds[healthy].max()), abs=1e-4)
+    assert f"certainty: of {healthy.sum()} cells without a parasite at most 1 in 500" in found.how
     assert (found.mode, found.anomaly, found.auroc, found.alpha) == ("none", "", None, 0.05)
     assert (found.detector.epsilon, found.detector.layers) == (0.0, model.network.layers)
 
@@ -169,8 +179,10 @@ def test_given_epsilon_is_used(fitted: Path, tmp_path: Path, cells: CellSet, cac
         "stability": stable,
         "margin": margin,
     }
-    assert set(values) == set(detector.limits)
-    below = [values[name] < limit - 1e-3 * abs(limit) for name, limit in detector.limits.items()]
+    assert set(detector.limits) == {*values, "small", "large", "certainty"}
+    below = [
+        found < detector.limits[name] - 1e-3 * abs(detector.limits[name]) for name, found in values.items()
+    ]
     rejected = np.any(below, axis=0)
     rank = int(0.3 * (len(half) + 1))
     # One cell sets the limit, and float32 may put it, or a neighbour, on either side.
@@ -201,6 +213,9 @@ EXAMPLE = Calibration(
             "confidence": 1e-17,
             "stability": -1 / 7,
             "margin": 0.1 + 0.2,
+            "certainty": 2 / 7,
+            "small": 0.55,
+            "large": 1.6,
         },
     ),
     mode="known",

@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, recall_score
 
+from edge_runtime.bundle.performance import PatientCounts
 from edge_runtime.decision import table
 from edge_runtime.decision.appearance import describe
 from edge_runtime.decision.decide import Decisions
@@ -19,50 +20,90 @@ from training.cells.source import CellSet, CellSource
 from training.reference import smooth
 from training.run import load_model, load_run, load_split
 from training.statistics import as_images, predict
-from training.testing import PatientFigures, measure_run, summarise
+from training.testing import Answers, measure_run, summarise
 
 
-def decisions(label: list[int], rejected: list[int]) -> Decisions:
-    """Of cells that fail the test of the confidence where they are rejected, and pass all others."""
-    nothing = np.zeros((len(label), 2))
-    values, limits = (
-        np.array([[test.sign for test in table.TESTS]] * len(label), float),
-        np.zeros(len(table.TESTS)),
+def cell_set(labels: list[int], reread: list[int], patients: list[str]) -> CellSet:
+    """Cells of which nothing is known but what is said of them."""
+    return CellSet(
+        images=np.zeros((len(labels), 1, 1, 3), np.uint8),
+        labels=np.array(labels),
+        reread=np.array(reread),
+        patients=tuple(patients),
+        names=tuple(map(str, range(len(labels)))),
+        relative_size=np.full(len(labels), np.nan),
+        classes=("uninfected", "parasitized"),
+        parasitized=("parasitized",),
+        digest="",
+        sources=("here",),
     )
-    values[np.array(rejected, bool), [test.name for test in table.TESTS].index("confidence")] *= -1
-    return Decisions(
-        label=np.array(label),
-        probabilities=nothing,
-        confidences=nothing,
-        appearance=nothing,
-        values=values,
-        limits=limits,
+
+
+def answers(label: list[int], rejected: list[int], suspect: list[int] | None = None) -> Answers:
+    return Answers(
+        np.array(label),
+        np.array(label) == 1,
+        np.array(rejected, bool),
+        np.array(suspect or [0] * len(label), bool),
     )
+
+
+def counts(*numbers: int, healthy: bool = False) -> PatientCounts:
+    return PatientCounts(healthy, *numbers)
 
 
 def test_figures_counted_by_hand() -> None:
-    found = summarise(
-        decisions([1, 1, 0, 0, 1, 0, 0, 0], rejected=[0, 1, 1, 0, 0, 0, 0, 0]),
-        np.array([1, 1, 1, 1, 0, 0, 0, 0]),
-        ["B", "A", "B", "A", "A", "A", "A", "A"],
+    cells = cell_set(
+        [1, 1, 1, 1, 0, 0, 0, 0, 0, 0],
+        [1, 1, 0, 1, 0, 1, 0, 0, 1, 0],
+        ["B", "A", "B", "A", "A", "A", "A", "A", "C", "C"],
     )
-    assert (found.parasitized, found.uninfected) == (4, 4)
-    assert found.accuracy == 5 / 8
-    assert found.sensitivity == 2 / 4
-    assert found.specificity == 3 / 4
-    assert found.rejected == 2 / 8
-    assert found.accuracy_of_accepted == 4 / 6
-    assert found.patients == (
-        PatientFigures("A", cells=6, parasitized=2, accuracy=4 / 6, rejected=1 / 6),
-        PatientFigures("B", cells=2, parasitized=2, accuracy=1 / 2, rejected=1 / 2),
-    )
+    label, rejected = [1, 1, 0, 0, 1, 0, 0, 0, 1, 0], [0, 1, 1, 0, 0, 0, 0, 0, 0, 0]
+    found = summarise(answers(label, rejected, [0, 1] + [0] * 8), cells, np.arange(10))
+    archive, agreed, healthy = found.archive, found.agreed, found.healthy
+    assert (archive.parasitized, archive.uninfected) == (4, 6)
+    assert (archive.accuracy, archive.sensitivity, archive.specificity) == (6 / 10, 2 / 4, 4 / 6)
+    assert (archive.rejected, archive.suspect) == (2 / 10, 1 / 10)
+    assert archive.accuracy_of_accepted == 5 / 8
+    assert (archive.sensitivity_of_accepted, archive.specificity_of_accepted) == (1 / 2, 4 / 6)
+    # The third and the sixth cell are read in two ways; the ninth, too, but of a patient without a parasite.
+    assert (agreed.parasitized, agreed.uninfected) == (3, 5)
+    assert (agreed.accuracy, agreed.accuracy_of_accepted) == (5 / 8, 4 / 7)
+    assert (healthy.parasitized, healthy.uninfected, healthy.specificity) == (0, 2, 1 / 2)
+    assert (found.called_of_parasitized.called, found.called_of_parasitized.accepted) == (1, 2)
+    assert (found.called_of_healthy.called, found.called_of_healthy.accepted) == (1, 2)
+    assert [(of.patient, of.cells, of.accuracy, of.rejected) for of in found.patients] == [
+        ("A", 6, 4 / 6, 1 / 6),
+        ("B", 2, 1 / 2, 1 / 2),
+        ("C", 2, 1 / 2, 0.0),
+    ]
+    assert [of.counts for of in found.patients] == [
+        counts(2, 1, 0, 3, 3, 1),
+        counts(1, 1, 1, 0, 0, 0),
+        counts(0, 0, 0, 2, 2, 1, healthy=True),
+    ]
 
 
 def test_share_of_no_cells_is_no_number() -> None:
-    found = summarise(decisions([0], rejected=[1]), np.array([0]), ["A"])
-    assert math.isnan(found.sensitivity)
-    assert math.isnan(found.accuracy_of_accepted)
-    assert found.specificity == 1
+    found = summarise(answers([0], [1]), cell_set([0], [0], ["A"]), np.arange(1))
+    assert math.isnan(found.archive.sensitivity)
+    assert math.isnan(found.archive.accuracy_of_accepted)
+    assert found.archive.specificity == 1
+    assert (found.called_of_healthy.accepted, found.called_of_healthy.interval) == (0, (0.0, 1.0))
+
+
+def test_suspect_is_what_is_rejected_for_nothing_graver() -> None:
+    values = np.array([[test.sign * 1.0 for test in table.TESTS]] * 4)
+    names = [test.name for test in table.TESTS]
+    values[1, names.index("margin")] = -1
+    values[2, names.index("certainty")] = -1
+    values[3, [names.index("margin"), names.index("confidence")]] = -1
+    nothing = np.zeros((4, 2))
+    made = Decisions(np.array([0, 0, 1, 1]), nothing, nothing, nothing, values, np.zeros(len(names)))
+    found = Answers.of(made, np.array([False, True]))
+    assert found.rejected.tolist() == [False, True, True, True]
+    assert found.suspect.tolist() == [False, True, True, False]
+    assert found.infected.tolist() == [False, False, True, True]
 
 
 def test_run_is_measured_on_its_test_cells(
@@ -77,9 +118,10 @@ def test_run_is_measured_on_its_test_cells(
     network = model.network
     logits, features = predict(network, cells, split.test)
     truth, called = cells.labels[split.test], logits.argmax(axis=1)
-    assert found.accuracy == pytest.approx(accuracy_score(truth, called))
-    assert found.sensitivity == pytest.approx(recall_score(truth, called))
-    assert found.specificity == pytest.approx(recall_score(truth, called, pos_label=0))
+    figures = found.archive
+    assert figures.accuracy == pytest.approx(accuracy_score(truth, called))
+    assert figures.sensitivity == pytest.approx(recall_score(truth, called))
+    assert figures.specificity == pytest.approx(recall_score(truth, called, pos_label=0))
     detector = load_calibration(run).detector
     nearest = [
         model.gaussians[name].distances(f).min(axis=1)
@@ -98,14 +140,15 @@ def test_run_is_measured_on_its_test_cells(
         "confidence": scores < limits["confidence"],
         "stability": lead - np.ptp(logits, axis=1) < limits["stability"],
         "margin": np.ptp(logits, axis=1) < limits["margin"],
+        "certainty": (called == 1) & (np.ptp(logits, axis=1) < limits["certainty"]),
     }
-    assert set(below) == set(limits)
+    assert {*below, "small", "large"} == set(limits)  # of crops no size is known
     rejected = np.any(list(below.values()), axis=0)
-    assert found.rejected == pytest.approx(rejected.mean())
+    assert figures.rejected == pytest.approx(rejected.mean())
     assert sum(patient.cells for patient in found.patients) == len(split.test)
     assert {patient.patient for patient in found.patients} == {cells.patients[i] for i in split.test}
     stored = info.metrics["test"]
-    assert stored["accuracy"] == found.accuracy
+    assert stored["archive"]["accuracy"] == figures.accuracy
     assert stored["patients"] == [asdict(patient) for patient in found.patients]
 
 
@@ -114,6 +157,7 @@ def test_figures_do_not_depend_on_the_order_of_cells() -> None:
     label, rejected, truth = rng.integers(0, 2, (3, 40))
     patients = np.array(list("ABCD"))[rng.integers(0, 4, 40)]
     order = rng.permutation(40)
-    one = summarise(decisions(label.tolist(), rejected.tolist()), truth, patients.tolist())
-    shuffled = decisions(label[order].tolist(), rejected[order].tolist())
-    assert summarise(shuffled, truth[order], patients[order].tolist()) == one
+    cells = cell_set(truth.tolist(), truth.tolist(), patients.tolist())
+    one = summarise(answers(label.tolist(), rejected.tolist()), cells, np.arange(40))
+    shuffled = answers(label[order].tolist(), rejected[order].tolist())
+    assert str(summarise(shuffled, cells, order)) == str(one)  # of healthy patients there is no number

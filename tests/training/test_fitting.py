@@ -1,5 +1,7 @@
 """The training loop: it learns, it can be killed and go on bit by bit the same, and it refuses early."""
 
+import copy
+import csv
 import itertools
 import shutil
 import signal
@@ -18,6 +20,7 @@ from edge_runtime.errors import SourceError
 from training import fitting
 from training.augmentation import STRENGTHS
 from training.cells.source import CellSource
+from training.checkpoint import State
 from training.fitting import fit, resume
 from training.networks import build_network
 from training.run import RunConfig, load_network, load_run, load_split, load_statistics, save_run
@@ -26,18 +29,28 @@ from training.statistics import fit_statistics
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-DISCS = RunConfig("", "edge", "image", seed=0, epochs=5, batch_size=16, learning_rate=0.05)
+DISCS = RunConfig((), "edge", "image", seed=0, epochs=5, batch_size=16, learning_rate=0.05)
 
 
 def weights_of(folder: Path) -> dict[str, Tensor]:
     return torch.load(folder / "weights.pt", weights_only=True)
 
 
+def history_of(folder: Path) -> list[list[str]]:
+    with (folder / "history.csv").open(newline="") as file:
+        return list(csv.reader(file))
+
+
 def test_run_folder_is_complete(fitted: Path, config: RunConfig) -> None:
-    assert sorted(file.name for file in fitted.iterdir()) == ["gaussians.npz", "run.json", "weights.pt"]
+    assert sorted(file.name for file in fitted.iterdir()) == [
+        "gaussians.npz",
+        "history.csv",
+        "run.json",
+        "weights.pt",
+    ]
     info = load_run(fitted)
-    in_full = "simulated:slides=6,fields=1,seed=1000,parasitized=0.45"
-    assert info.config == replace(config, cells=in_full)
+    in_full = ("simulated:slides=6,fields=1,seed=1000,parasitized=0.45",)
+    assert info.config == replace(config, cells=in_full, parasitized=("parasitized",))
     assert info.layers == ("stem", "layer1", "layer2", "layer3", "layer4")
     assert set(info.metrics) == {
         "training_seconds",
@@ -49,6 +62,15 @@ def test_run_folder_is_complete(fitted: Path, config: RunConfig) -> None:
     assert info.metrics["processes"] == 1
     widths = [gaussian.means.shape for gaussian in load_statistics(fitted).values()]
     assert widths == [(2, 16), (2, 16), (2, 32), (2, 64), (2, 128)]
+
+
+def test_every_epoch_has_its_line(fitted: Path, config: RunConfig) -> None:
+    header, *rows = history_of(fitted)
+    assert header == ["epoch", "loss", "validation_accuracy", "learning_rate", "seconds"]
+    assert [row[0] for row in rows] == [str(number) for number in range(1, config.epochs + 1)]
+    accuracy = load_run(fitted).metrics["validation_accuracy"]
+    assert float(rows[-1][2]) == pytest.approx(accuracy, abs=1e-6)
+    assert float(rows[-1][3]) < float(rows[0][3])  # the learning rate has fallen
 
 
 def test_statistics_count_every_training_cell_twice(fitted: Path) -> None:
@@ -113,6 +135,8 @@ def test_killed_run_goes_on_to_exactly_the_same_weights(
         assert np.array_equal(again.whitening, gaussian.whitening)
     assert load_run(run).metrics["validation_accuracy"] == load_run(fitted).metrics["validation_accuracy"]
     assert not (run / "checkpoint.pt").exists()
+    again, once = ([row[2] for row in history_of(folder)] for folder in (run, fitted))
+    assert again == once
 
 
 @pytest.fixture
@@ -158,7 +182,7 @@ def test_average_forgets_its_start_and_then_follows_slowly(step: int, kept: floa
     nn.init.constant_(average.weight, 1.0)
     assert network.num_batches_tracked is not None
     network.num_batches_tracked.fill_(step)
-    state = fitting._State(network, average, None, None, step)  # type: ignore[arg-type]
+    state = State(network, average, None, None, step)  # type: ignore[arg-type]
     fitting._follow(state)
     assert average.weight.item() == pytest.approx(kept * 1 + (1 - kept) * 3)
     assert average.num_batches_tracked == step
@@ -177,12 +201,40 @@ def discs(tmp_path: Path) -> Path:
 
 
 def test_network_learns(discs: Path, tmp_path: Path) -> None:
-    info = fit(replace(DISCS, cells=str(discs)), tmp_path / "run", cache=tmp_path / "cache")
+    info = fit(replace(DISCS, cells=(str(discs),)), tmp_path / "run", cache=tmp_path / "cache")
     assert info.metrics["validation_accuracy"] == 1.0
 
 
+def test_training_stops_where_nothing_gets_better_and_keeps_the_best_weights(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracies = iter([0.5, 0.9, 0.8, 0.9, 0.7, 1.0])
+    kept = []
+
+    def accuracy(network: nn.Module, *_: object) -> float:
+        kept.append(copy.deepcopy(network.state_dict()))
+        return next(accuracies)
+
+    monkeypatch.setattr(fitting, "_accuracy", accuracy)
+    config = replace(DISCS, cells=(str(discs),), epochs=20, patience=3)
+    info = fit(config, tmp_path / "run", cache=tmp_path / "cache")
+    assert [float(row[2]) for row in history_of(tmp_path / "run")[1:]] == [0.5, 0.9, 0.8, 0.9, 0.7]
+    assert info.metrics["best_epoch"] == 2
+    found = weights_of(tmp_path / "run")
+    assert all(torch.equal(value, kept[1][name]) for name, value in found.items())
+    assert not torch.equal(found["fc.weight"], kept[4]["fc.weight"])
+
+
+def test_a_run_is_not_resumed_with_other_settings(fitted: Path, cache: Path) -> None:
+    assert resume(fitted, CellSource(cache=cache), {"seed": 3, "network": "edge"}) == load_run(fitted)
+    with pytest.raises(
+        SourceError, match="was begun with batch size 60, not 64; resume without it, or begin"
+    ):
+        resume(fitted, CellSource(cache=cache), {"batch_size": 64})
+
+
 def test_same_seed_same_start() -> None:
-    config = RunConfig("", "edge", "image", seed=4, epochs=1, batch_size=2, learning_rate=0.05)
+    config = RunConfig((), "edge", "image", seed=4, epochs=1, batch_size=2, learning_rate=0.05)
     one, same, other = (
         fitting._start(replace(config, seed=seed), 2, 10).network.fc.weight for seed in (4, 4, 5)
     )
@@ -205,6 +257,30 @@ def test_too_few_cells(config: RunConfig, tmp_path: Path, cache: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_class_that_cannot_be_learnt_is_refused(tmp_path: Path, discs: Path) -> None:
+    (discs / "Platelet").mkdir()
+    for number in range(2):
+        shutil.copy(next((discs / "Uninfected").iterdir()), discs / "Platelet" / f"C9P{number}_1.png")
+    config = replace(DISCS, cells=(str(discs),))
+    with pytest.raises(
+        SourceError, match=r"of 2 cells of the class platelet \d train and \d validate, too few"
+    ):
+        fit(config, tmp_path / "run", cache=tmp_path / "cache")
+    assert not (tmp_path / "run").exists()
+
+
+def test_cells_of_unknown_patients_are_split_by_image_alone(
+    tmp_path: Path, discs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, file in enumerate(sorted(discs.rglob("*.png"))):
+        file.rename(file.with_name(f"{number}.png"))
+    config = replace(DISCS, cells=(str(discs),), epochs=1)
+    with pytest.raises(SourceError, match="nobody knows whom 96 of 96 cells were taken from; add a column"):
+        fit(replace(config, split="patient"), tmp_path / "run", cache=tmp_path / "cache")
+    fit(config, tmp_path / "run", cache=tmp_path / "cache")
+    assert "cells of one patient may be trained on and tested on, which flatters" in capsys.readouterr().err
+
+
 def test_weights_that_cannot_be_used_leave_no_run_behind(
     config: RunConfig, tmp_path: Path, cache: Path
 ) -> None:
@@ -220,14 +296,14 @@ def test_nothing_to_resume(tmp_path: Path, cache: Path) -> None:
 
 
 def test_half_precision_learns_the_same(discs: Path, tmp_path: Path) -> None:
-    config = replace(DISCS, cells=str(discs), precision="bfloat16")
+    config = replace(DISCS, cells=(str(discs),), precision="bfloat16")
     info = fit(config, tmp_path / "run", cache=tmp_path / "cache")
     assert info.metrics["validation_accuracy"] == 1.0
     assert all(value.dtype != torch.bfloat16 for value in weights_of(tmp_path / "run").values())
 
 
 def test_the_augmentation_is_for_weights_and_statistics(discs: Path, tmp_path: Path) -> None:
-    config = replace(DISCS, cells=str(discs), epochs=1)
+    config = replace(DISCS, cells=(str(discs),), epochs=1)
     for augmentation in STRENGTHS:
         made = fit(
             replace(config, augmentation=augmentation), tmp_path / augmentation, cache=tmp_path / "cache"

@@ -96,7 +96,12 @@ def test_both_processes_end_with_the_same_weights(shared: Path) -> None:
 
 
 def test_both_processes_work_and_one_writes(shared: Path) -> None:
-    assert sorted(file.name for file in shared.iterdir()) == ["gaussians.npz", "run.json", "weights.pt"]
+    assert sorted(file.name for file in shared.iterdir()) == [
+        "gaussians.npz",
+        "history.csv",
+        "run.json",
+        "weights.pt",
+    ]
     assert load_run(shared).metrics["processes"] == 2
 
 

@@ -77,7 +77,7 @@ def configured(key: str, value: object) -> Alteration:
 @pytest.mark.parametrize(
     ("alter", "told"),
     [
-        (lambda raw: raw | {"schema": 2}, ""),
+        (lambda raw: raw | {"schema": 1}, ""),
         (without("schema"), ""),
         (lambda raw: [raw], ""),
         (lambda _raw: None, ""),
@@ -165,7 +165,7 @@ def test_changed_cells_are_refused(tmp_path: Path, fitted: Path, png: Callable[[
         (tmp_path / "cells" / name).parent.mkdir(parents=True)
         (tmp_path / "cells" / name).write_bytes(png(number))
     with pytest.raises(SourceError, match="cells: not the cells this run was trained on; give the same arch"):
-        load_split(load_run(fitted), CellSource(str(tmp_path / "cells"), tmp_path / "cache"))
+        load_split(load_run(fitted), CellSource((str(tmp_path / "cells"),), tmp_path / "cache"))
 
 
 def test_changed_split_is_refused(tmp_path: Path, fitted: Path, cache: Path) -> None:
@@ -176,3 +176,11 @@ def test_changed_split_is_refused(tmp_path: Path, fitted: Path, cache: Path) -> 
     path.write_text(json.dumps(raw))
     with pytest.raises(SourceError, match="not the cells this run was trained on"):
         load_split(load_run(tmp_path), CellSource(cache=cache))
+
+
+def test_another_second_reading_is_refused(tmp_path: Path, fitted: Path, cells: CellSet, cache: Path) -> None:
+    differing = tmp_path / "second.csv"
+    other = cells.classes[1 - cells.labels[0]]
+    differing.write_text(f"path,reread_label\n{cells.names[0]},{other}\n")
+    with pytest.raises(SourceError, match="the labels are not those this run was trained on"):
+        load_split(load_run(fitted), CellSource(cache=cache, reread=differing))

@@ -100,7 +100,10 @@ def test_fit_refuses_a_folder_that_holds_a_run(run: Path) -> None:
 
 def test_fit_refuses_cells_that_are_not_there(tmp_path: Path) -> None:
     done = command("fit", "--cells", tmp_path / "none.zip", "--run", tmp_path / "run")
-    assert_refused(done, "none.zip: no such file or folder; give the NIH archive")
+    assert_refused(
+        done,
+        "none.zip: no such file or folder; give a folder or zip of class folders",
+    )
 
 
 def test_fit_refuses_a_truncated_archive(tmp_path: Path) -> None:
@@ -118,6 +121,20 @@ def test_resuming_an_ended_run_prints_its_metrics(run: Path, cache: Path) -> Non
     done = command("fit", "--resume", "--run", run, "--cache", cache)
     assert done.exit_code == 0
     assert json.loads(done.stdout) == load_run(run).metrics
+
+
+def test_resuming_with_another_setting_is_refused_and_with_the_same_is_not(run: Path, cache: Path) -> None:
+    common = ["fit", "--resume", "--run", run, "--cache", cache]
+    assert command(*common, "--seed", 3, "--split", "image").exit_code == 0
+    for option, value, told in (
+        ("--seed", 4, "seed 3, not 4"),
+        ("--epochs", 9, "epochs 2, not 9"),
+        ("--weights", "a.pth", "pretrained None, not a.pth"),
+        ("--test", "none", "test 30%, not none"),
+        ("--patience", 2, "patience None, not 2"),
+        ("--augmentation", "paper", "augmentation microscope, not paper"),
+    ):
+        assert_refused(command(*common, option, value), f"{run}: was begun with {told}; resume without it")
 
 
 def test_commands_refuse_a_folder_without_run(tmp_path: Path) -> None:
@@ -169,16 +186,17 @@ def test_test_prints_a_line_per_patient(run: Path, cache: Path) -> None:
     table = command("test", "--run", run, "--cache", cache)
     assert table.exit_code == 0
     head, *lines = table.stdout.splitlines()
-    rows, shares = lines[:7], lines[7:]
-    assert head.split() == ["patient", "cells", "parasitized", "accuracy", "rejected"]
-    assert [row.split()[0] for row in rows] == [f"S{number}" for number in range(1000, 1006)] + ["all"]
-    assert sum(int(row.split()[1]) for row in rows[:-1]) == int(rows[-1].split()[1])
-    assert [share.split("  ")[0] for share in shares] == [
-        "accuracy",
-        "sensitivity",
-        "specificity",
-        "rejected",
-        "accuracy of accepted",
-    ]
-    low, high = figures["intervals"]["sensitivity"]
-    assert f"{figures['sensitivity']:.2%}  (95 % over patients: {low:.2%} to {high:.2%})" in shares[1]
+    rows, shares = lines[:6], lines[7:]
+    assert head.split() == ["patient", "cells", "parasitized", "accuracy", "rejected", "called"]
+    assert [row.split()[0] for row in rows] == [f"S{number}" for number in range(1000, 1006)]
+    assert sum(int(row.split()[1]) for row in rows) == sum(
+        patient["cells"] for patient in figures["patients"]
+    )
+    assert shares[0].split() == ["figure", "(95", "%", "over", "patients)", "archive", "agreed", "healthy"]
+    told = {name.replace("_", " "): name for name in figures["archive"]["intervals"]}
+    for line, (words, name) in zip(shares[2:], told.items(), strict=False):
+        low, high = figures["archive"]["intervals"][name]
+        assert line.startswith(f"{words} ")
+        assert f"{figures['archive'][name]:.2%} ({low:.2%} to {high:.2%})" in line
+        assert line.endswith(" -")  # every slide has parasites
+    assert shares[-1].startswith("accepted cells of healthy patients called parasitized: 0 of 0 (-), ")

@@ -1,48 +1,19 @@
-"""Cell crops in the layout of the official NIH archive, from a zip or a folder."""
+"""Whom a crop was taken from, by the name of its file: as the NIH archive has it, or as somebody says."""
 
-import hashlib
 import re
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
 
 from edge_runtime.errors import SourceError
-from edge_runtime.sources.items import SkippedFrame
-from edge_runtime.sources.names import SUFFIXES, left_by_system, printable, suffix_of
-from edge_runtime.sources.zips import open_zip
 
-CLASSES = ("uninfected", "parasitized")
-
-_NO_CROPS = {*SUFFIXES, ".heic", ".webp", ".gif"} - {".png"}
-_LABELS = {"Uninfected": 0, "Parasitized": 1}
 # C68P29N_ThinF_IMG_…: clinic number and patient number; what follows ("N", "Re", "AP", "thinF") names the
 # slide.
 _PATIENT = re.compile(r"C\d+(?:[A-Z]?P\d+)?")
-
-
-@dataclass(frozen=True)
-class CellFile:
-    """One crop of the archive.
-
-    Attributes:
-        name: "Parasitized/C…cell_N.png", the same in a zip and in a folder.
-        label: index into CLASSES.
-        patient: the patient's prefix, for example "C68P29".
-        stamp: changes whenever the file does (size and checksum or modification time).
-        read: returns the encoded bytes.
-    """
-
-    name: str
-    label: int
-    patient: str
-    stamp: str
-    read: Callable[[], bytes]
+# A name that may be another data set's is not taken for one of the archive.
+_CROP = re.compile(r"C\d+[A-Z]?P\d+.*|C\d+.*_cell_\d+\.\w+")
 
 
 def patient_of(file_name: str) -> str:
-    """The patient a crop was taken from, by the name of its file.
+    """The patient a crop of the NIH archive was taken from.
 
     Raises:
         SourceError: the name does not begin as the archive's names do.
@@ -55,111 +26,51 @@ def patient_of(file_name: str) -> str:
     return match[0]
 
 
-def list_cells(path: Path) -> list[CellFile]:
-    """List the crops of an archive in the official layout, sorted by name.
+def patients_of(file_names: Sequence[str], pattern: str | None, source: str) -> list[str]:
+    """The patients of some files, "" each if nobody knows.
+
+    Args:
+        file_names: names of files, without folders.
+        pattern: a regular expression with one group, which is the patient; None for the archive's own names.
+        source: where the files lie, for errors.
 
     Raises:
-        SourceError: absent, broken, not in the layout cell_images/{Parasitized,Uninfected}/*.png, or with two
-            crops of one name that are not the same.
+        SourceError: the pattern is none, or a name does not fit it; or some names are the archive's, and
+            some are not.
     """
-    named: dict[str, _Found] = {}
-    for found in _found(path):
-        # One published copy holds every crop twice, in a nested second folder.
-        if named.setdefault(found.cell.name, found).content != found.content:
+    if pattern is None:
+        archives = [_CROP.fullmatch(name) is not None for name in file_names]
+        if not any(archives):
+            return [""] * len(file_names)
+        if not all(archives):
+            other = file_names[archives.index(False)]
             raise SourceError(
-                f"{path}: holds two different files named {found.cell.name}; rename or remove one of them"
+                f"{source}: {other}: no patient in the name, as other files have it; expected "
+                "C<number>P<number>…_cell_N.png, or say where it stands with --patient-pattern"
             )
-    cells = [named[name].cell for name in sorted(named)]
-    absent = [name for name, label in _LABELS.items() if label not in {c.label for c in cells}]
-    if absent:
+        return [patient_of(name) for name in file_names]
+    compiled = _compiled(pattern)
+    return [_patient(compiled, name, source) for name in file_names]
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise SourceError(f"--patient-pattern '{pattern}': no regular expression ({error})") from error
+    if compiled.groups != 1:
         raise SourceError(
-            f"{path}: no PNG below a folder named {' or '.join(absent)}; "
-            "expected cell_images/Parasitized and cell_images/Uninfected"
+            f"--patient-pattern '{pattern}': {compiled.groups} groups; expected one, around the patient, as "
+            "in '^([A-Z]+[0-9]+)_'"
         )
-    return cells
+    return compiled
 
 
-def not_read(path: Path) -> list[SkippedFrame]:
-    """What lies among the crops of an archive in the official layout and is an image, but no PNG.
-
-    Raises:
-        SourceError: as `list_cells`.
-    """
-    reason = "no PNG, as the crops of the archive are; convert it"
-    return [
-        SkippedFrame(printable(str(member)), reason)
-        for member in _members(path)
-        if _is_among_crops(member) and suffix_of(member.name) in _NO_CROPS
-    ]
-
-
-def _members(path: Path) -> list[PurePosixPath]:
-    if path.is_dir():
-        return sorted(PurePosixPath(file.relative_to(path).as_posix()) for file in path.rglob("*"))
-    with open_zip(path) as archive:
-        return sorted(PurePosixPath(name) for name in archive.namelist())
-
-
-def stamp_of(cells: list[CellFile]) -> str:
-    """A hash that changes when any file of the archive changes, without reading their contents."""
-    lines = "\n".join(f"{cell.name} {cell.stamp}" for cell in cells)
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class _Found:
-    cell: CellFile
-    content: str  # what tells two contents apart without reading them
-
-
-def _found(path: Path) -> Iterator[_Found]:
-    if path.is_dir():
-        return _in_folder(path)
-    if path.exists():
-        return _in_zip(path)
-    raise SourceError(
-        f"{path}: no such file or folder; give the NIH archive as zip or folder, or 'simulated'"
-    )
-
-
-def _in_folder(path: Path) -> Iterator[_Found]:
-    for file in path.rglob("*"):
-        if _is_crop(PurePosixPath(file.relative_to(path).as_posix())):
-            stat = file.stat()
-            stamp = f"{stat.st_size}-{stat.st_mtime_ns}"
-            yield _Found(_cell(file.parent.name, file.name, stamp, file.read_bytes), f"{stat.st_size}")
-
-
-def _in_zip(path: Path) -> Iterator[_Found]:
-    archive = open_zip(path)
-    for info in archive.infolist():
-        member = PurePosixPath(info.filename)
-        if _is_crop(member):
-            stamp = f"{info.file_size}-{info.CRC:08x}"
-            yield _Found(_cell(member.parent.name, member.name, stamp, _reader(archive, info)), stamp)
-
-
-def _is_crop(member: PurePosixPath) -> bool:
-    """Whether a path in the archive is a crop."""
-    return _is_among_crops(member) and suffix_of(member.name) == ".png"
-
-
-def _is_among_crops(member: PurePosixPath) -> bool:
-    """Whether a path lies where crops do; deleted files and the shadows of macOS do not."""
-    return member.parent.name in _LABELS and not any(map(left_by_system, member.parts))
-
-
-def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:
-    def read() -> bytes:
-        try:
-            return archive.read(info)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise SourceError(
-                f"{archive.filename}: {info.filename} is damaged; download the archive again"
-            ) from error
-
-    return read
-
-
-def _cell(folder: str, file_name: str, stamp: str, read: Callable[[], bytes]) -> CellFile:
-    return CellFile(f"{folder}/{file_name}", _LABELS[folder], patient_of(file_name), stamp, read)
+def _patient(pattern: re.Pattern[str], name: str, source: str) -> str:
+    match = pattern.search(name)
+    if match is None or not match[1]:
+        raise SourceError(
+            f"{source}: {name}: --patient-pattern '{pattern.pattern}' finds no patient in this name; "
+            "expected one in every name"
+        )
+    return match[1]

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +21,9 @@ from edge_runtime.simulator import (
     SimulatedObject,
     simulate_field,
 )
-from training.cells.archive import CellFile
+from training.cells.listing import CellFile, as_png
+
+CLASSES = ("uninfected", "parasitized")
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,9 @@ def cells(settings: Simulation) -> Iterator[CellFile]:
             field = simulate_field(slide, index, parasitized_fraction=settings.parasitized)
             for number, (found, true) in enumerate(matches(field.frame, field.objects)):
                 if true.kind in RED_CELL_KINDS and true.free:
-                    label = int(true.kind in PARASITIZED_KINDS)
-                    name = (
-                        f"{'Parasitized' if label else 'Uninfected'}/S{slide}_field_{index}_cell_{number}.png"
-                    )
-                    data = _encoded(masked_crop(field.frame, found.box, found.mask))
+                    label = "parasitized" if true.kind in PARASITIZED_KINDS else "uninfected"
+                    name = f"{label.capitalize()}/S{slide}_field_{index}_cell_{number}.png"
+                    data = as_png(masked_crop(field.frame, found.box, found.mask))
                     yield CellFile(name, label, f"S{slide}", "", lambda data=data: data)  # type: ignore[misc]
 
 
@@ -113,7 +112,3 @@ def matches(
         if best is not None:
             unmatched.remove(best)
             yield found, best
-
-
-def _encoded(crop: NDArray[np.uint8]) -> bytes:
-    return cv2.imencode(".png", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR))[1].tobytes()

@@ -1,11 +1,8 @@
-"""The cells a run works on, decoded once into a memory-mapped cache of network inputs."""
+"""The cells a run works on, as they are asked for and as they are loaded."""
 
 import hashlib
-import json
 import os
-import shutil
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import wraps
 from pathlib import Path
@@ -15,14 +12,13 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.cells.crops import decode_crop
 from edge_runtime.cells.preprocessing import InputSpec
-from edge_runtime.console import tell_skipped
-from edge_runtime.errors import SourceError, StorageError
-from training.cells import archive, simulated
-from training.cells.archive import CellFile
-
-_FORMAT = 1  # of the cache folder
+from edge_runtime.errors import SourceError
+from training.cells.cache import FORMAT, Cached, cached
+from training.cells.classes import order_classes
+from training.cells.layouts import list_sources, together
+from training.cells.rereading import reread_labels
+from training.cells.sizes import relative_sizes
 
 
 @dataclass(frozen=True)
@@ -31,23 +27,61 @@ class CellSet:
 
     Attributes:
         images: uint8 [N, size, size, 3] RGB, memory-mapped, read-only.
-        labels: int64 [N], indices into `archive.CLASSES`.
-        patients: N patient prefixes.
+        labels: int64 [N], indices into `classes`.
+        reread: int64 [N], the second reading's labels; the first one's where nobody read again.
+        patients: N names of patients; "" where nobody knows.
         names: N names, unique.
+        classes: names of the K classes, in the order of the logits, those that are not parasitized first.
+        parasitized: which of them count as parasitized.
+        relative_size: float64 [N], diameters over that of their photograph's typical cell; NaN where that is
+            not known (see `relative_sizes`).
         digest: sha256 over names and file contents.
-        source: what was asked for, absolute where it is a path.
+        sources: what was asked for, absolute where it is a path.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    reread: NDArray[np.int64]
     patients: tuple[str, ...]
     names: tuple[str, ...]
+    classes: tuple[str, ...]
+    parasitized: tuple[str, ...]
+    relative_size: NDArray[np.float64]
     digest: str
-    source: str
+    sources: tuple[str, ...]
 
     def __len__(self) -> int:
         """Number of cells."""
         return len(self.names)
+
+    @property
+    def source(self) -> str:
+        """What was asked for, as errors call it."""
+        return " + ".join(self.sources)
+
+    @property
+    def infected(self) -> NDArray[np.bool_]:
+        """Bool [N]: the label is of a class that counts as parasitized."""
+        return np.array([name in self.parasitized for name in self.classes])[self.labels]
+
+    @property
+    def agreed(self) -> NDArray[np.bool_]:
+        """Bool [N]: both readings give the same label, or there was one only."""
+        return np.asarray(self.labels == self.reread)
+
+    @property
+    def healthy(self) -> NDArray[np.bool_]:
+        """Bool [N]: cells of patients that are known, and of whom no cell is parasitized by its label."""
+        patients = np.array(self.patients)
+        return np.asarray((patients != "") & ~np.isin(patients, np.unique(patients[self.infected])))
+
+    @property
+    def labels_digest(self) -> str:
+        """Sha256 over what is said of the cells: classes, patients, and the labels of both readings."""
+        said = zip(self.names, self.labels, self.reread, self.patients, strict=True)
+        lines = [f"{name}\t{label}\t{again}\t{patient}" for name, label, again, patient in said]
+        heads = [" ".join(self.classes), " ".join(self.parasitized)]
+        return hashlib.sha256("\n".join(heads + lines).encode()).hexdigest()
 
 
 def default_cache() -> Path:
@@ -59,20 +93,27 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True)
 class CellSource:
-    """Where cells are read, and where they are kept once they are decoded.
+    """Where cells are read, what is said of them, and where they are kept once they are decoded.
 
     Attributes:
-        where: a zip or folder in the official NIH layout, or "simulated" with its settings
-            (see `simulated.parse`); None for where a run says that its cells are.
+        where: places of cells (see `list_sources`); empty for where a run says that its cells are.
         cache: folder of the cache; `default_cache()` if None.
+        reread: a CSV with a second reading's labels (see `reread_labels`); None if there was none.
+        parasitized: the classes that count as parasitized; empty for those that are called so.
+        patients: a regular expression whose one group is the patient in the name of a file; None for the
+            archive's own names, or for nobody knows.
     """
 
-    where: str | None = None
+    where: tuple[str, ...] = ()
     cache: Path | None = None
+    reread: Path | None = None
+    parasitized: tuple[str, ...] = ()
+    patients: str | None = None
 
-    def or_else(self, where: str) -> "CellSource":
-        """The same, with this place for one that was left out."""
-        return self if self.where is not None else replace(self, where=where)
+    def or_else(self, other: "CellSource") -> "CellSource":
+        """The same, with another's answers for what was left out."""
+        own = {name: value for name, value in vars(self).items() if value}
+        return replace(other, **own)
 
     def load(self, spec: InputSpec) -> CellSet:
         """Load the cells, decoding them only when the cache does not hold them yet.
@@ -81,86 +122,80 @@ class CellSource:
             spec: what the network is fed.
 
         Raises:
-            SourceError: no source was named, or it is absent, broken or in another layout.
+            SourceError: no source was named, it is absent, broken or in another layout, or its classes
+                cannot be told.
             ImageError: one of its images cannot be used; the message names it.
             StorageError: the cache is damaged.
         """
-        if self.where is None:
+        if not self.where:
             raise SourceError("no cells were named; give an archive, a folder or 'simulated' with --cells")
-        source, files, stamp = cell_files(self.where)
-        key = hashlib.sha256(f"{_FORMAT} {asdict(spec)} {stamp}".encode()).hexdigest()[:20]
-        folder = (self.cache or default_cache()) / key
-        if not (folder / "cells.json").exists():
-            _fill(folder, files, spec)
-        return _open(folder, spec, source)
+        listings = list_sources(self.where, self.patients)
+        listing = together(listings)
+        classes, parasitized = order_classes(listing.classes, self.parasitized, listing.source)
+        for label, place in listing.rereads.items():
+            if label not in classes:
+                raise SourceError(
+                    f"{place}: reread as '{label}', which is no class; expected one of {', '.join(classes)}"
+                )
+        key = hashlib.sha256(f"{FORMAT} {asdict(spec)} {listing.stamp}".encode()).hexdigest()[:20]
+        found = cached((self.cache or default_cache()) / key, listing.files, spec)
+        labels, reread = _labels(found, classes)
+        if self.reread is not None:
+            reread = reread_labels(self.reread, found.names, classes, reread)
+        return CellSet(
+            images=found.images,
+            labels=labels,
+            reread=reread,
+            patients=found.patients,
+            names=found.names,
+            classes=classes,
+            parasitized=parasitized,
+            relative_size=relative_sizes(found.names, found.areas),
+            digest=found.digest,
+            sources=tuple(one.source for one in listings),
+        )
 
 
 def cell_source_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options --cells and --cache, which it takes as one `source`."""
+    """Give a command the options that say what its cells are, which it takes as one `source`."""
 
-    @click.option("--cells", "where", help="NIH archive as zip or folder, or 'simulated'.")
+    @click.option(
+        "--cells",
+        "where",
+        multiple=True,
+        help="Folder or zip of class folders (as the NIH archive), CSV path,label[,patient][,reread], COCO "
+        "file, or 'simulated'; several sources are used together.",
+    )
+    @click.option(
+        "--reread", type=click.Path(path_type=Path), help="CSV path,reread_label: a second reading's labels."
+    )
+    @click.option(
+        "--parasitized", multiple=True, help="Class that counts as parasitized, if its name does not tell."
+    )
+    @click.option(
+        "--patient-pattern",
+        help="Where a file's name has the patient, as '^([A-Z]+[0-9]+)_'; as in the archive if left out.",
+    )
     @click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded cells.")
     @wraps(command)
-    def with_source(*, where: str | None, cache: Path | None, **others: Any) -> Any:  # noqa: ANN401 - as click calls it
-        return command(source=CellSource(where, cache), **others)
+    def with_source(
+        *,
+        where: tuple[str, ...],
+        reread: Path | None,
+        parasitized: tuple[str, ...],
+        patient_pattern: str | None,
+        cache: Path | None,
+        **others: Any,  # noqa: ANN401 - as click calls it
+    ) -> Any:  # noqa: ANN401 - as click calls it
+        return command(source=CellSource(where, cache, reread, parasitized, patient_pattern), **others)
 
     return with_source
 
 
-def cell_files(source: str) -> tuple[str, Iterable[CellFile], str]:
-    """The labelled crops behind a source, not yet decoded.
-
-    Args:
-        source: as `CellSource.where`.
-
-    Returns:
-        The source in full (absolute, or with all settings), its crops, and a stamp that changes with them.
-
-    Raises:
-        SourceError: the source is absent, broken or in another layout.
-    """
-    if simulated.is_simulated(source):
-        settings = simulated.parse(source)
-        return str(settings), simulated.cells(settings), simulated.stamp(settings)
-    files = archive.list_cells(Path(source))
-    tell_skipped(archive.not_read(Path(source)))
-    return str(Path(source).resolve()), files, archive.stamp_of(files)
-
-
-def _fill(folder: Path, files: Iterable[CellFile], spec: InputSpec) -> None:
-    """Write beside the final folder, then rename it: an interrupted run leaves no half cache."""
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)  # left by a process of the same number that was killed
-    unfinished.mkdir(parents=True)
-    rows = []
-    try:
-        with (unfinished / "images.u8").open("wb") as images:
-            with click.progressbar(files, label="reading cells", file=sys.stderr) as bar:
-                for file in bar:
-                    data = file.read()
-                    images.write(decode_crop(data, file.name, spec.size).tobytes())
-                    rows.append([file.name, file.label, file.patient, hashlib.sha256(data).hexdigest()])
-        (unfinished / "cells.json").write_text(json.dumps(rows))
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _open(folder: Path, spec: InputSpec, source: str) -> CellSet:
-    try:
-        rows = json.loads((folder / "cells.json").read_text())
-        names, labels, patients, hashes = zip(*rows, strict=True)
-        shape = (len(rows), spec.size, spec.size, 3)
-        images = np.memmap(folder / "images.u8", np.uint8, "r", shape=shape)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{folder}: a damaged cache of cells ({error}); remove this folder") from error
-    contents = "\n".join(f"{name} {sha}" for name, sha in zip(names, hashes, strict=True))
-    return CellSet(
-        images=images,
-        labels=np.array(labels, np.int64),
-        patients=patients,
-        names=names,
-        digest=hashlib.sha256(contents.encode()).hexdigest(),
-        source=source,
+def _labels(found: Cached, classes: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Both readings' labels, int64 [N] each; the first one's where nobody read again."""
+    index = {name: number for number, name in enumerate(classes)}
+    again = (second or first for first, second in zip(found.labels, found.rereads, strict=True))
+    return np.array([index[name] for name in found.labels], np.int64), np.array(
+        [index[name] for name in again], np.int64
     )

@@ -168,12 +168,12 @@ def shipped(confidences: Score, detector: Detector, on: Fitted) -> Score:
 
 
 def answer_values(seen: Observed, detector: Detector) -> dict[str, Array]:
-    """What the tests of the classifier's answer look at, by name: float64 [N] each."""
+    """What the tests of the answer look at that are for every cell, by name: float64 [N] each."""
     evidence = seen.evidence(np.zeros((len(seen), len(detector.layers))))
     return {
         test.name: test.value(evidence, detector)
         for test in table.TESTS
-        if test.seen_by == "network" and test.name != table.CONFIDENCE
+        if test.seen_by == "network" and test.name not in {table.CONFIDENCE, table.CERTAINTY}
     }
 
 

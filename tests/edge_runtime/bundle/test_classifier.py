@@ -10,8 +10,8 @@ import pytest
 from smoothing import smoothed
 
 from edge_runtime.bundle.classifier import Classifier
-from edge_runtime.cells.preprocessing import masked_crop, resize_crop, to_input
-from edge_runtime.cells.segmentation import segment
+from edge_runtime.cells.cutting import cut_cells
+from edge_runtime.cells.preprocessing import resize_crop, to_input
 from edge_runtime.errors import BundleError, ImageError, ProviderError
 from edge_runtime.simulator import PARASITIZED_KINDS, RED_CELL_KINDS, SimulatedField
 
@@ -121,7 +121,7 @@ def test_gradients_are_those_of_the_distance_to_the_nearest_class(
     for number, layer in enumerate(layers):
         gradient = out[f"gradient.{layer}"]
         size = np.abs(gradient).max(axis=(1, 2, 3), keepdims=True)
-        step = 1e-4 * gradient / size
+        step = 2e-5 * gradient / size
         ends = [classifier.run(image + s * step, ["distances"], epsilon=0.0)["distances"] for s in (1, -1)]
         here = classifier.run(image, ["distances"], epsilon=0.0)["distances"][:, number].argmin(axis=1)
         change = (ends[0] - ends[1])[np.arange(4), number, here]
@@ -136,8 +136,9 @@ def test_the_tiny_bundle_decides_well_on_simulated_cells(
     """Every other test of a decision would mean little if this one did not hold."""
     right, accepted, rejected_others, others = 0, 0, 0, 0
     for field in fields:
-        found = [cell for cell in segment(field.frame) if max(cell.box[2:]) >= 16]
-        decisions = classifier.decide([masked_crop(field.frame, c.box, c.mask) for c in found])
+        found, _ = cut_cells(field.frame, classifier.bundle.manifest.input.size)
+        sizes = np.array([cell.relative_size for cell in found])
+        decisions = classifier.decide_resized([cell.resized for cell in found], sizes)
         for index, cell in enumerate(found):
             same = [o for o in field.objects if o.free and _near(o.box, cell.box)]
             if same and same[0].kind in RED_CELL_KINDS:

@@ -18,6 +18,9 @@ LIMITS = {
     "texture": -7.5,
     "colour": -6,
     "wholeness": 0,
+    "certainty": 2.5,
+    "small": 0.5,
+    "large": 1.5,
 }  # in any order
 PARTS = ("input", "detector", "calibrated", "performance", "requires", "provenance")
 
@@ -51,6 +54,7 @@ def test_values_arrive_where_they_belong(raw: dict[str, Any]) -> None:
         "outline_low": [-1, -2, -3, -4, -5.5],
         "outline_high": [1, 2, 3, 4, 5],
         "limits": LIMITS,
+        "parasitized": [1],
     }
     raw["parity"] = {"logits": 1e-7}
     manifest = manifest_from_json(json.dumps(raw))
@@ -65,10 +69,10 @@ def test_values_arrive_where_they_belong(raw: dict[str, Any]) -> None:
     assert manifest.parity == {"logits": 1e-7}
 
 
-@pytest.mark.parametrize("schema", [0, 7, "8", None, 2.5, [3]])
+@pytest.mark.parametrize("schema", [0, 9, "10", None, 2.5, [3]])
 def test_another_schema_is_refused_with_both_versions(raw: dict[str, Any], schema: object) -> None:
     raw["schema"] = schema
-    assert f"schema {schema!r}, but this cellgate reads schema 9; " in refused(raw)
+    assert f"schema {schema!r}, but this cellgate reads schema 10; " in refused(raw)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1", '{"schema": 1', "[" * 100_000, "\0"])
@@ -128,7 +132,9 @@ def test_a_value_of_another_type_is_refused_wherever_it_stands(raw: dict[str, An
     assert len(found) > 50
     for path, value in found:
         for wrong in (None, {}, [], [[]], True, 10**400, 2.5 if isinstance(value, str | int) else "2.5"):
-            if not (isinstance(value, int) and wrong == 10**400):
+            if not (
+                (isinstance(value, int) and wrong == 10**400) or (value in {True, False} and wrong is True)
+            ):
                 refused(replaced(raw, path, wrong))
 
 
@@ -152,8 +158,11 @@ def test_a_part_that_is_no_object_is_refused(raw: dict[str, Any], part: str, val
         (("input", "color_order"), "BGR", "this cellgate only makes"),
         (("input", "interpolation"), "nearest", "this cellgate only makes"),
         (("input", "range"), [0.0, 255.0], "this cellgate only makes"),
-        (("classes",), ["healthy", "infected"], r"expected ['parasitized', 'uninfected']"),
-        (("classes",), ["uninfected", "parasitized", "artefact"], "classes"),
+        (("classes",), ["uninfected"], "classes ('uninfected',); expected two or more names"),
+        (("classes",), ["ring", "ring"], "classes ('ring', 'ring'); expected two or more names"),
+        (("detector", "parasitized"), [], "classes () of 2 count as parasitized"),
+        (("detector", "parasitized"), [0, 1], "classes (0, 1) of 2 count as parasitized"),
+        (("detector", "parasitized"), [2], "classes (2,) of 2 count as parasitized"),
         (("perturbation",), "fused", "unknown perturbation 'fused'"),
         (("outputs",), ["logits", "logits.smoothed", "distances"], "confidences are needed"),
         (("outputs",), ["logits", "confidences"], "logits, logits.smoothed, confidences are needed"),
@@ -166,7 +175,7 @@ def test_a_part_that_is_no_object_is_refused(raw: dict[str, Any], part: str, val
         (("detector", "outline_high"), [-1e3] * 5, "each from low to high"),
         (("detector", "limits", "colour"), float("inf"), "no finite number"),
         (("detector", "limits", "texture"), float("nan"), "no finite number"),
-        (("detector", "limits"), {}, "limits of []; this cellgate tests ['colour', 'confidence', "),
+        (("detector", "limits"), {}, "limits of []; this cellgate tests ['certainty', 'colour', "),
         (("orientation",), "low-is-in-distribution", "unknown orientation"),
     ],
 )

@@ -76,7 +76,7 @@ def decisions(labels: list[int], *, torn: tuple[float, ...] = (3.0,) * 4, **valu
         confidences=np.zeros((4, 1)),
         appearance=np.zeros((4, 7)),
         values=np.column_stack(columns),
-        limits=np.array([LIMITS.get(test.name, 0.0) for test in table.TESTS]),
+        limits=np.array([LIMITS.get(test.name, 0.0 if test.sign > 0 else 10.0) for test in table.TESTS]),
     )
 
 
@@ -157,12 +157,8 @@ def test_a_class_of_no_probability_at_all_is_far_from_the_other() -> None:
 def test_the_values_of_every_test_are_checked_by_its_name() -> None:
     checks = value_checks(THEIRS, THEIRS, "frame: ")
     assert [(check.name, check.limit) for check in checks] == [
-        ("frame: value of wholeness", EXACT_LIMIT),
-        ("frame: value of colour", EXACT_LIMIT),
-        ("frame: value of texture", EXACT_LIMIT),
-        ("frame: value of confidence", SCORE_LIMIT),
-        ("frame: value of stability", EXACT_LIMIT),
-        ("frame: value of margin", EXACT_LIMIT),
+        (f"frame: value of {test.name}", SCORE_LIMIT if test.name == "confidence" else EXACT_LIMIT)
+        for test in table.TESTS
     ]
     assert all(check.value == 0 for check in checks)
 

@@ -16,6 +16,7 @@ from click.testing import Result
 from edge_runtime.bundle.classifier import BATCH, Classifier
 from edge_runtime.bundle.scoring import CellScore, score_images
 from edge_runtime.cells.cutting import cut_cells
+from edge_runtime.decision import table
 from edge_runtime.decision.appearance import APPEARANCE
 from edge_runtime.simulator import SimulatedField
 from edge_runtime.sources.items import SkippedFrame
@@ -41,7 +42,7 @@ CODES = {
     "texture": "faint",
     "confidence": "far-from-training",
     "stability": "unstable",
-    "margin": "ambiguous",
+    "margin": "suspect",
 }
 LAYERS = ["stem", "layer1", "layer2", "layer3", "layer4"]
 
@@ -67,7 +68,9 @@ def test_json_has_exactly_the_promised_keys(
         assert sum(row["probabilities"].values()) == pytest.approx(1)
         assert row["label"] == max(row["probabilities"], key=row["probabilities"].get)
         assert list(row["confidences"]) == LAYERS
-        assert list(row["values"]) == list(row["limits"]) == list(CODES)
+        assert list(row["limits"]) == [test.name for test in table.TESTS]
+        assert set(row["values"]) - {"certainty"} == set(CODES)  # of crops no frame is known
+        assert ("certainty" in row["values"]) == (row["label"] == "parasitized")
         assert row["limits"] == classifier.bundle.manifest.detector.limits
         low, high = sorted(row["probabilities"].values())
         assert row["values"]["margin"] == pytest.approx(np.log(high / low), rel=1e-4)
@@ -75,7 +78,8 @@ def test_json_has_exactly_the_promised_keys(
         assert {name: row["values"][name] for name in ("colour", "texture")} == {
             name: row["appearance"][name] for name in ("colour", "texture")
         }
-        failed = [CODES[name] for name, value in row["values"].items() if value < row["limits"][name]]
+        codes = {**CODES, "certainty": "suspect"}
+        failed = [codes[name] for name, value in row["values"].items() if value < row["limits"][name]]
         assert row["rejected"] is bool(failed)
         assert row["reasons"] == list(dict.fromkeys(failed))
         assert row["reason"] == next(iter(failed), "")
@@ -144,8 +148,8 @@ def test_lines_for_people_name_the_answer_and_the_rejection(
     [
         *(({test: 1e6}, code) for test, code in CODES.items()),
         ({"texture": 1e6, "colour": 1e6}, "faint"),
-        ({"margin": 1e6, "colour": 1e6}, "faint, ambiguous"),
-        (dict.fromkeys(CODES, 1e6), "not-one-cell, faint, far-from-training, unstable, ambiguous"),
+        ({"margin": 1e6, "colour": 1e6}, "faint, suspect"),
+        (dict.fromkeys(CODES, 1e6), "not-one-cell, faint, far-from-training, unstable, suspect"),
     ],
 )
 def test_a_rejected_cell_says_so_before_its_label(
@@ -156,7 +160,7 @@ def test_a_rejected_cell_says_so_before_its_label(
     told: str,
 ) -> None:
     """With all reasons, the gravest first."""
-    out_of_reach = dict.fromkeys(CODES, -1e6) | limits
+    out_of_reach = dict.fromkeys((test.name for test in table.TESTS), -1e6) | limits
     strict = edited_bundle(lambda manifest: manifest["detector"].update(limits=out_of_reach))
     result = cellgate("score", crops_folder, "--bundle", strict)
     assert result.exit_code == 0
@@ -233,3 +237,32 @@ def test_a_crop_that_is_not_masked_is_rejected(
     scores = [item for item in score_images(tmp_path, classifier) if isinstance(item, CellScore)]
     assert len(scores) > 5
     assert all("not-one-cell" in score.reasons for score in scores)
+
+
+def test_sizes_of_crops_are_taken_from_a_list(
+    classifier: Classifier, crops_folder: Path, tmp_path: Path
+) -> None:
+    names = sorted(path.name for path in crops_folder.iterdir())
+    sizes = tmp_path / "sizes.csv"
+    sizes.write_text(f"path,relative_size\n{names[0]},0.4\n{names[1]},1.0\n{names[2]},1.9\n")
+    found = {
+        Path(item.path).name: item
+        for item in score_images(crops_folder, classifier, sizes)
+        if isinstance(item, CellScore)
+    }
+    assert found[names[0]].reason == "smaller"
+    assert found[names[2]].reason == "larger"
+    assert not {"smaller", "larger"} & set(found[names[1]].reasons)
+    assert [found[name].values.get("small") for name in names[:4]] == [0.4, 1.0, 1.9, None]
+    without = [item for item in score_images(crops_folder, classifier) if isinstance(item, CellScore)]
+    assert not any({"smaller", "larger"} & set(item.reasons) for item in without)
+
+
+@pytest.mark.parametrize("size", ["large", "0", "-1", "inf", "nan"])
+def test_a_size_that_is_none_is_refused_by_its_line(
+    size: str, refusal: Callable[..., str], crops_folder: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    sizes = tmp_path / "sizes.csv"
+    sizes.write_text(f"path,relative_size\n{min(path.name for path in crops_folder.iterdir())},{size}\n")
+    told = refusal("score", crops_folder, "--bundle", tiny_bundle, "--relative-size", sizes)
+    assert f"sizes.csv, line 2: relative_size {size}; expected the cell's diameter" in told

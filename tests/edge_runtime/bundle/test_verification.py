@@ -10,14 +10,13 @@ import pytest
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.parity import all_passed
 from edge_runtime.bundle.verification import FRAME_OUTPUTS, load_reference, replay
+from edge_runtime.decision import table
 from edge_runtime.decision.decide import decide
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import BundleError, CellgateError
 
 Vectors = dict[str, np.ndarray]
-VALUES = [
-    f"value of {name}" for name in ("wholeness", "colour", "texture", "confidence", "stability", "margin")
-]
+VALUES = [f"value of {test.name}" for test in table.TESTS]
 
 
 @pytest.fixture
@@ -119,7 +118,7 @@ def test_a_decision_in_the_frame_that_differs_is_seen(
 @pytest.mark.parametrize(
     ("name", "change", "followed_by"),
     [
-        ("logits", 2e-3, ["value of stability", "value of margin"]),
+        ("logits", 2e-3, ["value of stability", "value of margin", "value of certainty"]),
         ("logits.smoothed", 2e-3, ["value of stability"]),
         ("features.layer2", 1e-3, []),
         ("distances", 1e-1, []),

@@ -61,7 +61,7 @@ def test_a_margin_at_the_limit_is_accepted_and_just_below_is_not() -> None:
     below = np.nextafter(np.float32(0.75), np.float32(0))
     decisions = judged(f32([0.75, 0], [0, below]), f32(*[[0, 0]] * 2))
     assert decisions.rejected.tolist() == [False, True]
-    assert [decisions.reason(0), decisions.reason(1)] == ["", "ambiguous"]
+    assert [decisions.reason(0), decisions.reason(1)] == ["", "suspect"]
     assert not decisions.failed_by("confidence").any()
 
 
@@ -83,7 +83,7 @@ def test_smoothed_logits_that_are_no_numbers_are_rejected(smoothed: list[float])
 
 # Far, unstable and ambiguous at once.
 WRONG_THROUGHOUT = evidence(f32([0, 0.5]), f32([-99, -99]), smoothed=f32([0.5, 0]))
-WRONG = ["far-from-training", "unstable", "ambiguous"]
+WRONG = ["far-from-training", "unstable", "suspect"]
 
 
 def test_of_several_reasons_the_graver_one_is_told_first() -> None:
@@ -93,13 +93,13 @@ def test_of_several_reasons_the_graver_one_is_told_first() -> None:
     assert decisions.reason(0) == "far-from-training"
     assert decisions.reasons(0) == WRONG
     assert decide(DETECTOR, replace(WRONG_THROUGHOUT, confidences=near)).reason(0) == "unstable"
-    assert judged(WRONG_THROUGHOUT.logits, near).reason(0) == "ambiguous"
+    assert judged(WRONG_THROUGHOUT.logits, near).reason(0) == "suspect"
 
 
 def test_a_cell_that_is_accepted_has_no_reason() -> None:
     decisions = judged(f32([0, 1], [0, 0]), f32([0, 0], [0, 0]))
     assert (decisions.reason(0), decisions.reasons(0)) == ("", [])
-    assert (decisions.reason(1), decisions.reasons(1)) == ("ambiguous", ["ambiguous"])
+    assert (decisions.reason(1), decisions.reasons(1)) == ("suspect", ["suspect"])
 
 
 def test_outputs_are_picked_by_name() -> None:

@@ -14,15 +14,22 @@ from edge_runtime.decision.conformal import conformal_limit
 from edge_runtime.decision.decide import decide
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
-from edge_runtime.decision.limits import Strictness, fit_limits, outline_range, with_pictures
+from edge_runtime.decision.limits import Strictness, fit_limits, outline_range, size_limits, with_pictures
 from edge_runtime.decision.table import CellTest, Reason
 from edge_runtime.decision.values import within
 from edge_runtime.errors import CheckFailedError
 
 Array = NDArray[np.float64]
 
-NAMES = [test.name for test in table.TESTS]
-SHARES = np.array([test.share for test in table.TESTS])
+CALIBRATED = tuple(test for test in table.TESTS if test.fixed is None)
+NAMES = [test.name for test in CALIBRATED]
+SHARES = np.array([test.share for test in CALIBRATED])
+
+
+@pytest.fixture(autouse=True)
+def calibrated_tests_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table without the tests whose limits are not shared out."""
+    monkeypatch.setattr(table, "TESTS", CALIBRATED)
 
 
 def six_tests(cells: int, seed: int) -> Array:
@@ -198,7 +205,7 @@ def cells(count: int, seed: int) -> Evidence:
 
 def pictures_of(count: int, seed: int) -> Evidence:
     seen = cells(count, seed)
-    return Evidence(*(np.zeros((count, 0), np.float32),) * 3, seen.crops, seen.appearance)
+    return Evidence(*(np.zeros((count, 0), np.float32),) * 3, seen.crops, seen.appearance, seen.relative_size)
 
 
 UNLIMITED = Detector(("stem", "layer1"), 0.0, (0.5, 0.25), 1.0, (), (), limits={})
@@ -277,3 +284,33 @@ def test_a_further_test_takes_its_share_on_its_own_side(monkeypatch: pytest.Monk
 def test_too_few_cells_are_refused() -> None:
     with pytest.raises(CheckFailedError, match="18 cells cannot set a limit; at least 19 are needed"):
         fit_limits(UNLIMITED, (cells(60, 0), cells(18, 1)), pictures_of(80, 2), 0.05)
+
+
+def test_a_cell_has_no_say_in_a_test_that_is_not_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, new = six_tests(500, 0), six_tests(100, 1)
+    plain = Strictness.of(list(seen.T), 0.1)
+    others = np.concatenate([seen, np.where(np.arange(6) == 0, np.inf, seen[:50])])
+    found = Strictness.of(list(others.T), 0.1)
+    assert (found.middle[0], found.unit[0]) == (plain.middle[0], plain.unit[0])
+    asked_less = new.copy()
+    asked_less[:, 0] = np.inf
+    assert plain.joint(asked_less).tolist() == plain.without(NAMES[0]).joint(new).tolist()
+
+
+def test_sizes_beyond_which_few_red_cells_lie_are_the_limits() -> None:
+    sizes = np.random.default_rng(0).normal(1, 0.1, 2000)
+    unknown = np.full(500, np.nan)
+    found = size_limits(np.concatenate([sizes, unknown]), 0.01)
+    assert (sizes < found["small"]).sum() == (sizes > found["large"]).sum() == 19
+    assert (found["small"], found["large"]) == (pytest.approx(0.77, abs=0.03), pytest.approx(1.23, abs=0.03))
+
+
+def test_limits_of_the_size_are_never_more_lenient_than_the_tables() -> None:
+    sizes = np.random.default_rng(0).uniform(0.1, 3, 2000)
+    assert size_limits(sizes, 0.01) == {"small": table.SMALLEST, "large": table.LARGEST}
+
+
+def test_too_few_known_sizes_leave_the_tables_limits() -> None:
+    assert size_limits(np.full(98, 1.0), 0.01) == {}
+    assert size_limits(np.concatenate([np.linspace(0.8, 1.2, 99), [np.nan]]), 0.01) != {}
+    assert size_limits(np.full(500, np.nan), 0.01) == {}

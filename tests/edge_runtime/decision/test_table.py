@@ -30,7 +30,8 @@ def decisions(values: list[list[float]], limits: list[float]) -> Decisions:
 
 def failing(*names: str) -> Decisions:
     """One cell that fails these tests, where all limits are 0."""
-    return decisions([[-1.0 if name in names else 1.0 for name in NAMES]], [0.0] * len(NAMES))
+    values = [-test.sign if test.name in names else test.sign for test in table.TESTS]
+    return decisions([[float(value) for value in values]], [0.0] * len(NAMES))
 
 
 def the_crops_first_pixel(red: float) -> CellTest:
@@ -47,12 +48,15 @@ def the_crops_first_pixel(red: float) -> CellTest:
 
 def test_the_gravest_stands_first() -> None:
     assert [(test.name, test.reason.code) for test in table.TESTS] == [
+        ("small", "smaller"),
+        ("large", "larger"),
         ("wholeness", "not-one-cell"),
         ("colour", "faint"),
         ("texture", "faint"),
         ("confidence", "far-from-training"),
         ("stability", "unstable"),
-        ("margin", "ambiguous"),
+        ("margin", "suspect"),
+        ("certainty", "suspect"),
     ]
 
 
@@ -72,7 +76,7 @@ def test_a_test_has_a_share_or_a_fixed_limit() -> None:
 
 
 def test_only_what_is_no_whole_cell_does_not_speak_for_an_unusual_slide() -> None:
-    assert [test.name for test in table.TESTS if not test.reason.whole] == ["wholeness"]
+    assert [test.name for test in table.TESTS if not test.reason.whole] == ["small", "large", "wholeness"]
 
 
 def test_the_test_that_recalibration_fits_is_in_the_table() -> None:
@@ -92,16 +96,25 @@ def test_what_the_picture_shows_does_not_depend_on_the_network() -> None:
 def test_every_value_is_one_column() -> None:
     appearance = np.zeros((3, 7))
     appearance[:, 5:] = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
-    seen = evidence(np.array([[0, 1], [0, 2], [0, 3]]), np.array([[7], [8], [9]]), appearance=appearance)
+    sizes = np.array([0.5, np.nan, 2.0])
+    seen = evidence(
+        np.array([[0, 1], [0, 2], [3, 0]]),
+        np.array([[7], [8], [9]]),
+        appearance=appearance,
+        relative_size=sizes,
+    )
     measured = table.measure(seen, lenient())
     assert measured.dtype == np.float64
     assert dict(zip(NAMES, measured.T.tolist(), strict=True)) == {
+        "small": [0.5, math.inf, 2.0],
+        "large": [0.5, -math.inf, 2.0],
         "wholeness": [1.0, 1.0, 1.0],
         "colour": [1.0, 3.0, 5.0],
         "texture": [2.0, 4.0, 6.0],
         "confidence": [7.0, 8.0, 9.0],
         "stability": [0.0, 0.0, 0.0],
         "margin": [1.0, 2.0, 3.0],
+        "certainty": [1.0, 2.0, math.inf],
     }
     assert decide(lenient(), seen).values.tolist() == measured.tolist()
 
@@ -116,9 +129,10 @@ def test_limits_are_in_the_order_of_the_table_whatever_that_of_the_detector() ->
 
 @pytest.mark.parametrize("column", range(len(NAMES)), ids=NAMES)
 def test_a_value_is_accepted_at_its_limit_and_above(column: int) -> None:
-    values = np.full((3, len(NAMES)), 5.0)
-    values[:, column] = [2.0, np.nextafter(2.0, 1.0), np.nextafter(2.0, 3.0)]
-    found = decisions(values.tolist(), [2.0] * len(NAMES))
+    signs = table.signs()
+    values = np.tile(5.0 * signs, (3, 1))
+    values[:, column] = signs[column] * np.array([2.0, np.nextafter(2.0, 1.0), np.nextafter(2.0, 3.0)])
+    found = decisions(values.tolist(), (2.0 * signs).tolist())
     assert found.failed_by(NAMES[column]).tolist() == found.rejected.tolist() == [False, True, False]
     assert found.failed.sum() == 1
     assert found.reason(1) == table.TESTS[column].reason.code
@@ -144,7 +158,7 @@ def test_a_value_or_a_limit_that_is_no_number_fails(
 
 def test_of_a_test_of_the_other_side_small_values_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "TESTS", (the_crops_first_pixel(100.0), *table.TESTS))
-    assert [test.sign for test in table.TESTS] == [-1, *[1] * len(NAMES)]
+    assert table.TESTS[0].sign == -1
     crops = np.zeros((3, 4, 4, 3), np.uint8)
     crops[:, 0, 0, 0] = [99, 100, 101]
     seen = replace(evidence(np.zeros((3, 2)), np.zeros((3, 1))), crops=crops)
@@ -178,24 +192,26 @@ def test_all_reasons_are_told_the_gravest_first_each_once() -> None:
     assert failing().reasons(0) == []
     assert failing("texture").reasons(0) == failing("colour").reasons(0) == ["faint"]
     assert failing("colour", "texture").reasons(0) == ["faint"]
-    assert failing("margin", "texture", "colour").reasons(0) == ["faint", "ambiguous"]
+    assert failing("margin", "texture", "colour").reasons(0) == ["faint", "suspect"]
     everything = failing(*NAMES)
     assert everything.failed.all()
     assert everything.reasons(0) == [
+        "smaller",
+        "larger",
         "not-one-cell",
         "faint",
         "far-from-training",
         "unstable",
-        "ambiguous",
+        "suspect",
     ]
-    assert everything.reason(0) == "not-one-cell"
+    assert everything.reason(0) == "smaller"
 
 
 def test_reasons_follow_the_order_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "TESTS", tuple(reversed(table.TESTS)))
-    everything = decisions([[-1.0] * len(NAMES)], [0.0] * len(NAMES))
-    assert everything.reason(0) == "ambiguous"
-    assert everything.reasons(0)[-1] == "not-one-cell"
+    everything = failing(*NAMES)
+    assert everything.reason(0) == "suspect"
+    assert everything.reasons(0)[-1] == "smaller"
 
 
 def test_a_test_that_is_not_in_the_table_has_no_value() -> None:
@@ -208,3 +224,14 @@ def test_an_empty_table_accepts_everything(monkeypatch: pytest.MonkeyPatch) -> N
     found = decide(lenient(), evidence(np.zeros((2, 2)), np.zeros((2, 1))))
     assert found.values.shape == (2, 0)
     assert not found.rejected.any()
+
+
+@pytest.mark.parametrize(
+    ("size", "reasons"),
+    [(0.54, ["smaller"]), (0.55, []), (1.6, []), (1.61, ["larger"]), (math.nan, [])],
+)
+def test_a_size_is_judged_where_a_frame_tells_it(size: float, reasons: list[str]) -> None:
+    seen = evidence(np.zeros((1, 2)), np.zeros((1, 1)), relative_size=np.array([size]))
+    found = decide(lenient(small=0.55, large=1.6), seen)
+    assert found.reasons(0) == reasons
+    assert ("small" in found.values_of(0)) == ("large" in found.values_of(0)) == (not math.isnan(size))

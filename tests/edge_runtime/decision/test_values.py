@@ -1,6 +1,9 @@
 """What each test looks at, on numbers that can be checked by hand."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from detectors import evidence, lenient
 
 from edge_runtime.decision import values
@@ -19,9 +22,27 @@ def stability(logits: np.ndarray, smoothed: np.ndarray) -> np.ndarray:
 def test_the_margin_is_what_parts_the_two_largest_logits() -> None:
     three = f32([5, -1, 4.5], [-3, -3, 7])
     assert margins(three).tolist() == [0.5, 10.0]
-    assert values.margin(evidence(three, np.zeros((2, 1))), lenient()).tolist() == [0.5, 10.0]
     # Where the softmax has long saturated, margins still differ.
     assert margins(f32([60, 0], [0, 70])).tolist() == [60.0, 70.0]
+
+
+def test_the_margin_is_how_much_surer_one_side_is_than_the_other() -> None:
+    seen = evidence(f32([5, 1], [2, 4.5]), np.zeros((2, 1)))
+    assert values.margin(seen, lenient()).tolist() == [4.0, 2.5]
+    # With three classes, two of which count as parasitized, it matters little which of the two it is.
+    three = f32([0, 3, 3], [5, 0, 0])
+    odds = [3 + np.log(2), 5 - np.log(2)]
+    detector = replace(lenient(), parasitized=(1, 2))
+    assert values.margin(evidence(three, np.zeros((2, 1))), detector) == pytest.approx(odds)
+
+
+def test_certainty_is_for_cells_that_are_called_parasitized_alone() -> None:
+    seen = evidence(f32([5, 1], [2, 4.5]), np.zeros((2, 1)))
+    assert values.certainty(seen, lenient()).tolist() == [np.inf, 2.5]
+    # Called by its largest logit, even where all that is not parasitized is surer together.
+    three = f32([2, 2, 2.5])
+    detector = replace(lenient(), parasitized=(2,))
+    assert values.certainty(evidence(three, np.zeros((1, 1))), detector) == pytest.approx(0.5 - np.log(2))
 
 
 def test_stability_is_what_smoothing_adds_to_the_margin_of_the_class_that_was_found() -> None:

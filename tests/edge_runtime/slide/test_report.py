@@ -31,14 +31,14 @@ TESTS = applied_tests(
     Detector((), 0.0, (), 0.0, (), (), {test.name: 1.25 + n for n, test in enumerate(table.TESTS)})
 )
 EVERY_REASON = (
-    "not one whole cell, too little colour or contrast, unlike the training cells, "
-    "of a class by the finest detail alone or between the classes"
+    "smaller than a red cell, larger than a red cell, not one whole cell, too little colour or contrast, "
+    "unlike the training cells, of a class by the finest detail alone or perhaps a parasite"
 )
 EVERY_WHY = (
     "cut by the edge, clumped, too small, too dark, counted in an earlier field or dirt that stays while the "
     "slide moves"
 )
-GOOD = {test.name: 100.0 for test in TESTS}
+GOOD = {test.name: test.limit for test in TESTS}
 HEADER = SlideHeader(
     slide="S-17",
     source="/slides/17",
@@ -46,6 +46,8 @@ HEADER = SlideHeader(
     bundle_digest="0123456789abcdef" * 4,
     tests=TESTS,
     gates=applied_gates(default_limits()),
+    classes=("uninfected", "parasitized"),
+    parasitized=("parasitized",),
     usual=0.05,
     correlation=0.02,
     provider="CPUExecutionProvider",
@@ -209,15 +211,18 @@ def test_every_test_is_told_with_its_limit_and_what_failing_it_means(recorded: C
     text = " ".join(read(rendered(recorded(*FIELDS))).text.split())
     how = text[text.index("How it was read", text.index("Skipped frames")) :]
     for test in TESTS:
-        told = f"Test of {test.name}must be at least {test.limit:g}, or the cell is rejected: {test.sentence}"
+        told = (
+            f"Test of {test.name}must be {test.side} {test.limit:g}, or the cell is rejected: {test.sentence}"
+        )
         assert told in how
-    assert how.count("does not count as a whole cell") == 1
+    assert how.count("does not count as a whole cell") == sum(not test.whole for test in TESTS)
 
 
 def failing(*names: str) -> CellReading:
     """A cell that fails some tests, with the gravest reason as the decision gives it."""
     reason = next(test.reason for test in TESTS if test.name in names)
-    return replace(REJECTED, reason=reason, values={**GOOD, **dict.fromkeys(names, -9.0)})
+    failed = {test.name: -9.0 if test.side == "at least" else 9.0 for test in TESTS if test.name in names}
+    return replace(REJECTED, reason=reason, values={**GOOD, **failed})
 
 
 def section(page: str, name: str, following: str) -> str:
@@ -229,24 +234,26 @@ def test_every_reason_is_counted_gravest_first(recorded: Callable[..., Path]) ->
     page = rendered(recorded(field(1, "a.png", *cells, failing("margin"), failing("margin", "stability"))))
     told = re.findall(r"<li>(\d+) ([^<]+)</li>", section(page, "rejected", "fields"))
     assert told == [
+        ("1", "smaller than a red cell"),
+        ("1", "larger than a red cell"),
         ("1", "not one whole cell"),
         ("2", "too little colour or contrast"),  # of colour and of texture
         ("1", "unlike the training cells"),
         ("2", "of a class by the finest detail alone"),
-        ("2", "between the classes"),
+        ("3", "perhaps a parasite"),  # of margin and of certainty
     ]
 
 
 def test_a_reason_that_no_cell_has_is_counted_too(recorded: Callable[..., Path]) -> None:
     page = rendered(recorded(field(1, "a.png", failing("margin"))))
     told = re.findall(r"<li>(\d+) [^<]+</li>", section(page, "rejected", "fields"))
-    assert told == ["0", "0", "0", "0", "1"]
+    assert told == ["0"] * 6 + ["1"]
 
 
 def test_a_cell_has_every_reason_in_its_caption_and_titles(recorded: Callable[..., Path]) -> None:
     cell = failing("colour", "texture", "stability", "margin")
     page = rendered(recorded(field(1, "a.png", cell)))
-    why = "too little colour or contrast, of a class by the finest detail alone, between the classes"
+    why = "too little colour or contrast, of a class by the finest detail alone, perhaps a parasite"
     assert f"<span>{why}</span>" in page
     described = f"rejected: {why}; parasitized, probability 87\u00a0%"
     assert f'alt="Cell 1 of field 1, {described}"' in page
@@ -501,3 +508,17 @@ def test_a_clock_that_was_never_set_is_remarked(recorded: Callable[..., Path]) -
 def test_a_clock_that_was_set_is_not_remarked(recorded: Callable[..., Path]) -> None:
     with page_of(recorded()) as page:
         assert "the clock of this device" not in page
+
+
+def test_cells_of_further_classes_are_counted_by_name(recorded: Callable[..., Path]) -> None:
+    header = replace(HEADER, classes=("uninfected", "gametocyte", "ring"), parasitized=("gametocyte", "ring"))
+    ring = replace(PARASITIZED, label="ring")
+    late = replace(PARASITIZED, label="gametocyte", box=(90, 20, 40, 30))
+    doubted = replace(REJECTED, label="ring")
+    made = recorded(field(1, "a.png", ring, UNINFECTED, late, ring, doubted), header=header)
+    text = " ".join(read(rendered(made)).text.split())
+    assert "accepted: 1 gametocyte, 2 ring3" in text
+    assert "75.00 % of accepted cells are parasitized (3 of 4)" in text
+    with SlideRecord.open(made) as record:
+        assert record.header() == replace(header, finished=record.header().finished)
+        assert record.counts().classes == {"uninfected": 1, "gametocyte": 1, "ring": 2}

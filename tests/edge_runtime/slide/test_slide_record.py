@@ -43,6 +43,8 @@ HEADER = SlideHeader(
     bundle_digest="ab" * 32,
     tests=TESTS,
     gates=GATES,
+    classes=("uninfected", "parasitized"),
+    parasitized=("parasitized",),
     usual=0.05,
     correlation=0.02,
     provider="CPUExecutionProvider",
@@ -102,6 +104,7 @@ def test_what_goes_in_comes_out(path: Path) -> None:
             stops={"out-of-focus": 1, "overexposed": 0},
             reasons={"not-one-cell": 0, "odd": 0, "far": 2},
             broken=0,
+            classes={"uninfected": 1, "parasitized": 1},
         )
 
 
@@ -198,7 +201,8 @@ DYING = """
 import os, sys
 from edge_runtime.slide import record
 record._insert = lambda *_: os._exit(9)  # the tables are made, the header is not written
-header = record.SlideHeader("S", "folder", "tiny 1", "ab", (), (), 0.05, 0.02, "cpu", "cellgate", "now")
+rest = (0.05, 0.02, "cpu", "cellgate", "now")
+header = record.SlideHeader("S", "folder", "tiny 1", "ab", (), (), (), (), *rest)
 with record.SlideRecord.create(sys.argv[1], header):
     pass
 """
@@ -294,7 +298,7 @@ def test_a_record_of_another_version_is_refused(path: Path) -> None:
         connection.execute("UPDATE slide SET schema = 9")
     connection.close()
     with (
-        pytest.raises(SourceError, match="slide record of schema 9, but this cellgate reads schema 5"),
+        pytest.raises(SourceError, match="slide record of schema 9, but this cellgate reads schema 6"),
         SlideRecord.open(path),
     ):
         pass

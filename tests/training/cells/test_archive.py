@@ -1,4 +1,4 @@
-"""The layout of the NIH archive, as zip and as folder, whole and broken."""
+"""Class folders, and of them the NIH archive: as zip and as folder, whole and broken."""
 
 import csv
 import hashlib
@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.errors import SourceError
-from training.cells.archive import list_cells, not_read, patient_of, stamp_of
+from edge_runtime.errors import ImageError, SourceError
+from training.cells.archive import patient_of, patients_of
+from training.cells.folders import list_folders
+from training.cells.listing import CellFile
 
 Png = Callable[[int], bytes]
 
@@ -38,6 +40,10 @@ def write_zip(path: Path, members: dict[str, bytes], compression: int = zipfile.
     return path
 
 
+def list_cells(path: Path) -> list[CellFile]:
+    return list(list_folders(path).files)
+
+
 @pytest.fixture
 def members(png: Png) -> dict[str, bytes]:
     return {name: png(number) for number, name in enumerate(MEMBERS)}
@@ -56,10 +62,10 @@ def test_zip_and_folder_hold_the_same_cells(tmp_path: Path, members: dict[str, b
     ):
         found = [(cell.name, cell.label, cell.patient, cell.read()) for cell in list_cells(path)]
         assert found == [
-            (MEMBERS[0].removeprefix("cell_images/"), 1, "C100P61", members[MEMBERS[0]]),
-            (MEMBERS[1].removeprefix("cell_images/"), 1, "C37BP2", members[MEMBERS[1]]),
-            (MEMBERS[2].removeprefix("cell_images/"), 0, "C1", members[MEMBERS[2]]),
-            (MEMBERS[3].removeprefix("cell_images/"), 0, "C68P29", members[MEMBERS[3]]),
+            (MEMBERS[0].removeprefix("cell_images/"), "parasitized", "C100P61", members[MEMBERS[0]]),
+            (MEMBERS[1].removeprefix("cell_images/"), "parasitized", "C37BP2", members[MEMBERS[1]]),
+            (MEMBERS[2].removeprefix("cell_images/"), "uninfected", "C1", members[MEMBERS[2]]),
+            (MEMBERS[3].removeprefix("cell_images/"), "uninfected", "C68P29", members[MEMBERS[3]]),
         ]
 
 
@@ -86,34 +92,40 @@ def test_two_crops_of_one_name_that_differ_are_refused(
             list_cells(path)
 
 
-def test_deleted_crops_are_not_read_and_images_of_other_kinds_are_named(
+def test_deleted_crops_are_not_read_and_what_cannot_be_read_is_named(
     tmp_path: Path, members: dict[str, bytes]
 ) -> None:
     more = {
         ".Trash-1000/files/Parasitized/C1_thinF_IMG_1_cell_1.png": b"x",
-        "cell_images/Parasitized/C1_thinF_IMG_1_cell_2.jpg": b"x",
+        "cell_images/Parasitized/C1_thinF_IMG_1_cell_2.webp": b"x",
         "cell_images/Parasitized/Thumbs.db": b"x",
+        "cell_images/readme.png": b"x",
+        "MANIFEST.csv": b"x",
     }
     for path in (
         write_zip(tmp_path / "cells.zip", members | more),
         write_folder(tmp_path / "cells", members | more),
     ):
-        assert len(list_cells(path)) == len(MEMBERS)
-        assert [(item.name, item.reason) for item in not_read(path)] == [
-            (
-                "cell_images/Parasitized/C1_thinF_IMG_1_cell_2.jpg",
-                "no PNG, as the crops of the archive are; convert it",
-            )
-        ]
+        found = list_folders(path)
+        assert len(list(found.files)) == len(MEMBERS)
+        told = [str(item) for item in found.skipped]
+        assert len(told) == 4
+        assert "cell_2.webp: this kind of image cannot be read; save it as PNG or JPEG" in told[0]
+        assert "cell_images/readme.png: lies beside class folders and in none; move it into one" in told[1]
+        assert "(2 entries): hidden, deleted, thumbnails or a system's own (.Trash-1000" in told[2]
+        assert "(1 other file): no image (.csv)" in told[3]
 
 
 def test_stamp_changes_with_any_file(tmp_path: Path, members: dict[str, bytes], png: Png) -> None:
-    stamp = stamp_of(list_cells(write_zip(tmp_path / "one.zip", members)))
-    assert stamp == stamp_of(list_cells(write_zip(tmp_path / "same.zip", members, zipfile.ZIP_STORED)))
-    altered = members | {MEMBERS[2]: png(99)}
-    assert stamp != stamp_of(list_cells(write_zip(tmp_path / "altered.zip", altered)))
-    fewer = dict(list(members.items())[1:])
-    assert stamp != stamp_of(list_cells(write_zip(tmp_path / "fewer.zip", fewer)))
+    path = write_folder(tmp_path / "cells", members)
+    stamp = list_folders(path).stamp
+    assert stamp == list_folders(path).stamp
+    write_folder(path, {MEMBERS[2]: png(99) + b"longer"})
+    altered = list_folders(path).stamp
+    (path / MEMBERS[3]).unlink()
+    assert len({stamp, altered, list_folders(path).stamp}) == 3
+    zipped = list_folders(write_zip(tmp_path / "cells.zip", members)).stamp
+    assert zipped != list_folders(write_zip(tmp_path / "cells.zip", members | {MEMBERS[2]: b"another"})).stamp
 
 
 def test_truncated_zip(tmp_path: Path, members: dict[str, bytes]) -> None:
@@ -135,7 +147,7 @@ def test_damaged_member_is_named(tmp_path: Path, members: dict[str, bytes], comp
     )
     path.write_bytes(data)
     cell = list_cells(path)[0]
-    with pytest.raises(SourceError, match=r"C100P61ThinF_IMG_20150918_144104_cell_162.*damaged; download"):
+    with pytest.raises(ImageError, match=r"C100P61ThinF_IMG_20150918_144104_cell_162.*damaged inside.*copy"):
         cell.read()
 
 
@@ -145,25 +157,29 @@ def test_zip_that_is_none(tmp_path: Path) -> None:
         list_cells(tmp_path / "cells.zip")
 
 
-def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="no such file or folder; give the NIH archive"):
-        list_cells(tmp_path / "nothing")
-
-
-@pytest.mark.parametrize(
-    ("kept", "missing"),
-    [((), "Uninfected or Parasitized"), (MEMBERS[:2], "Uninfected"), (MEMBERS[2:], "Parasitized")],
-)
-def test_wrong_layout(tmp_path: Path, members: dict[str, bytes], kept: tuple[str, ...], missing: str) -> None:
-    some = {name: members[name] for name in kept} | {"photos/C1P1_cat.png": b"no cell"}
-    for path in (write_zip(tmp_path / "cells.zip", some), write_folder(tmp_path / "cells", some)):
-        with pytest.raises(SourceError, match=f"no PNG below a folder named {missing}; expected"):
+@pytest.mark.parametrize("stray", [{}, {"1.png": b"beside"}, {"notes.txt": b"no image"}])
+def test_no_class_folders(tmp_path: Path, stray: dict[str, bytes]) -> None:
+    (tmp_path / "cells").mkdir()
+    for path in (write_zip(tmp_path / "cells.zip", stray), write_folder(tmp_path / "cells", stray)):
+        with pytest.raises(SourceError, match=r"no class folders; expected .* as cells/uninfected/1\.png"):
             list_cells(path)
+
+
+def test_any_folders_are_classes_and_any_image_is_a_crop(tmp_path: Path) -> None:
+    names = ("train/Infected/a.JPG", "test/infected/b.tif", "train/RBC/7.bmp", "train/platelet/8.jpeg")
+    found = list_folders(write_folder(tmp_path, {f"data/{name}": name.encode() for name in names}))
+    assert set(found.classes) == {"infected", "rbc", "platelet"}
+    assert [(file.name, file.label, file.patient, file.read()) for file in found.files] == [
+        ("Infected/a.JPG", "infected", "", b"train/Infected/a.JPG"),
+        ("RBC/7.bmp", "rbc", "", b"train/RBC/7.bmp"),
+        ("infected/b.tif", "infected", "", b"test/infected/b.tif"),
+        ("platelet/8.jpeg", "platelet", "", b"train/platelet/8.jpeg"),
+    ]
 
 
 def test_name_without_patient_is_refused(tmp_path: Path, members: dict[str, bytes]) -> None:
     path = write_zip(tmp_path / "cells.zip", members | {"cell_images/Uninfected/IMG_7.png": b""})
-    with pytest.raises(SourceError, match=r"IMG_7\.png: no patient in the name"):
+    with pytest.raises(SourceError, match=r"IMG_7\.png: no patient in the name, as other files have it"):
         list_cells(path)
 
 
@@ -201,6 +217,27 @@ def test_no_patient_where_the_name_begins_otherwise(name: str) -> None:
         patient_of(name)
 
 
+def test_a_pattern_finds_the_patients_of_any_names() -> None:
+    names = ["slide_7-a.jpg", "slide_12-b.jpg"]
+    assert patients_of(names, r"slide_(\d+)-", "here") == ["7", "12"]
+    assert patients_of(names, None, "here") == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        (r"(\d+", r"--patient-pattern '\(\\d\+': no regular expression"),
+        (r"\d+", "0 groups; expected one, around the patient"),
+        (r"(s)(l)", "2 groups; expected one"),
+        (r"slide_(\d+)", r"here: b7\.jpg: --patient-pattern .* finds no patient in this name"),
+        (r"(x*)", r"here: slide_1\.jpg: --patient-pattern .* finds no patient"),
+    ],
+)
+def test_a_pattern_that_finds_no_patient_is_refused(pattern: str, told: str) -> None:
+    with pytest.raises(SourceError, match=told):
+        patients_of(["slide_1.jpg", "b7.jpg"], pattern, "here")
+
+
 NIH_CELLS = Path(__file__).parents[4] / "shared" / "data" / "nih-cells.zip"
 
 
@@ -215,7 +252,7 @@ def test_real_archive_is_read_as_its_own_list_says() -> None:
     assert len({cell.patient for cell in found}) == 116
     for cell in found:
         row = listed[cell.name]
-        assert cell.label == (row["label"] == "Parasitized")
+        assert cell.label == row["label"].lower()
         assert row["patient_id"].startswith(cell.patient)
     for cell in found[::500]:
         assert hashlib.sha256(cell.read()).hexdigest() == listed[cell.name]["sha256"]

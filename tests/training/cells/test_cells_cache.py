@@ -15,7 +15,7 @@ import pytest
 
 from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.errors import ImageError, SourceError, StorageError
-from training.cells import simulated, source
+from training.cells import cache, simulated
 from training.cells.source import CellSet, CellSource, default_cache
 
 Png = Callable[[int], bytes]
@@ -38,14 +38,14 @@ def folder(tmp_path: Path, png: Png) -> Path:
 
 
 def load(source: Path) -> CellSet:
-    return CellSource(str(source), source.parent / "cache").load(SPEC)
+    return CellSource((str(source),), source.parent / "cache").load(SPEC)
 
 
 def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     def decode(*_: object) -> NoReturn:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(source, "decode_crop", decode)
+    monkeypatch.setattr(cache, "decode_image", decode)
 
 
 def test_cells_are_what_their_files_say(folder: Path, png: Png) -> None:
@@ -53,7 +53,7 @@ def test_cells_are_what_their_files_say(folder: Path, png: Png) -> None:
     assert found.names == NAMES
     assert found.labels.tolist() == [1, 0, 0]
     assert found.patients == ("C1P1", "C1P1", "C2P2")
-    assert found.source == str(folder)
+    assert found.sources == (str(folder),)
     assert found.images.shape == (3, 24, 24, 3)
     for number, image in enumerate(found.images):
         blue_green_red = cv2.imdecode(np.frombuffer(png(number), np.uint8), cv2.IMREAD_COLOR)[20, 22]
@@ -76,7 +76,7 @@ def test_second_load_decodes_nothing(folder: Path, monkeypatch: pytest.MonkeyPat
 
 def test_another_size_is_another_cache(folder: Path) -> None:
     load(folder)
-    other = CellSource(str(folder), folder.parent / "cache").load(InputSpec(size=30))
+    other = CellSource((str(folder),), folder.parent / "cache").load(InputSpec(size=30))
     assert other.images.shape == (3, 30, 30, 3)
 
 
@@ -115,18 +115,19 @@ DIE_AT_THE_THIRD = """
 import os, signal, sys
 from pathlib import Path
 from edge_runtime.cells.preprocessing import InputSpec
-from training.cells import source
+from training.cells import cache
+from training.cells.source import CellSource
 
-decode, seen = source.decode_crop, []
+decode, seen = cache.decode_image, []
 
-def decode_two(data, name, size):
+def decode_two(data, name):
     seen.append(name)
     if len(seen) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    return decode(data, name, size)
+    return decode(data, name)
 
-source.decode_crop = decode_two
-source.CellSource(sys.argv[1], Path(sys.argv[2])).load(InputSpec(size=24))
+cache.decode_image = decode_two
+CellSource((sys.argv[1],), Path(sys.argv[2])).load(InputSpec(size=24))
 """
 
 
@@ -163,8 +164,8 @@ def test_simulated_cells_are_cached_under_all_their_settings(
     cells: CellSet, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forbid_decoding(monkeypatch)
-    again = CellSource("simulated:fields=1,slides=6", cache).load(InputSpec())
-    assert again.source == "simulated:slides=6,fields=1,seed=1000,parasitized=0.45"
+    again = CellSource(("simulated:fields=1,slides=6",), cache).load(InputSpec())
+    assert again.sources == ("simulated:slides=6,fields=1,seed=1000,parasitized=0.45",)
     assert again.digest == cells.digest
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from edge_runtime.decision.detector import Detector
+from edge_runtime.decision.table import CERTAINTY
 from edge_runtime.errors import SourceError
 from training.evaluation.attacks.problem import Objective, once
 from training.gaussians import LayerGaussian
@@ -109,15 +110,43 @@ def sure(network: Asked, detector: Detector) -> Objective:
 
     Args:
         network: in evaluation mode.
-        detector: the limits.
+        detector: the limits, and which classes count as parasitized.
     """
     check_network(network)
 
     def excess(images: Tensor) -> Tensor:
         logits, _ = network(images)
-        return lead(logits, logits.argmax(dim=1)) - detector.limits["margin"]
+        return _log_odds(logits, detector).abs() - detector.limits["margin"]
 
     return excess
+
+
+def certain(network: Asked, detector: Detector) -> Objective:
+    """The certainty less its limit: above 0 where an image passes; infinite where it is called uninfected.
+
+    Args:
+        network: in evaluation mode.
+        detector: the limits, and which classes count as parasitized.
+    """
+    check_network(network)
+
+    def excess(images: Tensor) -> Tensor:
+        logits, _ = network(images)
+        infected = torch.isin(logits.argmax(dim=1), _parasitized(logits, detector))
+        return torch.where(infected, _log_odds(logits, detector) - detector.limits[CERTAINTY], torch.inf)
+
+    return excess
+
+
+def _log_odds(logits: Tensor, detector: Detector) -> Tensor:
+    """`values.log_odds`, differentiable: [N, K] to [N]."""
+    counted = torch.zeros(logits.shape[1], dtype=torch.bool, device=logits.device)
+    counted[_parasitized(logits, detector)] = True
+    return logits[:, counted].logsumexp(dim=1) - logits[:, ~counted].logsumexp(dim=1)
+
+
+def _parasitized(logits: Tensor, detector: Detector) -> Tensor:
+    return torch.tensor(detector.parasitized, device=logits.device)
 
 
 def all_of(*objectives: Objective, scales: Sequence[float] | None = None, softness: float = 0.0) -> Objective:

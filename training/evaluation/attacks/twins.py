@@ -4,6 +4,7 @@ Values of the tests of the picture are the device's own, of the images in 8 bit;
 torch's versions of the numbers that an attack on the cell can change. The others are of the mask.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -15,12 +16,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge_runtime.decision import table
-from edge_runtime.decision.appearance import APPEARANCE, FLAT, OUTLINE, describe
+from edge_runtime.decision.appearance import (
+    APPEARANCE,
+    FADED,
+    FLAT,
+    IMMERKAER,
+    LEAST_LEFT,
+    NOISE_HALF,
+    OUTLINE,
+    SPREAD,
+    describe,
+    windows,
+)
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.decision.values import within
 from edge_runtime.errors import SourceError
-from training.evaluation.attacks.objectives import Asked, check_network, lead, sure, undetected
+from training.evaluation.attacks.objectives import (
+    Asked,
+    certain,
+    check_network,
+    lead,
+    sure,
+    undetected,
+)
 from training.evaluation.attacks.problem import Objective, once
 from training.evaluation.detectors.observed import in_eight_bit
 from training.reference import FeatureModel, smooth
@@ -90,6 +109,7 @@ def twins(of: Attackable, network: Asked | None = None) -> list[Objective]:
         "confidence": undetected(asked, of.model.gaussians, of.detector),
         "stability": stable(asked, of.detector, again=of.model.network),
         "margin": sure(asked, of.detector),
+        table.CERTAINTY: certain(asked, of.detector),
     }
     return [made[test.name] if test.name in made else _exactly(test, of.detector) for test in table.TESTS]
 
@@ -184,18 +204,46 @@ def contrast(images: Tensor, found: Look) -> Tensor:
 def colour_and_texture(images: Tensor, found: Look) -> Tensor:
     """The sixth and seventh number of `appearance.describe`, differentiable: [N, 3, H, W] -> [N, 2]."""
     red, green, blue = images.unbind(dim=1)
-    total = red + green + blue
-    kernel = images.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
-    fine = F.conv2d(F.pad(total[:, None], (1, 1, 1, 1), mode="reflect"), kernel)[:, 0]
-    planes = torch.stack([total, red - green, blue - green, fine], dim=1)
+    planes = torch.stack([red + green + blue, red - green, blue - green], dim=1)
     inner = found.inner[:, None]
-    pixels = inner.sum(dim=(2, 3)).clamp(min=1)
-    mean = (planes * inner).sum(dim=(2, 3)) / pixels
-    variance = ((planes - mean[:, :, None, None]).square() * inner).sum(dim=(2, 3)) / pixels
-    light = mean[:, 0].clamp(min=1 / 255)
+    fine, coarse = windows(images.shape[-1])
+    smooth, wide = (_smoothed(planes, inner, side) for side in (fine, coarse))
+    level, noise = _mean(planes, inner), _noise(planes, inner)
+    light = level[:, 0].clamp(min=1 / 255)
+    variance = _mean((smooth - _mean(smooth, inner)[:, :, None, None]).square(), inner)
+    pattern = _smaller_half((smooth - wide)[:, 0].abs(), found.inner).square()
+    speckle = noise[:, 1:].square().sum(dim=1) / fine**2
+    grain = (NOISE_HALF * noise[:, 0]).square() * (1 / fine**2 - 1 / coarse**2)
 
-    def part(squares: Tensor) -> Tensor:
-        return ((squares + _TINY).sqrt() / light + FLAT).log()
+    def root(squares: Tensor, noise: Tensor | float = 0.0) -> Tensor:
+        return (torch.maximum(squares - noise, LEAST_LEFT * squares) + _TINY).sqrt()
 
-    colour = part(mean[:, 1:3].square().sum(dim=1)) + part(variance[:, 1:3].sum(dim=1))
-    return torch.stack([colour, part(variance[:, 0]) + part(variance[:, 3])], dim=1)
+    colour = root(level[:, 1:].square().sum(dim=1)) + SPREAD * root(variance[:, 1:].sum(dim=1), speckle)
+    both = torch.stack([colour, root(pattern, grain)], dim=1)
+    return (both / light[:, None] + FADED).log()
+
+
+def _mean(planes: Tensor, inner: Tensor) -> Tensor:
+    """Means inside the rim: [N, C, H, W] -> [N, C]."""
+    return (planes * inner).sum(dim=(2, 3)) / inner.sum(dim=(2, 3)).clamp(min=1)
+
+
+def _smoothed(planes: Tensor, inner: Tensor, side: int) -> Tensor:
+    """`appearance.smoothed`: [N, C, H, W]."""
+    sums, counts = (
+        F.avg_pool2d(of, side, stride=1, padding=side // 2) * side**2 for of in (planes * inner, inner)
+    )
+    return sums / counts.clamp(min=1)
+
+
+def _noise(planes: Tensor, inner: Tensor) -> Tensor:
+    """Standard deviation of the noise of each plane: [N, C]."""
+    kernel = torch.from_numpy(IMMERKAER).to(planes).expand(planes.shape[1], 1, 3, 3)
+    response = F.conv2d(F.pad(planes, (1, 1, 1, 1), mode="reflect"), kernel, groups=planes.shape[1])
+    return math.sqrt(math.pi / 2) / 6 * _mean(response.abs(), inner)
+
+
+def _smaller_half(values: Tensor, inner: Tensor) -> Tensor:
+    """Mean of the smaller half of the values inside the rim, 0 where there are none: [N, H, W] -> [N]."""
+    inside = [value[where > 0].sort().values for value, where in zip(values, inner, strict=True)]
+    return torch.stack([one[: (len(one) + 1) // 2].sum() / max((len(one) + 1) // 2, 1) for one in inside])

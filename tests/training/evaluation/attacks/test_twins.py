@@ -117,10 +117,20 @@ def of(model: Any, images: Tensor, epsilon: float = 0.0) -> tuple[Attackable, Ev
     seen = reference_evidence(features, pixels, epsilon)
     outline = seen.appearance[:, : len(OUTLINE)]
     low, high = tuple((outline.min(axis=0) - 0.1).tolist()), tuple((outline.max(axis=0) + 0.1).tolist())
-    ranged = replace(model.detector, epsilon=epsilon, outline_low=low, outline_high=high)
-    middle = np.median(table.measure(seen, ranged), axis=0)
-    limits = {test.name: limit for test, limit in zip(table.TESTS, middle.tolist(), strict=True)}
+    called = (int(seen.logits.argmax(axis=1)[0]),)  # so that certainty is asked of some of the images
+    ranged = replace(model.detector, epsilon=epsilon, outline_low=low, outline_high=high, parasitized=called)
+    measured = table.measure(seen, ranged)
+    limits = {test.name: middle(test, found) for test, found in zip(table.TESTS, measured.T, strict=True)}
     return Attackable(features, replace(ranged, limits=limits)), seen
+
+
+def middle(test: CellTest, found: np.ndarray) -> float:
+    """Of the values of the cells that a test is for; its own limit where it is for none of them."""
+    known = found[np.isfinite(found)]
+    if len(known):
+        return float(np.median(known))
+    assert test.fixed is not None
+    return test.fixed
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +141,8 @@ def ovals(model: Any) -> Tensor:
     images: Tensor = model.images.clamp(min=1 / 255) * torch.from_numpy(np.stack(masks))[:, None]
     return images
 
+
+NEVER_ASKED = {table.SMALL, table.LARGE}  # no frame is known where crops are attacked
 
 # Its numbers differ from cell to cell, and it has no twin.
 REDDEST = CellTest(
@@ -161,8 +173,14 @@ def test_every_test_has_a_twin_of_its_own_value(
         with torch.no_grad():
             excess = twin(ovals).numpy()
         expected = test.sign * (test.value(seen, detector) - detector.limits[test.name])
-        assert np.ptp(expected) > 1e-2, test.name
-        assert excess == pytest.approx(expected, abs=2e-5 * max(1.0, np.abs(expected).max())), test.name
+        asked = np.isfinite(expected)
+        assert asked.any() or test.name in NEVER_ASKED
+        assert (excess[~asked] == np.inf).all(), test.name
+        if asked.any():
+            assert np.ptp(expected[asked]) > 1e-2, test.name
+            assert excess[asked] == pytest.approx(
+                expected[asked], abs=2e-5 * max(1.0, np.abs(expected[asked]).max())
+            ), test.name
 
 
 def test_an_attack_that_satisfies_every_twin_is_accepted(model: Any, ovals: Tensor) -> None:
@@ -177,8 +195,12 @@ def test_an_attack_that_satisfies_every_twin_is_accepted(model: Any, ovals: Tens
 
 def test_every_test_that_has_a_twin_pulls_at_the_image(model: Any, ovals: Tensor) -> None:
     for test, twin in zip(table.TESTS, twins(of(model, ovals)[0]), strict=True):
-        _, gradient = Problem(twin, ovals).linearise(ovals)
-        assert (gradient.abs().amax(dim=(1, 2, 3)) > 0).all(), test.name
+        if test.name in NEVER_ASKED:
+            continue
+        excess, gradient = Problem(twin, ovals).linearise(ovals)
+        asked = torch.isfinite(excess)
+        assert asked.any(), test.name
+        assert (gradient.abs().amax(dim=(1, 2, 3)) > 0)[asked].all(), test.name
 
 
 def test_a_picture_test_without_a_twin_has_no_gradient_and_is_no_obstacle_to_the_others(
