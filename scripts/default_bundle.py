@@ -24,6 +24,7 @@ from training.cells.layouts import list_sources
 from training.cells.simulated import is_simulated
 from training.cells.source import CellSource
 from training.cells.splits import NONE
+from training.processor import has_bfloat16
 from training.run import CALIBRATION, GAUSSIANS, RUN_FILE, WEIGHTS, load_run, load_split
 
 NAME = "cellgate-default"
@@ -129,6 +130,8 @@ def next_step(
             )
     if not _is_pooled(run):
         settings = ["--network", NETWORK, "--split", SPLIT, *(["--epochs", str(epochs)] if epochs else [])]
+        # Where it is not built in it would take days; the bundle then comes out a little different.
+        settings += ["--precision", "bfloat16"] if has_bfloat16() else []
         settings += ["--reread", reread] if reread else []
         return ["crossfit", "--run", str(run), *settings, "--cells", cells]
     if ood and "ood" not in load_run(run).metrics:

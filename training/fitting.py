@@ -78,6 +78,7 @@ def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInf
     tested = len(split.test) or config.test == NONE
     if not (len(split.train) >= config.batch_size and len(split.validation) and tested):
         raise SourceError(f"{cells.source}: {len(cells)} cells are too few to train on")
+    _check_classes(cells, split)
     # Everything that could be refused is, before there is a run that a second try would trip over.
     _check_shares(config, split)
     layers = _build(config, len(cells.classes)).layers
@@ -123,11 +124,7 @@ def _load_once(source: CellSource) -> CellSet:
 
 
 def _check_known(config: RunConfig, cells: CellSet) -> None:
-    """Refuse a class of which no cell was found, and a split by patients whom nobody knows."""
-    counts = np.bincount(cells.labels, minlength=len(cells.classes))
-    for name, count in zip(cells.classes, counts, strict=True):
-        if not count:
-            raise SourceError(f"{cells.source}: no cell of the class {name}; add some, or leave it out")
+    """Refuse a split by patients whom nobody knows."""
     unknown = cells.patients.count("")
     if unknown and config.split == "patient":
         raise SourceError(
@@ -139,6 +136,18 @@ def _check_known(config: RunConfig, cells: CellSet) -> None:
             f"note: nobody knows whom {unknown} of {len(cells)} cells were taken from: cells of one patient "
             "may be trained on and tested on, which flatters every figure"
         )
+
+
+def _check_classes(cells: CellSet, split: Split) -> None:
+    """Refuse a class that is not there to be learnt and calibrated."""
+    parts = (cells.labels, cells.labels[split.train], cells.labels[split.validation])
+    counts = zip(*(np.bincount(part, minlength=len(cells.classes)) for part in parts), strict=True)
+    for name, (every, train, validation) in zip(cells.classes, counts, strict=True):
+        if train < 2 or not validation:
+            raise SourceError(
+                f"{cells.source}: of {every} cells of the class {name} {train} train and {validation} "
+                "validate, too few; add some, of more patients, or leave the class out"
+            )
 
 
 def _check_shares(config: RunConfig, split: Split) -> None:

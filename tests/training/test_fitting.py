@@ -257,6 +257,30 @@ def test_too_few_cells(config: RunConfig, tmp_path: Path, cache: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_class_that_cannot_be_learnt_is_refused(tmp_path: Path, discs: Path) -> None:
+    (discs / "Platelet").mkdir()
+    for number in range(2):
+        shutil.copy(next((discs / "Uninfected").iterdir()), discs / "Platelet" / f"C9P{number}_1.png")
+    config = replace(DISCS, cells=(str(discs),))
+    with pytest.raises(
+        SourceError, match=r"of 2 cells of the class platelet \d train and \d validate, too few"
+    ):
+        fit(config, tmp_path / "run", cache=tmp_path / "cache")
+    assert not (tmp_path / "run").exists()
+
+
+def test_cells_of_unknown_patients_are_split_by_image_alone(
+    tmp_path: Path, discs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, file in enumerate(sorted(discs.rglob("*.png"))):
+        file.rename(file.with_name(f"{number}.png"))
+    config = replace(DISCS, cells=(str(discs),), epochs=1)
+    with pytest.raises(SourceError, match="nobody knows whom 96 of 96 cells were taken from; add a column"):
+        fit(replace(config, split="patient"), tmp_path / "run", cache=tmp_path / "cache")
+    fit(config, tmp_path / "run", cache=tmp_path / "cache")
+    assert "cells of one patient may be trained on and tested on, which flatters" in capsys.readouterr().err
+
+
 def test_weights_that_cannot_be_used_leave_no_run_behind(
     config: RunConfig, tmp_path: Path, cache: Path
 ) -> None:

@@ -1,0 +1,368 @@
+"""How well cells are found and cut on annotated frames, and what that costs in time and memory.
+
+    python -m scripts.measure_segmentation --frames ../shared/data/fields.zip --overlays overlays
+    python -m scripts.measure_segmentation --crowded
+
+A box is found by an object whose box overlaps it by 0.5 or more (intersection over union), one object for each
+box, the best pairs first. Precision leaves out objects cut by the frame's edge that match no box, as many sets
+have none for them, and what lies on a box of another kind (white cells, platelets); of `nih_thin` only some
+cells are located, so none is told. A point is alone where it lies in an object that holds no other one.
+
+A piece is what touches: all objects connected with each other. Of those with several annotated cells it is told
+how many passed as one cell, that is: an object that is judged holds two or more annotated centres. `as one, of
+objects` counts only what was left together in one object.
+
+Simulated frames are of slides that nobody chose anything on. `--crowded` is measured alone, in a process of its
+own: the memory is the most that the process ever had, the frame and all libraries included.
+"""
+
+import json
+import resource
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree as ET
+
+import click
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.cells.boxes import MATCH_IOU, box_iou
+from edge_runtime.cells.preprocessing import Box
+from edge_runtime.cells.segmentation import Cell, Segmentation, segmentation
+from edge_runtime.console import Commands
+from edge_runtime.simulator import RED_CELL_KINDS, simulate_field
+from edge_runtime.sources.decoding import decode_image
+from edge_runtime.sources.zips import open_zip
+
+Frame = NDArray[np.uint8]
+Point = tuple[float, float]
+
+SEEDS, CELLS = range(300, 312), (35, 60)  # of simulated slides; red cells on 800x600 pixels
+CROWDED = (4000, 6000, 2000, 60)  # height, width, number of cells, their radius in pixels
+WIDEST = 1600  # pixels of an overlay
+COLOURS = {"judged": (0, 170, 0), "edge": (0, 0, 255), "clump": (255, 140, 0), "truth": (0, 0, 0)}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """An annotated frame.
+
+    Attributes:
+        name: of the frame.
+        frame: uint8 [H, W, 3] RGB.
+        boxes: of its red cells; none where only points are known.
+        points: a point in each red cell.
+        others: boxes of other things than red cells.
+        complete: whether all red cells are annotated, or nearly all.
+    """
+
+    name: str
+    frame: Frame
+    boxes: Sequence[Box]
+    points: Sequence[Point]
+    others: Sequence[Box] = ()
+    complete: bool = True
+
+
+@dataclass
+class Tally:
+    """What was counted on the frames of a set; seconds are of segmentation alone."""
+
+    frames: int = 0
+    boxes: int = 0
+    found: int = 0
+    found_judged: int = 0
+    objects: int = 0
+    points: int = 0
+    alone: int = 0
+    pieces: int = 0
+    pieces_as_one: int = 0
+    together: int = 0
+    together_judged: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+
+@click.group(cls=Commands, invoke_without_command=True)
+@click.option("--frames", type=click.Path(path_type=Path), help="The archive of whole fields.")
+@click.option("--overlays", type=click.Path(path_type=Path), help="Draw what was found into this folder.")
+@click.option("--most", type=int, help="Frames of each set; all if left out.")
+@click.option("--crowded", is_flag=True, help="Only the memory and time of one large crowded frame.")
+def main(frames: Path | None, overlays: Path | None, most: int | None, crowded: bool) -> None:
+    """Measure segmentation."""
+    if crowded:
+        print_crowded()
+        return
+    print(
+        "| frames | number | F1 | precision | found | found and judged | alone | pieces of several as one "
+        "| as one, of objects | s per frame |\n|" + "---|" * 10
+    )
+    for name, truths in sets(frames).items():
+        tally = Tally()
+        for number, truth in enumerate(truths()):
+            if most is not None and number >= most:
+                break
+            begun = time.perf_counter()
+            found = segmentation(truth.frame)
+            tally += tallied(truth, found.cells, time.perf_counter() - begun)
+            if overlays is not None:
+                draw(overlays / name / f"{PurePosixPath(truth.name).stem}.jpg", truth, found)
+        print_row(name, tally)
+
+
+def sets(frames: Path | None) -> Mapping[str, Callable[[], Iterator[Truth]]]:
+    """What there is to measure on, by name."""
+    simulated: dict[str, Callable[[], Iterator[Truth]]] = {
+        f"simulated, {'free' if free else 'touching'}, {cells} cells": _simulated(cells, free=free)
+        for cells in CELLS
+        for free in (True, False)
+    }
+    if frames is None:
+        return simulated
+    archive = open_zip(frames)
+    return {
+        "bbbc041": lambda: bbbc041(archive),
+        "bccd": lambda: bccd(archive),
+        "chula_rbc12": lambda: chula_rbc12(archive),
+        "nih_thin": lambda: nih_thin(archive),
+        **simulated,
+    }
+
+
+def _simulated(cells: int, *, free: bool) -> Callable[[], Iterator[Truth]]:
+    return lambda: simulated(cells, free=free)
+
+
+def simulated(cells: int, *, free: bool) -> Iterator[Truth]:
+    """Fields of slides that are used nowhere else; red cells that touch nothing, or the others that are whole."""
+    for seed in SEEDS:
+        field = simulate_field(seed, 0, width=800, height=600, cells=cells)
+        height, width = field.frame.shape[:2]
+        boxes = [
+            each.box
+            for each in field.objects
+            if each.kind in RED_CELL_KINDS and each.free == free and _inside(each.box, width, height)
+        ]
+        every = [centre(each.box) for each in field.objects if each.kind in RED_CELL_KINDS]
+        yield Truth(f"{cells}-{seed}", field.frame, boxes, every, complete=False)
+
+
+def _inside(box: Box, width: int, height: int) -> bool:
+    x, y, wide, high = box
+    return x > 0 and y > 0 and x + wide < width and y + high < height
+
+
+def bbbc041(archive: zipfile.ZipFile) -> Iterator[Truth]:
+    """P. vivax, boxes x0, y0, x1, y1."""
+    told = json.loads(archive.read("fields/bbbc041/annotations.json"))
+    for name in sorted(told):
+        boxes = [_corners(*each["bbox"]) for each in told[name]["objects"]]
+        yield _boxed(archive, f"fields/bbbc041/images/{name}", boxes)
+
+
+def bccd(archive: zipfile.ZipFile) -> Iterator[Truth]:
+    """Boxes in the format of Pascal VOC; some red cells have none."""
+    for name in _members(archive, "fields/bccd/Annotations/"):
+        objects = list(ET.fromstring(archive.read(name)).iter("object"))  # noqa: S314 - the archive is known
+        by_kind: dict[bool, list[Box]] = {True: [], False: []}
+        for each in objects:
+            corners = [int(each.findtext(f"bndbox/{side}", "0")) for side in ("xmin", "ymin", "xmax", "ymax")]
+            by_kind[each.findtext("name") == "RBC"].append(_corners(*corners))
+        picture = f"fields/bccd/JPEGImages/{PurePosixPath(name).stem}.jpg"
+        # A few boxes have no width.
+        boxes = [box for box in by_kind[True] if box[2] > 0 and box[3] > 0]
+        yield _boxed(archive, picture, boxes, by_kind[False])
+
+
+def chula_rbc12(archive: zipfile.ZipFile) -> Iterator[Truth]:
+    """A point per cell: x, y, class in each line."""
+    pictures = {PurePosixPath(name).stem: name for name in _members(archive, "fields/chula_rbc12/Dataset/")}
+    for name in _members(archive, "fields/chula_rbc12/Label/"):
+        lines = [line.split() for line in archive.read(name).decode().splitlines() if line.strip()]
+        points = [(float(x), float(y)) for x, y, *_ in lines]
+        picture = pictures[PurePosixPath(name).stem]
+        yield Truth(picture, decode_image(archive.read(picture), picture), (), points)
+
+
+def nih_thin(archive: zipfile.ZipFile) -> Iterator[Truth]:
+    """Phone photographs, of which only some cells are located."""
+    told = json.loads(archive.read("fields/nih_thin/annotations.json"))["frames"]
+    for name in sorted(told):
+        boxes = [(each["x"], each["y"], each["w"], each["h"]) for each in told[name]["cells"]]
+        yield _boxed(archive, f"fields/nih_thin/frames/{name}", boxes, complete=False)
+
+
+def _members(archive: zipfile.ZipFile, folder: str) -> list[str]:
+    return sorted(name for name in archive.namelist() if name.startswith(folder) and name != folder)
+
+
+def _boxed(
+    archive: zipfile.ZipFile,
+    picture: str,
+    boxes: Sequence[Box],
+    others: Sequence[Box] = (),
+    *,
+    complete: bool = True,
+) -> Truth:
+    frame = decode_image(archive.read(picture), picture)
+    return Truth(picture, frame, boxes, [centre(box) for box in boxes], others, complete)
+
+
+def _corners(left: int, top: int, right: int, bottom: int) -> Box:
+    return left, top, right - left, bottom - top
+
+
+def centre(box: Box) -> Point:
+    """The middle of a box."""
+    x, y, width, height = box
+    return x + width / 2, y + height / 2
+
+
+def tallied(truth: Truth, cells: Sequence[Cell], seconds: float = 0.0) -> Tally:
+    """Count what was found on a frame."""
+    pairs = matched(truth.boxes, [cell.box for cell in cells])
+    paired = set(pairs.values())
+    labels = labelled(truth.frame.shape[:2], cells)
+    holds = held(labels, truth.points, len(cells))
+    _, pieces = cv2.connectedComponents((labels > 0).astype(np.uint8), connectivity=8)
+    of_piece = held(pieces, truth.points, int(pieces.max()))
+    together = {number for number, count in enumerate(holds) if count > 1}
+    judged = {number for number, cell in enumerate(cells) if not (cell.at_edge or cell.clump)}
+    as_one = {int(pieces[labels == number + 1][0]) for number in together & judged}
+    return Tally(
+        frames=1,
+        boxes=len(truth.boxes),
+        found=len(pairs),
+        found_judged=len(paired & judged),
+        objects=sum(
+            number in paired or not (cell.at_edge or _is_other(cell, truth.others))
+            for number, cell in enumerate(cells)
+        )
+        * truth.complete,
+        points=len(truth.points),
+        alone=int((holds == 1).sum()),
+        pieces=int((of_piece > 1).sum()),
+        pieces_as_one=len(as_one),
+        together=len(together),
+        together_judged=len(together & judged),
+        seconds=seconds,
+    )
+
+
+def matched(true: Sequence[Box], found: Sequence[Box]) -> dict[int, int]:
+    """One found box for each true one, by number: the pairs that overlap best, first."""
+    overlaps = sorted(
+        (
+            (overlap, one, other)
+            for one, box in enumerate(true)
+            for other, candidate in enumerate(found)
+            if (overlap := box_iou(box, candidate)) >= MATCH_IOU
+        ),
+        reverse=True,
+    )
+    pairs: dict[int, int] = {}
+    taken: set[int] = set()
+    for _, one, other in overlaps:
+        if one not in pairs and other not in taken:
+            pairs[one] = other
+            taken.add(other)
+    return pairs
+
+
+def labelled(shape: tuple[int, int], cells: Sequence[Cell]) -> NDArray[np.int32]:
+    """The number of the object on each pixel, from 1 on; 0 beside them."""
+    labels = np.zeros(shape, np.int32)
+    for number, cell in enumerate(cells, start=1):
+        x, y, width, height = cell.box
+        labels[y : y + height, x : x + width][cell.mask] = number
+    return labels
+
+
+def held(labels: NDArray[np.int32], points: Sequence[Point], most: int) -> NDArray[np.int64]:
+    """How many points lie on each label, from label 1 on."""
+    height, width = labels.shape
+    on = [labels[min(int(y), height - 1), min(int(x), width - 1)] for x, y in points]
+    return np.bincount(np.array(on, np.int64), minlength=most + 1)[1:]
+
+
+def _is_other(cell: Cell, others: Sequence[Box]) -> bool:
+    x, y = centre(cell.box)
+    return any(left < x < left + wide and top < y < top + high for left, top, wide, high in others)
+
+
+def print_row(name: str, tally: Tally) -> None:
+    """One set, as a row of Markdown."""
+    told = [
+        ratio(2 * tally.found, tally.objects + tally.boxes) if tally.objects else "",
+        ratio(tally.found, tally.objects),
+        ratio(tally.found, tally.boxes),
+        ratio(tally.found_judged, tally.boxes),
+        ratio(tally.alone, tally.points) if not tally.boxes else "",
+        f"{tally.pieces_as_one} of {tally.pieces}",
+        f"{tally.together_judged} of {tally.together}",
+        f"{tally.seconds / max(1, tally.frames):.2f}",
+    ]
+    print(f"| {name} | {tally.frames} | " + " | ".join(told) + " |", flush=True)
+
+
+def ratio(part: int, whole: int) -> str:
+    """A share to three places; empty where nothing was counted."""
+    return f"{part / whole:.3f}" if whole else ""
+
+
+def draw(picture: Path, truth: Truth, found: Segmentation) -> None:
+    """Outlines of what was found on a frame, and what is annotated."""
+    shown = truth.frame.copy()
+    for cell in found.cells:
+        kind = "edge" if cell.at_edge else "clump" if cell.clump else "judged"
+        contours, _ = cv2.findContours(
+            np.pad(cell.mask.astype(np.uint8), 1), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        )
+        offset = cell.box[0] - 1, cell.box[1] - 1
+        cv2.drawContours(shown, contours, -1, COLOURS[kind], max(1, shown.shape[1] // 640), offset=offset)
+    for x, y in truth.points:
+        cv2.circle(shown, (int(x), int(y)), max(2, shown.shape[1] // 400), COLOURS["truth"], cv2.FILLED)
+    scale = min(1.0, WIDEST / shown.shape[1])
+    small = cv2.resize(shown, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(picture), cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 70])
+
+
+def crowded_frame(height: int, width: int, cells: int, radius: int) -> Frame:
+    """Discs on bare film that lie on each other, as pink as the light is dimmed: uint8 [height, width, 3]."""
+    rng = np.random.default_rng(0)
+    layers = np.zeros((height, width), np.uint8)
+    for x, y in zip(rng.integers(0, width, cells), rng.integers(0, height, cells), strict=True):
+        one = layers[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
+        rows, columns = np.ogrid[: one.shape[0], : one.shape[1]]
+        one[(rows - min(y, radius)) ** 2 + (columns - min(x, radius)) ** 2 <= radius**2] += 1
+    light = np.rint(220 * np.exp(-0.5 * np.arange(cells + 1))).astype(np.uint8)
+    frame = np.empty((height, width, 3), np.uint8)
+    for row in range(height):  # row by row, or the frame's noise would take more memory than what is measured
+        grain = rng.normal(0, 2, width)
+        frame[row] = np.clip(light[layers[row]] + grain, 0, 255).astype(np.uint8)[:, None]
+    return frame
+
+
+def print_crowded() -> None:
+    """Memory and time of a large frame of cells that lie on each other."""
+    height, width, cells, radius = CROWDED
+    frame = crowded_frame(height, width, cells, radius)
+    begun = time.perf_counter()
+    found = segmentation(frame)
+    seconds = time.perf_counter() - begun
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{width}x{height} pixels, {cells} cells that overlap: {len(found.cells)} objects, "
+        f"{peak:.0f} MB at most, {seconds:.1f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()
