@@ -19,7 +19,7 @@ install-field: $(FIELD)/installed  ## the device's environment, .venv-field: the
 demo: install  ## simulate cells, train, export, verify, read a slide; the result is in demo/ (5 min)
 	$(WORKSTATION)/bin/python -m scripts.demo demo
 
-default-bundle: install  ## train, test and seal the wheel's bundle (20 min on 2 cores; CELLS=archive)
+default-bundle: install  ## cross-fit, test and seal the wheel's bundle (90 min on 2 cores; CELLS=archive)
 	$(WORKSTATION)/bin/python -m scripts.default_bundle --cells $(CELLS)
 
 figures: install  ## write the default bundle's figures into README.md and docs/results.md

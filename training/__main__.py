@@ -141,6 +141,13 @@ def download(out: Path, url: str) -> None:
     help="Weight in the loss of cells of patients without a parasite.",
 )
 @click.option(
+    "--overlays",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of cells on which platelets and specks are laid, from cells that --reread disagrees on.",
+)
+@click.option(
     "--patience",
     type=click.IntRange(1),
     help="Stop after so many epochs without a better validation accuracy, and keep the best weights.",
@@ -160,6 +167,7 @@ def fit(
     weights: Path | None,
     tested: str,
     healthy_weight: float,
+    overlays: float,
     patience: int | None,
 ) -> None:
     """Train a network and estimate its Gaussian statistics.
@@ -188,6 +196,7 @@ def fit(
                 source.parasitized,
                 tested,
                 healthy_weight,
+                overlays,
                 source.patients,
                 patience,
             )

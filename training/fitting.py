@@ -7,7 +7,7 @@ average, which is what the Gaussian statistics are then estimated on.
 import copy
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from training.cells.splits import NONE, Split
 from training.checkpoint import State
 from training.history import Epoch, best_epoch, has_stalled, write_history
 from training.networks import Network, build_network, channels_last, load_pretrained
+from training.overlays import COLUMNS, Planes, blobs, overlaid
 from training.reference import BLOCK
 from training.run import (
     CHECKPOINT,
@@ -46,7 +47,7 @@ from training.run import (
     save_run,
     save_weights,
 )
-from training.statistics import as_images, fit_statistics, predict
+from training.statistics import fit_statistics, predict, to_tensor
 
 WEIGHT_DECAY = 5e-4
 MOMENTUM = 0.9
@@ -81,6 +82,7 @@ def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInf
     _check_classes(cells, split)
     # Everything that could be refused is, before there is a run that a second try would trip over.
     _check_shares(config, split)
+    _bank(config, cells, split)
     layers = _build(config, len(cells.classes)).layers
     distributed.wait()
     if distributed.rank() == 0:
@@ -225,9 +227,10 @@ def _train(folder: Path, info: RunInfo, cells: CellSet, split: Split) -> None:
     model: nn.Module = state.network
     if distributed.world_size() > 1:
         model = DistributedDataParallel(model)
+    bank = _bank(config, cells, split)
     while state.step < steps and not _has_stalled(state, config):
         epoch = state.step // per_epoch
-        loss = _train_epoch(model, state, info, cells, split, folder, epoch, per_epoch)
+        loss = _train_epoch(model, state, info, cells, split, bank, folder, epoch, per_epoch)
         if distributed.rank() == 0:
             _end_epoch(state, epoch + 1, loss, folder, config, cells, split)
     if distributed.rank() == 0:
@@ -266,12 +269,27 @@ def _has_stalled(state: State, config: RunConfig) -> bool:
     return bool(distributed.summed(torch.tensor([float(stalled)])).item())
 
 
+def _bank(config: RunConfig, cells: CellSet, split: Split) -> list[Planes]:
+    """What is laid on other cells, from the training cells of healthy patients that were read in two ways."""
+    if not config.overlays:
+        return []
+    doubted = cells.healthy[split.train] & ~cells.agreed[split.train]
+    bank = blobs(cells.images[split.train[doubted]])
+    if not bank:
+        raise SourceError(
+            f"{cells.source}: {doubted.sum()} cells of healthy patients were taken for parasitized, and hold "
+            "nothing to cut out; give a second reading with --reread, or leave out --overlays"
+        )
+    return bank
+
+
 def _train_epoch(
     model: nn.Module,
     state: State,
     info: RunInfo,
     cells: CellSet,
     split: Split,
+    bank: Sequence[Planes],
     folder: Path,
     epoch: int,
     per_epoch: int,
@@ -283,6 +301,7 @@ def _train_epoch(
     first = state.step - epoch * per_epoch
     share = slice(distributed.rank(), None, distributed.world_size())
     weights = torch.from_numpy(np.where(cells.healthy, config.healthy_weight, 1.0).astype(np.float32))
+    laid = np.random.default_rng([config.seed, epoch, 2]).random((len(cells), COLUMNS), np.float32)
     device, strength = distributed.device(), STRENGTHS[config.augmentation]
     losses: list[Tensor] = []
     clock = saved = time.monotonic()
@@ -292,7 +311,10 @@ def _train_epoch(
     with click.progressbar(numbers, label=f"epoch {epoch + 1}", hidden=hidden, file=sys.stderr) as bar:
         for number in bar:
             chosen = order[number * config.batch_size : (number + 1) * config.batch_size][share]
-            images = augment(as_images(cells, chosen).to(device), uniform[chosen], strength)
+            crops = cells.images[chosen]
+            if bank:
+                crops = overlaid(crops, cells.infected[chosen], bank, laid[chosen], config.overlays)
+            images = augment(to_tensor(crops).to(device), uniform[chosen], strength)
             labels = torch.from_numpy(cells.labels[chosen]).to(device)
             losses.append(_step(model, state, images, labels, weights[chosen].to(device), config.precision))
             now = time.monotonic()

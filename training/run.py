@@ -58,6 +58,7 @@ class RunConfig:
         parasitized: the classes that count as parasitized.
         test: which cells test (see `splits.split_cells`).
         healthy_weight: what a cell of a patient without a parasite weighs in the loss; all others weigh 1.
+        overlays: share of the cells without a parasite on which platelets and specks are laid (`overlays`).
         patients: see `CellSource.patients`.
         patience: epochs without a better validation accuracy after which training stops, and keeps the
             weights of the best one; None to train to the end and keep the last weights.
@@ -77,6 +78,7 @@ class RunConfig:
     parasitized: tuple[str, ...] = ()
     test: str = THIRTY
     healthy_weight: float = 1.0
+    overlays: float = 0.0
     patients: str | None = None
     patience: int | None = None
 
