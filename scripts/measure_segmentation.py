@@ -3,16 +3,17 @@
     python -m scripts.measure_segmentation --frames ../shared/data/fields.zip --overlays overlays
     python -m scripts.measure_segmentation --crowded
 
-A box is found by an object whose box overlaps it by 0.5 or more (intersection over union), one object for each
-box, the best pairs first. Precision leaves out objects cut by the frame's edge that match no box, as many sets
-have none for them, and what lies on a box of another kind (white cells, platelets); of `nih_thin` only some
-cells are located, so none is told. A point is alone where it lies in an object that holds no other one.
+A box is found by an object whose box overlaps it by 0.5 or more (intersection over union), one object for
+each box, the best pairs first. Precision leaves out what matches no box and is cut by the frame's edge (many
+sets have no box there), is smaller than 0.55 of the frame's typical diameter, or lies on a box of another
+kind (white cells, platelets). Of `nih_thin` only some cells are located, so none is told. A point is alone
+where it lies in an object that holds no other one.
 
-A piece is what touches: all objects connected with each other. Of those with several annotated cells it is told
-how many passed as one cell, that is: an object that is judged holds two or more annotated centres. `as one, of
-objects` counts only what was left together in one object.
+A piece is what touches: all objects connected with each other. Of those with several annotated cells it is
+told in how many an object that is judged holds two or more annotated centres. `as one, of objects` counts
+only what was left together in one object.
 
-Simulated frames are of slides that nobody chose anything on. `--crowded` is measured alone, in a process of its
+Simulated frames are of slides on which nothing was chosen. `--crowded` is measured alone, in a process of its
 own: the memory is the most that the process ever had, the frame and all libraries included.
 """
 
@@ -43,6 +44,7 @@ Point = tuple[float, float]
 
 SEEDS, CELLS = range(300, 312), (35, 60)  # of simulated slides; red cells on 800x600 pixels
 CROWDED = (4000, 6000, 2000, 60)  # height, width, number of cells, their radius in pixels
+SMALLEST = 0.55  # of the typical diameter: platelets and crumbs, which are rejected for their size
 WIDEST = 1600  # pixels of an overlay
 COLOURS = {"judged": (0, 170, 0), "edge": (0, 0, 255), "clump": (255, 140, 0), "truth": (0, 0, 0)}
 
@@ -110,7 +112,7 @@ def main(frames: Path | None, overlays: Path | None, most: int | None, crowded: 
                 break
             begun = time.perf_counter()
             found = segmentation(truth.frame)
-            tally += tallied(truth, found.cells, time.perf_counter() - begun)
+            tally += tallied(truth, found, time.perf_counter() - begun)
             if overlays is not None:
                 draw(overlays / name / f"{PurePosixPath(truth.name).stem}.jpg", truth, found)
         print_row(name, tally)
@@ -140,7 +142,7 @@ def _simulated(cells: int, *, free: bool) -> Callable[[], Iterator[Truth]]:
 
 
 def simulated(cells: int, *, free: bool) -> Iterator[Truth]:
-    """Fields of slides that are used nowhere else; red cells that touch nothing, or the others that are whole."""
+    """Fields of slides used nowhere else: red cells that touch nothing, or the others that are whole."""
     for seed in SEEDS:
         field = simulate_field(seed, 0, width=800, height=600, cells=cells)
         height, width = field.frame.shape[:2]
@@ -224,8 +226,10 @@ def centre(box: Box) -> Point:
     return x + width / 2, y + height / 2
 
 
-def tallied(truth: Truth, cells: Sequence[Cell], seconds: float = 0.0) -> Tally:
+def tallied(truth: Truth, segmented: Segmentation, seconds: float = 0.0) -> Tally:
     """Count what was found on a frame."""
+    cells = segmented.cells
+    least = SMALLEST**2 * segmented.typical
     pairs = matched(truth.boxes, [cell.box for cell in cells])
     paired = set(pairs.values())
     labels = labelled(truth.frame.shape[:2], cells)
@@ -241,10 +245,12 @@ def tallied(truth: Truth, cells: Sequence[Cell], seconds: float = 0.0) -> Tally:
         found=len(pairs),
         found_judged=len(paired & judged),
         objects=sum(
-            number in paired or not (cell.at_edge or _is_other(cell, truth.others))
+            number in paired
+            or not (cell.at_edge or np.count_nonzero(cell.mask) < least or _is_other(cell, truth.others))
             for number, cell in enumerate(cells)
         )
-        * truth.complete,
+        if truth.complete and truth.boxes
+        else 0,
         points=len(truth.points),
         alone=int((holds == 1).sum()),
         pieces=int((of_piece > 1).sum()),

@@ -25,9 +25,9 @@ from edge_runtime.cells.light import (
     reduced,
 )
 from edge_runtime.cells.preprocessing import Box
-from edge_runtime.cells.shape import CELL_LIKE, ellipticity, heaped, whole
-from edge_runtime.cells.splitting import split
-from edge_runtime.cells.typical import middle_area, thickness_area
+from edge_runtime.cells.shape import CELL_LIKE, ellipticity, heaped, well_cut, whole
+from edge_runtime.cells.splitting import Sides, split
+from edge_runtime.cells.typical import thickness_area
 
 _FAINTEST = 0.035  # absorbance; an empty film's clouds are fainter, the palest cells are not
 _NOISE = 5.0  # deviations of the empty film that a cell's absorbance must exceed
@@ -121,12 +121,12 @@ def _cells(foreground: Mask, field: Mask) -> tuple[list[Cell], float]:
         return [], 0.0
     typical = thickness_area(foreground)
     found = [
-        _cell(piece, x + left, y + top, field)
+        cell
         for part, x, y in _components(foreground, _SPECK * typical)
-        for piece, left, top in split(whole(part, typical), typical)
+        for cell in _parted(whole(part, typical), x, y, field, typical)
     ]
     typical = _typical_area(found, typical)
-    found = [replace(cell, clump=heaped(cell.mask, typical)) for cell in found]
+    found = [replace(cell, clump=cell.clump or heaped(cell.mask, typical)) for cell in found]
     return sorted(found, key=lambda cell: (cell.box[1], cell.box[0])), typical if found else 0.0
 
 
@@ -164,7 +164,7 @@ def _typical_area(cells: Iterable[Cell], by_thickness: float) -> float:
         if not cell.at_edge and ellipticity(cell.mask) >= CELL_LIKE
     ]
     low, high = _ABOUT
-    return middle_area(area for area in areas if low < area / by_thickness < high) or by_thickness
+    return float(np.median([area for area in areas if low < area / by_thickness < high] or [by_thickness]))
 
 
 def _components(foreground: Mask, smallest: float) -> Iterator[tuple[Mask, int, int]]:
@@ -177,11 +177,26 @@ def _components(foreground: Mask, smallest: float) -> Iterator[tuple[Mask, int, 
             yield np.pad(part.astype(np.uint8) * np.uint8(255), 1), x - 1, y - 1
 
 
-def _cell(piece: NDArray[np.bool_], x: int, y: int, field: Mask) -> Cell:
+def _cut(part: Mask, x: int, y: int, field: Mask) -> Sides:
+    """At which sides the frame's edge cuts a part with a margin of one pixel: top, bottom, left, right."""
+    height, width = part.shape
+    return y < 0, y + height > field.shape[0], x < 0, x + width > field.shape[1]
+
+
+def _parted(part: Mask, x: int, y: int, field: Mask, typical: float) -> list[Cell]:
+    """The cells of a part; what was cut and looks like none may be the middle of three, or two halves."""
+    pieces = list(split(part, typical, _cut(part, x, y, field)))
+    return [
+        _cell(piece, x + left, y + top, field, clump=len(pieces) > 1 and not well_cut(piece))
+        for piece, left, top in pieces
+    ]
+
+
+def _cell(piece: NDArray[np.bool_], x: int, y: int, field: Mask, *, clump: bool) -> Cell:
     left, top, width, height = cv2.boundingRect(piece.astype(np.uint8))
     box = (x + left, y + top, width, height)
     mask = piece[top : top + height, left : left + width]
-    return Cell(box=box, mask=mask, at_edge=_at_edge(box, mask, field), clump=False)
+    return Cell(box=box, mask=mask, at_edge=_at_edge(box, mask, field), clump=clump)
 
 
 def _at_edge(box: Box, mask: NDArray[np.bool_], field: Mask) -> bool:

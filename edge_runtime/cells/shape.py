@@ -6,9 +6,10 @@ from numpy.typing import NDArray
 
 from edge_runtime.cells.light import Mask, disc
 
-LARGE = 1.35  # of the typical cell's area: what is larger is one cell only where it is an ellipse
+LARGE = 1.4  # of the typical cell's area: what is larger is one cell only where it is an ellipse
 _ELLIPTIC = 0.955  # likeness to an ellipse, from which on even a large piece is one cell
 CELL_LIKE = 0.9  # likeness to an ellipse that a cell has which touches no other
+_CUT = 0.78  # likeness to an ellipse, from which on a piece that was cut is taken for a cell
 _HOLE = 0.35  # of the typical cell's area: pallor is smaller, a gap between cells may be larger
 _PALLOR = 0.7  # the same for a hole that is convex: into a gap the cells around it bulge
 _CONVEX = 0.85  # share of its convex hull that such a hole fills
@@ -51,6 +52,11 @@ def cell_like(mask: NDArray[np.bool_], typical: float) -> bool:
 def heaped(mask: NDArray[np.bool_], typical: float) -> bool:
     """Whether a mask must be several cells: larger than one, and no ellipse."""
     return bool(np.count_nonzero(mask) > LARGE * typical and ellipticity(mask) < _ELLIPTIC)
+
+
+def well_cut(mask: NDArray[np.bool_]) -> bool:
+    """Whether what was cut off others looks like a cell."""
+    return ellipticity(mask) >= _CUT
 
 
 def whole(part: Mask, typical: float) -> Mask:

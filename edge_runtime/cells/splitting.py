@@ -15,6 +15,9 @@ from edge_runtime.cells.shape import LARGE, covariance, distances, ellipticity, 
 from edge_runtime.cells.valleys import parted_at_necks
 
 Labels = NDArray[np.int32]
+Sides = tuple[bool, bool, bool, bool]
+
+UNCUT: Sides = (False, False, False, False)
 
 _RADIUS = 24.0  # pixels of a cell's radius on the reduced mask
 _SOLID = 0.88  # solidity, from which on nobody looks for a second cell in what is no larger than one
@@ -23,12 +26,13 @@ _GAIN = 0.02  # of likeness to ellipses that a cut must bring
 _ROUNDS = 20
 
 
-def split(part: Mask, typical: float) -> Iterator[tuple[NDArray[np.bool_], int, int]]:
+def split(part: Mask, typical: float, cut: Sides = UNCUT) -> Iterator[tuple[NDArray[np.bool_], int, int]]:
     """Cut a part into its cells; one that is a single cell stays whole.
 
     Args:
         part: uint8 [h, w], 255 inside, 0 outside, of which the outermost pixels are outside.
         typical: area of the typical cell, pixels.
+        cut: at which sides the frame's edge cuts the part: top, bottom, left, right.
 
     Yields:
         The mask of a cell, bool, and where its upper left corner lies in the part: x, y.
@@ -36,11 +40,17 @@ def split(part: Mask, typical: float) -> Iterator[tuple[NDArray[np.bool_], int, 
     if cv2.countNonZero(part) <= LARGE * typical and solidity(part) >= _SOLID:
         yield part > 0, 0, 0
         return
-    scale = min(1.0, _RADIUS / float(np.sqrt(typical / np.pi)))
-    small = _reduced(part, scale)
-    labels = parted_at_necks(small, float(np.sqrt(typical / np.pi)) * scale)
+    radius = float(np.sqrt(typical / np.pi))
+    scale = min(1.0, _RADIUS / radius)
+    # Beyond the frame's edge the cells go on, or a cell that it cuts would seem thin.
+    top, bottom, left, right = (round(radius) * side for side in cut)
+    inner = part[1:-1, 1:-1]
+    beyond = cv2.copyMakeBorder(inner, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    labels = parted_at_necks(_reduced(np.pad(beyond, 1), scale), radius * scale)
     _part_heaps(labels, typical * scale * scale)
-    yield from _pieces(part, labels)
+    within = cv2.copyMakeBorder(inner, top + 1, bottom + 1, left + 1, right + 1, cv2.BORDER_CONSTANT)
+    for piece, x, y in _pieces(np.asarray(within, np.uint8), labels):
+        yield piece, x - left, y - top
 
 
 def _reduced(part: Mask, scale: float) -> Mask:

@@ -1,5 +1,8 @@
 """Cells on simulated frames are found where they are; frames without cells give none."""
 
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.cells.preprocessing import Box
-from edge_runtime.cells.segmentation import Cell, segment
+from edge_runtime.cells.segmentation import Cell, segment, segmentation
 from edge_runtime.simulator import RED_CELL_KINDS, SimulatedField, simulate_field
 
 
@@ -244,3 +247,136 @@ def test_no_strip_of_a_frame_is_too_thin(shape: tuple[int, int]) -> None:
     frame = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     for cell in segment(frame):
         sound(cell, frame)
+
+
+def found_of_touching(field: SimulatedField) -> tuple[int, int]:
+    """How many whole red cells touch something, and how many of them have an object of their own."""
+    height, width = field.frame.shape[:2]
+    boxes = [cell.box for cell in segment(field.frame)]
+    hits = total = 0
+    for each in field.objects:
+        x, y, wide, high = each.box
+        if (
+            each.kind in RED_CELL_KINDS
+            and not each.free
+            and x
+            and y
+            and x + wide < width
+            and y + high < height
+        ):
+            total += 1
+            best = max(boxes, key=lambda box: iou(each.box, box) if overlap(each.box, box) else 0)
+            if iou(each.box, best) >= 0.5:
+                hits += 1
+                boxes.remove(best)
+    return total, hits
+
+
+def test_touching_red_cells_are_found() -> None:
+    total, hits = np.sum(
+        [
+            found_of_touching(simulate_field(seed, 0, width=800, height=600, cells=60))
+            for seed in range(40, 44)
+        ],
+        axis=0,
+    )
+    assert total > 90
+    assert hits >= 0.88 * total
+
+
+def test_the_typical_cell_is_known_where_cells_touch() -> None:
+    for cells in (20, 60):
+        field = simulate_field(45, 0, width=800, height=600, cells=cells)
+        free = [o.box for o in simulate_field(45, 1, width=800, height=600, cells=20).objects if o.free]
+        typical = np.median([np.pi / 4 * width * height for _, _, width, height in free])
+        assert segmentation(field.frame).typical == pytest.approx(typical, rel=0.2), cells
+
+
+def test_a_frame_without_cells_has_no_typical_cell() -> None:
+    assert segmentation(EMPTY["noisy film"]).typical == 0
+
+
+def test_a_solid_group_is_not_taken_for_a_cell() -> None:
+    """Two cells lie on each other by so much that no neck is left: the outline is convex."""
+    light = film()
+    for x, y in ((80, 80), (220, 80), (360, 80), (500, 80), (80, 380), (500, 380)):
+        disc(light, x, y, 30, 0.5)
+    light[250:310, 250:390] *= np.exp(-0.5)
+    disc(light, 250, 280, 30, 0.0)
+    group = [cell for cell in segment(as_frame(light)) if overlap(cell.box, (250, 250, 140, 60))]
+    assert group
+    for cell in group:
+        assert cell.clump or np.count_nonzero(cell.mask) < 1.4 * np.pi * 30**2
+    assert sum(not cell.clump for cell in segment(as_frame(light))) >= 6
+
+
+def test_cells_on_each_other_are_parted() -> None:
+    light = film()
+    for x, y in ((80, 80), (220, 80), (360, 80), (500, 80), (150, 280), (190, 280), (420, 280), (456, 300)):
+        disc(light, x, y, 30, 0.5)
+    cells = segment(as_frame(light))
+    assert len(cells) == 8
+    assert not any(cell.clump for cell in cells)
+
+
+def test_pallor_that_opens_to_the_outside_is_part_of_the_cell() -> None:
+    light = film()
+    for x in (100, 250, 400, 550):
+        for y in (100, 240, 380):
+            disc(light, x, y, 30, 0.5)
+        disc(light, x, 240, 14, -0.5)
+        light[236:245, x : x + 32] = film()[236:245, x : x + 32]
+    cells = segment(as_frame(light))
+    assert len(cells) == 12
+    for cell in cells:
+        assert cell.mask[cell.mask.shape[0] // 2, cell.mask.shape[1] // 2]
+        assert cell.mask.sum() == pytest.approx(np.pi * 30**2, rel=0.08)
+
+
+def test_a_gap_between_cells_is_no_cell() -> None:
+    light = film()
+    for angle in np.linspace(0, 2 * np.pi, 6, endpoint=False):
+        disc(light, round(320 + 58 * np.cos(angle)), round(240 + 58 * np.sin(angle)), 30, 0.5)
+    for x in (50, 120, 520, 590):
+        for y in (60, 180, 300, 420):
+            disc(light, x, y, 30, 0.5)
+    cells = segment(as_frame(light))
+    assert len(cells) == 22
+    covered = sum(cell.mask.sum() for cell in cells)
+    assert covered < 1.06 * 22 * np.pi * 30**2
+
+
+def test_pale_cells_on_stained_plasma_are_found() -> None:
+    """Clouds of plasma make the film noisier than the cells allow, but two groups are clear to see."""
+    light = film()
+    centres = [(x, y) for x in range(50, 640, 75) for y in range(50, 480, 75)]
+    for x, y in centres:
+        disc(light, x, y, 30, 0.16)
+        disc(light, x, y, 12, -0.1)
+    clouds = np.random.default_rng(2).normal(0, 1, (60, 80)).astype(np.float32)
+    cloudy = cv2.resize(clouds, (640, 480), interpolation=cv2.INTER_CUBIC)
+    light *= np.exp(-0.03 * cloudy)[..., None]
+    whole = [cell for cell in segment(as_frame(light)) if not cell.at_edge]
+    assert len(whole) >= 0.9 * len(centres)
+
+
+CROWDED = """
+import resource, sys
+import numpy as np
+from edge_runtime.cells.segmentation import segmentation
+from edge_runtime.simulator import simulate_field
+tile = simulate_field(6, 0, width=800, height=1000, cells=80, parasitized_fraction=0).frame
+frame = np.tile(tile, (3, 5, 1))
+found = segmentation(frame)
+# In kilobytes; on macOS in bytes.
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+print(len(found.cells), peak / 2**20)
+"""
+
+
+def test_a_crowded_frame_of_twelve_megapixels_takes_little_memory() -> None:
+    """The most that the process ever had, the frame and all libraries included."""
+    done = subprocess.run([sys.executable, "-c", CROWDED], capture_output=True, text=True, check=True)
+    cells, megabytes = map(float, done.stdout.split())
+    assert cells > 700
+    assert megabytes < 350
