@@ -4,14 +4,18 @@ The functions behind `compare_fields --crops`.
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.cells.boxes import best_match
-from edge_runtime.cells.preprocessing import Box
+from edge_runtime.cells.preprocessing import Box, resize_crop
+from edge_runtime.decision.table import SMALL
 from edge_runtime.errors import SourceError
 from edge_runtime.slide.readings import CellReading
 from edge_runtime.sources.decoding import decode_image
@@ -89,17 +93,34 @@ def held_out_patients(run: Path) -> set[str]:
     return {row["patient"] for row in info.metrics["test"]["patients"]}
 
 
-def decide_crops(archive: Path, names: set[str], classifier: Classifier) -> dict[str, Decision]:
+def sizes_on_frames(located: Iterable[Located], read: Readings) -> dict[str, float]:
+    """By file name of a crop the relative size that its cell has on the frame; NaN where it was not judged.
+
+    A crop of the archive knows no frame: without its size it would be asked less than ours.
+    """
+    found = {cell.crop: best_match(cell.box, read.get(cell.frame, ())) for cell in located}
+    return {crop: cell.values.get(SMALL, math.nan) if cell else math.nan for crop, cell in found.items()}
+
+
+def decide_crops(archive: Path, sizes: Mapping[str, float], classifier: Classifier) -> dict[str, Decision]:
     """Decide for some of the archive's own crops, by file name; a part of the archive may lack some.
+
+    Args:
+        archive: of the crops.
+        sizes: the relative size of each crop's cell, NaN where it is not known, by file name.
+        classifier: what decides.
 
     Raises:
         SourceError: the archive cannot be read, or lacks them all.
     """
-    files = [file for file in list_folders(archive).files if PurePosixPath(file.name).name in names]
+    files = [file for file in list_folders(archive).files if PurePosixPath(file.name).name in sizes]
     if not files:
-        raise SourceError(f"{archive}: holds none of the {len(names)} located crops; give the NIH archive")
+        raise SourceError(f"{archive}: holds none of the {len(sizes)} located crops; give the NIH archive")
     classes = classifier.bundle.manifest.classes
-    decisions = classifier.decide([decode_image(file.read(), file.name) for file in files])
+    side = classifier.bundle.manifest.input.size
+    resized = [resize_crop(decode_image(file.read(), file.name), side, file.name) for file in files]
+    known = np.array([sizes[PurePosixPath(file.name).name] for file in files], np.float64)
+    decisions = classifier.decide_resized(resized, known)
     return {
         PurePosixPath(file.name).name: Decision(
             classes[decisions.label[index]], not decisions.rejected[index]

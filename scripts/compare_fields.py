@@ -40,6 +40,7 @@ from scripts.compare_crops import (
     held_out_patients,
     located_cells,
     markdown_table,
+    sizes_on_frames,
 )
 from training.cells.archive import patient_of
 
@@ -73,7 +74,7 @@ def main(
         sys.exit(0 if _compare_with_expert(located, read) else 1)
     classifier = Classifier.open(bundle or default_bundle())
     _check_reader(record, classifier)
-    theirs = decide_crops(crops, {cell.crop for cell in located}, classifier)
+    theirs = decide_crops(crops, sizes_on_frames(located, read), classifier)
     compared = [cell for cell in located if cell.crop in theirs]
     rows = compare_crops(compared, read, theirs)
     click.echo(markdown_table(rows))

@@ -256,7 +256,9 @@ def test_the_command_takes_crops_or_a_slide(
     assert cellgate("verify", str(tmp_path / "a"), "--threads", "1").exit_code == 0
 
     slide = [str(frames), "--slide", "S", "--out", str(tmp_path / "slide")]
-    assert cellgate("read", *slide, *common).exit_code == 0
+    done = cellgate("read", *slide, *common)
+    assert done.exit_code == 1
+    assert "fit the bundle to this site with 'cellgate recalibrate'" in done.output
     done = cellgate(
         "recalibrate", str(tmp_path / "slide"), "--site", "b", "--out", str(tmp_path / "b"), *common
     )
