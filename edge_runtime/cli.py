@@ -6,7 +6,6 @@ Commands import what only they need: a single crop is decided on without loading
 import math
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -20,11 +19,9 @@ from edge_runtime.clock import doubt, now
 from edge_runtime.console import Commands, answer, tell, tell_skipped, to_json
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.frames import EVERY_SECONDS, PATIENCE_SECONDS
-from edge_runtime.sources.items import SkippedFrame, SourceNote
 from edge_runtime.version import __version__
 
 if TYPE_CHECKING:
-    from edge_runtime.slide.readings import FieldReading
     from edge_runtime.slide.summary import SlideSummary
 
 bundle_option = click.option(
@@ -142,6 +139,7 @@ def read(
 ) -> None:
     """Read a slide: a folder, zip, video, camera number, stream or simulated:fields=12,seed=5."""
     from edge_runtime.slide.reading import REPORT, read_slide
+    from edge_runtime.slide.summary import one_line
 
     if doubt(now()):
         tell(f"note: {doubt(now())}")
@@ -155,7 +153,7 @@ def read(
         limit=fields,
         every=every,
         patience=patience,
-        on_field=lambda told: tell(_told(told, limits)),
+        on_field=lambda look: tell(one_line(look, limits)),
     )
     _show(summary, out / REPORT, as_json=as_json)
     if summary.unread:
@@ -199,25 +197,6 @@ def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
         answer(f"UNUSUAL SLIDE: {usual}")
     answer(f"bundle {summary.header.bundle} on {summary.header.provider}")
     answer(f"report {click.format_filename(report)}")
-
-
-def _told(field: "FieldReading | SkippedFrame | SourceNote", limits: Mapping[str, float]) -> str:
-    from edge_runtime.fields.gates import stopped_by
-
-    if isinstance(field, SkippedFrame | SourceNote):
-        return str(field)
-    if field.reason:
-        gate = stopped_by(field.values, limits)[0]
-        return (
-            f"not counted: {field.name}: {gate.sentence} ({gate.name} {field.values[gate.name]:.3g}, must be "
-            f"{gate.side} {limits[gate.name]:.3g}); {gate.advice}"
-        )
-    statuses = [cell.status for cell in field.cells]
-    return (
-        f"field {field.number} ({field.name}): {statuses.count('uninfected')} uninfected, "
-        f"{statuses.count('parasitized')} parasitized, {statuses.count('rejected')} rejected, "
-        f"{statuses.count('not-judged')} not judged"
-    )
 
 
 @main.command()
