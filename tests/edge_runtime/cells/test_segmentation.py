@@ -333,6 +333,18 @@ def test_pallor_that_opens_to_the_outside_is_part_of_the_cell() -> None:
         assert cell.mask.sum() == pytest.approx(np.pi * 30**2, rel=0.08)
 
 
+def test_an_island_in_the_pallor_of_a_cell_is_no_cell() -> None:
+    light = film()
+    for x in (100, 250, 400, 550):
+        disc(light, x, 240, 30, 0.5)
+        disc(light, x, 240, 16, -0.5)
+        disc(light, x, 240, 7, 0.5)
+    cells = segment(as_frame(light))
+    assert len(cells) == 4
+    for cell in cells:
+        assert cell.mask.sum() == pytest.approx(np.pi * 30**2, rel=0.06)
+
+
 def test_a_gap_between_cells_is_no_cell() -> None:
     light = film()
     for angle in np.linspace(0, 2 * np.pi, 6, endpoint=False):
