@@ -184,7 +184,7 @@ def _whole_parts(foreground: Mask, typical: float) -> Iterator[tuple[Mask, int, 
 
 
 def _components(foreground: Mask, smallest: float) -> Iterator[tuple[Mask, int, int]]:
-    """Connected parts of at least so many pixels, the largest first: mask with a margin of one pixel, x, y."""
+    """Connected parts of at least so many pixels, the largest first: mask with a margin of a pixel, x, y."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(foreground, connectivity=4)
     areas = stats[:, cv2.CC_STAT_AREA]
     for label in 1 + np.argsort(-areas[1:], kind="stable"):
