@@ -1,4 +1,4 @@
-"""What is measured of segmentation: on squares, simulated frames, and an archive in the layouts of the sets."""
+"""What is measured of segmentation: squares, simulated frames, an archive laid out as the sets are."""
 
 import json
 import zipfile
