@@ -24,7 +24,7 @@ from edge_runtime.sources.items import SkippedFrame, SourceNote
 from edge_runtime.version import __version__
 
 if TYPE_CHECKING:
-    from edge_runtime.slide.readings import FieldReading, Status
+    from edge_runtime.slide.readings import FieldReading
     from edge_runtime.slide.summary import SlideSummary
 
 bundle_option = click.option(
@@ -167,9 +167,12 @@ def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
     if as_json:
         answer(to_json({**asdict(summary), "report": str(report)}, indent=2))
         return
+    from edge_runtime.slide.readings import by_class
+
     counts, group = summary.counts, summary.group
     whys = {
-        **{status: _by_class(summary, status) for status in ("uninfected", "parasitized")},
+        "uninfected": by_class(summary.header, counts, "uninfected"),
+        "parasitized": by_class(summary.header, counts, "parasitized"),
         "rejected": [
             (number, f"{reason}: {summary.header.sentences[reason]}")
             for reason, number in counts.reasons.items()
@@ -196,12 +199,6 @@ def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
         answer(f"UNUSUAL SLIDE: {usual}")
     answer(f"bundle {summary.header.bundle} on {summary.header.provider}")
     answer(f"report {click.format_filename(report)}")
-
-
-def _by_class(summary: "SlideSummary", status: "Status") -> list[tuple[int, str]]:
-    from edge_runtime.slide.readings import by_class
-
-    return [(number, name) for name, number in by_class(summary.header, summary.counts, status)]
 
 
 def _told(field: "FieldReading | SkippedFrame | SourceNote", limits: Mapping[str, float]) -> str:

@@ -21,7 +21,7 @@ def model_card(manifest: Manifest) -> str:
 
 **{manifest.intended_use}**
 
-Says of a cell from a Giemsa-stained thin blood film: {", ".join(manifest.classes)}, or rejected.
+Says of a cell from a Giemsa-stained thin blood film: {_answers(manifest)}
 
 ## What it is
 - Network: {made.network}, trained on {made.trained_on}.
@@ -162,3 +162,11 @@ def _corruptions(tested: Performance) -> str:
 |---|---|---|
 {rows}
 """
+
+
+def _answers(manifest: Manifest) -> str:
+    """The classes, and which of them count as parasitized where their names do not tell."""
+    told = f"{', '.join(manifest.classes)}, or rejected."
+    if manifest.parasitized == ("parasitized",):
+        return told
+    return f"{told}\nWhat it calls {' or '.join(manifest.parasitized)} counts as parasitized."

@@ -75,7 +75,6 @@ def figures(manifest: Manifest) -> str:
 
 def _cells(tested: Performance) -> Iterable[tuple[str, str, str]]:
     low, high = tested.accuracy_interval
-    healthy = _rate(tested.called_of_healthy)
     accuracy = (
         f"{_percent(tested.accuracy)} (95 % interval over patients: {100 * low:.1f} to {100 * high:.1f})"
     )
@@ -89,17 +88,18 @@ def _cells(tested: Performance) -> Iterable[tuple[str, str, str]]:
         ),
         ("cells rejected", _percent(tested.rejected), "training test"),
         ("accuracy of the accepted cells", _percent(tested.accuracy_of_accepted), "training test"),
-        (
-            "the same where two readings of the cells agree",
-            _percent(tested.agreed_accuracy_of_accepted),
-            "training test",
-        ),
-        (
-            "accepted cells of healthy patients called parasitized",
-            healthy,
-            "training test",
-        ),
+        *_agreed(tested),
     ]
+
+
+def _agreed(tested: Performance) -> Iterable[tuple[str, str, str]]:
+    """What was measured by labels that can be trusted."""
+    if tested.agreed:
+        right = _percent(tested.agreed_accuracy_of_accepted)
+        yield "the same where both readings of a cell agree", right, "training test"
+    if tested.called_of_healthy.accepted:
+        called = _rate(tested.called_of_healthy)
+        yield "accepted cells of healthy patients, called parasitized", called, "training test"
 
 
 def _rate(rate: Rate) -> str:

@@ -51,6 +51,10 @@ from training.trained import TrainedDetector
 # How the exporter begins the names of the network's parameters.
 _NETWORK = "network."
 _BEFORE = 9  # the schema before this one: the same graph, and no test of certainty
+_LIFTED = (
+    "limits of certainty, size, colour and texture were set when the bundle was sealed again: "
+    "its figures are of before"
+)
 # How `export.sealing` tells what a bundle was trained on.
 _TRAINED_ON = re.compile(
     r"(?P<train>\d+) cells of (?P<cells>.+), split by .+; "
@@ -206,6 +210,7 @@ def from_schema_9(raw: Mapping[str, Any], limits: Mapping[str, float]) -> dict[s
         "gates": {**raw["gates"], **default_limits()},
         "detector": detector,
         "performance": performance,
+        "calibrated": {**raw["calibrated"], "how": f"{raw['calibrated']['how']}; {_LIFTED}"},
     }
 
 

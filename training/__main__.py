@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import sys
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -66,7 +65,8 @@ def main(threads: int | None, attended: bool) -> None:
 
 def _end_with_parent() -> None:
     """End this process when the one that started it has ended, even if it was killed."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not by sys.stdin, whose lock would then be held when the process ends by itself
+        pass
     os._exit(1)  # checkpoints are written whole or not at all
 
 

@@ -48,6 +48,7 @@ _FEWEST_ANOMALIES = 10
 _HOW_ALONE = f"{{}}; weights: mean of the standardised confidences of the deepest {DEEPEST} layers"
 _HOW_AGAINST = "epsilon and weights: logistic regression with the best AUROC against the known anomaly"
 _HOW_LIMITED = "; thresholds: each test its share, split conformal on cells used for nothing else"
+_HOW_SIZED = "; sizes: of {} cells in photographs of many at most 1 in {:.0f} lies beyond either limit"
 _HOW_CERTAIN = "; certainty: of {} {} at most 1 in {:.0f} is called parasitized"
 # Share of cells without a parasite that may be called parasitized: a healthy person has five million cells in
 # a microlitre.
@@ -142,6 +143,7 @@ def calibrate(
     if anomaly is not None:
         chosen, known, auroc = _against(model, fusing, anomaly.crops, epsilon)
         how = _HOW_AGAINST
+    how += _HOW_LIMITED
     evidence = [reference_evidence(model, crops, chosen) for crops in (fusing, limiting)]
     fusion = known or z_sum(evidence[0].confidences.astype(np.float64), DEEPEST)
     weights = tuple(fusion.weights.tolist())
@@ -149,8 +151,10 @@ def calibrate(
     unlimited = Detector(model.network.layers, chosen, weights, fusion.bias, (), (), {}, counted)
     pictures = Evidence.of_pictures(cells.images[training])
     detector, rejected = fit_limits(unlimited, (evidence[0], evidence[1]), pictures, alpha)
-    sizes = size_limits(cells.relative_size[np.concatenate([training, halves[0]])], WRONG_SIZES)
-    detector = replace(detector, limits={**detector.limits, **sizes})
+    sizes = cells.relative_size[np.concatenate([training, halves[0]])]
+    if sized := size_limits(sizes, WRONG_SIZES):
+        detector = replace(detector, limits={**detector.limits, **sized})
+        how += _HOW_SIZED.format(int((~np.isnan(sizes)).sum()), 1 / WRONG_SIZES)
     detector, certain = _certain(detector, evidence, cells, np.concatenate(halves))
     patients = np.array(cells.patients)[np.concatenate(halves)]
     return Calibration(
@@ -163,7 +167,7 @@ def calibrate(
         threshold_cells=len(halves[1]),
         # A few patients can look wholly alike, which no test of a slide could work with.
         correlation=min(patient_correlation(rejected, patients), 0.99),
-        how=how + _HOW_LIMITED + certain,
+        how=how + certain,
         auroc=auroc,
     )
 

@@ -127,7 +127,7 @@ def pool(folder: Path, *, folds: int = FOLDS) -> CellFigures:
     held, cells = _held_out(folder, source, folds)
     healthy = [of.odds[cells.healthy[of.chosen] & ~of.decisions.rejected] for of in held]
     limited = [
-        _limited(of, [odds for other, odds in enumerate(healthy) if other != number])
+        limited_by(of.trained.detector, [odds for other, odds in enumerate(healthy) if other != number])
         for number, of in enumerate(held)
     ]
     answers = [
@@ -140,7 +140,7 @@ def pool(folder: Path, *, folds: int = FOLDS) -> CellFigures:
     figures = summarise(joined, cells, np.concatenate([of.chosen for of in held]))
     for of, detector in zip(held, limited, strict=True):
         save_calibration(of.run, replace(of.trained.calibration, detector=detector))
-    _finish(folder, np.concatenate(healthy), folds)
+    _finish(folder, healthy, folds)
     corruptions = _corruptions(held, limited, cells)
     add_metrics(
         folder,
@@ -179,23 +179,29 @@ def _unlimited(detector: Detector) -> Detector:
     return replace(detector, limits={**detector.limits, CERTAINTY: 0.0})
 
 
-def _limited(of: HeldOut, others: Sequence[NDArray[np.float64]]) -> Detector:
-    """A network's detector, with the certainty that the other parts' healthy patients ask for."""
-    odds = np.concatenate(others)
-    enough = len(odds) >= 1 / FALSE_POSITIVES - 1
-    return with_certainty(of.trained.detector, odds) if enough else of.trained.detector
+def limited_by(detector: Detector, odds: Sequence[NDArray[np.float64]]) -> Detector:
+    """A detector with the certainty that cells of healthy patients ask for, if they are enough to show it.
+
+    Args:
+        detector: of a network.
+        odds: float64 [N] each, log-odds of a parasite in such cells, by networks that never saw them.
+    """
+    every = np.concatenate(odds)
+    return with_certainty(detector, every) if len(every) >= 1 / FALSE_POSITIVES - 1 else detector
 
 
 def _with_limits(decisions: Decisions, detector: Detector) -> Decisions:
     return replace(decisions, limits=np.array([detector.limits[test.name] for test in TESTS]))
 
 
-def _finish(folder: Path, odds: NDArray[np.float64], folds: int) -> None:
+def _finish(folder: Path, odds: Sequence[NDArray[np.float64]], folds: int) -> None:
     """Give the network for use the limit that all healthy patients ask for."""
     made = load_calibration(folder)
-    if len(odds) >= 1 / FALSE_POSITIVES - 1:
-        how = made.how.partition("; certainty")[0] + _HOW.format(len(odds), folds, 1 / FALSE_POSITIVES)
-        made = replace(made, detector=with_certainty(made.detector, odds), how=how)
+    detector = limited_by(made.detector, odds)
+    if detector is not made.detector:
+        cells = sum(map(len, odds))
+        how = made.how.partition("; certainty")[0] + _HOW.format(cells, folds, 1 / FALSE_POSITIVES)
+        made = replace(made, detector=detector, how=how)
     save_calibration(folder, made)
 
 

@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 
 # Share of cells on either side of the range of a number of the outline.
 _TAIL = 0.01
+# Cells that hold P. vivax are larger than any of an archive of P. falciparum.
+SWOLLEN = 1.1
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,8 @@ def certainty_limit(odds: Array, rate: float) -> float:
 def size_limits(sizes: Array, rate: float) -> dict[str, float]:
     """Where the tests of the size draw their lines, by name: split conformal prediction on either side.
 
-    They are never more lenient than the table's own, whatever the photographs' crops are.
+    They are never more lenient than the table's own, whatever the photographs' crops are. The upper one is
+    drawn SWOLLEN times as far out.
 
     Args:
         sizes: float64 [N], relative sizes of red cells; NaN where not known.
@@ -142,7 +145,7 @@ def size_limits(sizes: Array, rate: float) -> dict[str, float]:
         return {}
     return {
         table.SMALL: max(table.SMALLEST, conformal_limit(known, rate)),
-        table.LARGE: min(table.LARGEST, -conformal_limit(-known, rate)),
+        table.LARGE: min(table.LARGEST, -SWOLLEN * conformal_limit(-known, rate)),
     }
 
 

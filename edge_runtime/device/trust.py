@@ -67,6 +67,8 @@ def check_answers(decisions: Decisions, alpha: float) -> None:
     """
     sized = np.array([test.name in {table.SMALL, table.LARGE} for test in table.TESTS])
     cells = ~decisions.failed[:, sized].any(axis=1)  # the others are platelets, crumbs and clumps
+    if not cells.any():
+        raise CheckFailedError("none of these is as large as a red cell; give red cells of ordinary slides")
     lost: dict[table.Reason, NDArray[np.bool_]] = {}
     for test in table.TESTS:
         if test.name not in {table.CONFIDENCE, table.CERTAINTY, table.SMALL, table.LARGE}:

@@ -241,8 +241,8 @@ class Counts:
         return self.rejected - self.broken
 
 
-def by_class(header: SlideHeader, counts: Counts, status: Status) -> list[tuple[str, int]]:
+def by_class(header: SlideHeader, counts: Counts, status: Status) -> list[tuple[int, str]]:
     """The accepted cells of an answer by class, for people: empty where its one class is called as it is."""
     infected = status == "parasitized"
     names = [name for name in header.classes if (name in header.parasitized) == infected]
-    return [] if names == [status] else [(name, counts.classes[name]) for name in names]
+    return [] if names == [status] else [(counts.classes[name], name) for name in names]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from edge_runtime.bundle.performance import Rate
 from edge_runtime.errors import CheckFailedError
 from scripts import figures
 
@@ -24,6 +25,9 @@ def manifest(**changes: Any) -> Any:
         "false_positive_rate": 0.0388,
         "rejected": 0.0459,
         "accuracy_of_accepted": 0.966,
+        "agreed": 3100,
+        "agreed_accuracy_of_accepted": 0.9958,
+        "called_of_healthy": Rate(3, 1200, (0.0, 0.00613), 0.01),
         "ood_rejected": {
             "nih_native_ood/masked/platelet (18)": 1.0,
             "nih_native_ood/masked/wbc (2)": 0.5,
@@ -47,6 +51,9 @@ def test_figures_are_those_of_the_manifest() -> None:
         "| uninfected cells called so (specificity) | 96.1 % | `training test` |\n"
         "| cells rejected | 4.6 % | `training test` |\n"
         "| accuracy of the accepted cells | 96.6 % | `training test` |\n"
+        "| the same where both readings of a cell agree | 99.6 % | `training test` |\n"
+        "| accepted cells of healthy patients, called parasitized "
+        "| 3 of 1,200 (0.25 %; 95 % interval over patients: 0.00 to 0.61) | `training test` |\n"
         f"| white cells, platelets and debris of the same slides, rejected | 19 of 20 | {ood} |\n"
         f"| white cells of other laboratories and other images, rejected | 42 of 46 | {ood} |\n"
         "| cells accepted when light, colour or focus is a little off "
@@ -55,7 +62,10 @@ def test_figures_are_those_of_the_manifest() -> None:
 
 
 def test_what_was_not_measured_has_no_row() -> None:
-    table = figures.figures(manifest(ood_rejected={}, corruptions_accepted={}, corruptions_accuracy={}))
+    without = {"ood_rejected": {}, "corruptions_accepted": {}, "corruptions_accuracy": {}}
+    nobody = {"agreed": 0, "called_of_healthy": Rate(0, 0, (0.0, 1.0), 0.0)}
+    assert len(figures.figures(manifest(**without)).splitlines()) == 11
+    table = figures.figures(manifest(**without, **nobody))
     assert len(table.splitlines()) == 9
     assert "--ood" not in table
 

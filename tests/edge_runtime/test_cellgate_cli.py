@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from click.testing import Result
 
 import edge_runtime
 from edge_runtime import cli
-from edge_runtime.bundle.files import open_bundle
+from edge_runtime.bundle.files import open_bundle, save_bundle
 from edge_runtime.console import to_json
 from edge_runtime.decision import table
 from edge_runtime.fields.gates import GATES
@@ -259,3 +260,21 @@ def test_a_clock_that_was_never_set_is_told_in_one_line(
     told = cellgate(*read_arguments("simulated:fields=1,seed=5")).stderr.splitlines()
     assert told[0].startswith("note: the clock of this device was not set: it said 1970-01-01; ")
     assert not any("clock" in line for line in told[1:])
+
+
+def test_read_tells_further_classes_by_name(
+    cellgate: Run, slide_folder: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    bundle = open_bundle(tiny_bundle)
+    named = replace(bundle.manifest, classes=("uninfected", "ring"))
+    save_bundle(tmp_path / "named", named, bundle.contents)
+    done = cellgate(
+        "read", slide_folder, "--bundle", tmp_path / "named", "--slide", "S", "--out", tmp_path / "o"
+    )
+    assert done.exit_code == 0
+    lines = [line.split() for line in done.stdout.splitlines()]
+    at = next(number for number, line in enumerate(lines) if line[0] == "parasitized")
+    assert lines[at + 1] == [lines[at][1], "ring"]
+    assert lines[at - 1][0] == "uninfected"  # there is one class of that name, so it is not named again
+    told = json.loads(cellgate("report", tmp_path / "o", "--json").stdout)
+    assert told["counts"]["classes"]["ring"] == int(lines[at][1]) > 0

@@ -108,6 +108,9 @@ def test_cells_become_a_bundle_that_reads_them(
     manifest = open_bundle(bundle).manifest
     assert manifest.classes == load_run(run).classes == ("uninfected", "late stage", "ring")
     assert manifest.parasitized == ("late stage", "ring")
+    card = (bundle / "MODEL_CARD.md").read_text()
+    assert "film: uninfected, late stage, ring, or rejected." in card
+    assert "What it calls late stage or ring counts as parasitized." in card
     crop = next((tmp_path / "given").rglob("*.jpg"), None) or crop_of(slides[0], tmp_path)
     scored = json.loads(command(edge_runtime.cli.main, "score", crop, "--bundle", bundle, "--json"))
     assert list(scored["probabilities"]) == ["uninfected", "late stage", "ring"]

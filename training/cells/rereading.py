@@ -19,7 +19,8 @@ def reread_labels(
 
     Args:
         path: a CSV with the columns path and reread_label; others are not read. It may list all cells, or
-            those that differ; paths are compared with names by their last folder and file.
+            those that differ; paths are compared with names by their last folder and file, or by the file
+            alone where a path is no more than that.
         names: of the N cells.
         classes: names of the classes, by label.
         labels: int64 [N], for cells that the CSV does not list.
@@ -30,9 +31,10 @@ def reread_labels(
     Raises:
         SourceError: the CSV cannot be read, lists no cell of these, one twice, or an unknown class.
     """
-    index: dict[str, list[int]] = {}
+    index: dict[tuple[str, ...], list[int]] = {}
     for number, name in enumerate(names):
-        index.setdefault(_key(name), []).append(number)
+        for key in {_parts(name)[-2:], _parts(name)[-1:]}:
+            index.setdefault(key, []).append(number)
     found, reread, unknown = np.zeros(len(names), bool), labels.copy(), []
     for row in read_rows(path, ("path", "reread_label"))[0]:
         where, label = row.values["path"], class_name(row.values["reread_label"])
@@ -40,9 +42,9 @@ def reread_labels(
             raise SourceError(
                 f"{path}, line {row.line}: no class '{label}'; expected one of {', '.join(classes)}"
             )
-        cells = index.get(_key(where), [])
+        cells = index.get(_parts(where)[-2:], [])
         if len(cells) > 1:  # of several sources: the whole path may tell
-            cells = [number for number in cells if names[number].endswith(where)]
+            cells = [number for number in cells if names[number] == where] or cells
         if not cells:
             unknown.append(where)
         elif len(cells) > 1 or (found[cells[0]] and reread[cells[0]] != classes.index(label)):
@@ -57,6 +59,5 @@ def reread_labels(
     return reread
 
 
-def _key(path: str) -> str:
-    """Folder and file: what a path in a list and a name have in common."""
-    return "/".join(PurePosixPath(path.replace("\\", "/")).parts[-2:])
+def _parts(path: str) -> tuple[str, ...]:
+    return PurePosixPath(path.replace("\\", "/")).parts

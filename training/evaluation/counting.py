@@ -55,6 +55,7 @@ class Evaluation:
 
     Attributes:
         subject: the network and its split, in words.
+        classes: names of the classes.
         clean: the in-distribution test cells, scored.
         sets: every other set, scored.
         rows: one per scorer and set.
@@ -65,6 +66,7 @@ class Evaluation:
     """
 
     subject: str
+    classes: tuple[str, ...]
     clean: Kept
     sets: tuple[Kept, ...]
     rows: tuple[Row, ...]
@@ -81,6 +83,7 @@ class Evaluation:
 
 def count(
     subject: str,
+    classes: tuple[str, ...],
     clean: Kept,
     sets: Sequence[Kept],
     columns: Sequence[Scorer],
@@ -113,6 +116,7 @@ def count(
     }
     return Evaluation(
         subject=f"{subject}, {len(clean.set)} test cells of {len(set(clean.set.patients))} patients",
+        classes=classes,
         clean=clean,
         sets=tuple(sets),
         rows=tuple(rows),

@@ -82,7 +82,7 @@ def evaluate(
     curve = _curve(subject, cells, out) if "attacks" in rows else None
     config = subject.trained.info.config
     told = f"{config.network}, split by {config.split}"
-    return count(told, kept[0], kept[1:], columns, layered, on, curve)
+    return count(told, subject.trained.info.classes, kept[0], kept[1:], columns, layered, on, curve)
 
 
 def _name(job: Job | None) -> str:

@@ -153,8 +153,7 @@ def _wrong(made: Evaluation) -> Figure:
     clean = made.clean
     wrong = np.flatnonzero(~clean.right & clean.accepted(made.thresholds, SHIPPED))
     order = wrong[np.argsort(-clean.scores["softmax margin"][wrong])][:_GALLERY]
-    truth = ("uninfected", "parasitized")
-    titles = [f"labelled {truth[clean.set.labels[i]]}" for i in order]
+    titles = [f"labelled {made.classes[clean.set.labels[i]]}" for i in order]
     return _pictures([clean.set.images[i] for i in order], titles)
 
 
@@ -162,8 +161,7 @@ def _rejected(made: Evaluation) -> Figure:
     clean = made.clean
     rejected = np.flatnonzero(~clean.accepted(made.thresholds, SHIPPED))
     order = rejected[np.argsort(clean.scores[SHIPPED][rejected])][:_GALLERY]
-    truth = ("uninfected", "parasitized")
-    titles = [f"{truth[clean.set.labels[i]]}, {clean.scores[SHIPPED][i]:.1f}" for i in order]
+    titles = [f"{made.classes[clean.set.labels[i]]}, {clean.scores[SHIPPED][i]:.1f}" for i in order]
     return _pictures([clean.set.images[i] for i in order], titles)
 
 

@@ -14,7 +14,14 @@ from edge_runtime.decision.conformal import conformal_limit
 from edge_runtime.decision.decide import decide
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
-from edge_runtime.decision.limits import Strictness, fit_limits, outline_range, size_limits, with_pictures
+from edge_runtime.decision.limits import (
+    SWOLLEN,
+    Strictness,
+    fit_limits,
+    outline_range,
+    size_limits,
+    with_pictures,
+)
 from edge_runtime.decision.table import CellTest, Reason
 from edge_runtime.decision.values import within
 from edge_runtime.errors import CheckFailedError
@@ -301,8 +308,9 @@ def test_sizes_beyond_which_few_red_cells_lie_are_the_limits() -> None:
     sizes = np.random.default_rng(0).normal(1, 0.1, 2000)
     unknown = np.full(500, np.nan)
     found = size_limits(np.concatenate([sizes, unknown]), 0.01)
-    assert (sizes < found["small"]).sum() == (sizes > found["large"]).sum() == 19
-    assert (found["small"], found["large"]) == (pytest.approx(0.77, abs=0.03), pytest.approx(1.23, abs=0.03))
+    largest = found["large"] / SWOLLEN
+    assert (sizes < found["small"]).sum() == (sizes > largest + 1e-9).sum() == 19
+    assert (found["small"], largest) == (pytest.approx(0.77, abs=0.03), pytest.approx(1.23, abs=0.03))
 
 
 def test_limits_of_the_size_are_never_more_lenient_than_the_tables() -> None:

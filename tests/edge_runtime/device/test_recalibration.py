@@ -380,3 +380,10 @@ def test_platelets_and_clumps_do_not_speak_against_a_site() -> None:
     assert rejected(made.detector, odd) == 1.0
     with pytest.raises(CheckFailedError, match="25% perhaps a parasite"):
         recalibrate(detector, seen, alpha=ALPHA)
+
+
+def test_without_a_red_cell_there_is_nothing_to_fit() -> None:
+    detector = replace(DETECTOR, limits={**DETECTOR.limits, "small": 0.55})
+    seen = replace(site(0, cells=100), relative_size=np.full(100, 0.3))
+    with pytest.raises(CheckFailedError, match="none of these is as large as a red cell"):
+        recalibrate(detector, seen, alpha=ALPHA)

@@ -1,5 +1,6 @@
 """A second reading of cells: which cells it is of, what it says, and what it is refused for."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,22 @@ def test_a_list_of_those_that_differ_leaves_the_others(source: CellSource) -> No
     assert found.agreed.tolist() == [True, False, True, False]
     # Who is healthy, the first reading says.
     assert found.healthy.tolist() == [False, False, False, True]
+
+
+def test_a_path_may_be_no_more_than_the_files_name(source: CellSource) -> None:
+    found = load(
+        source, "C1P1_IMG_1_cell_2.png,Uninfected", r"x\Uninfected\C1P1_IMG_1_cell_3.png,Parasitized"
+    )
+    assert found.reread.tolist() == [1, 0, 1, 0]
+
+
+def test_of_several_sources_the_whole_path_tells_which_is_meant(source: CellSource, tmp_path: Path) -> None:
+    shutil.copytree(tmp_path / "cells", tmp_path / "again")
+    both = replace(source, where=(*source.where, str(tmp_path / "again")))
+    found = load(both, f"2/{NAMES[0]},Uninfected")
+    assert found.agreed.tolist() == [True] * 4 + [False] + [True] * 3
+    with pytest.raises(SourceError, match=r"line 2: .*cell_1\.png stands for several cells; name each"):
+        load(both, f"{NAMES[0]},Uninfected")
 
 
 def test_what_was_said_of_the_cells_has_a_digest(source: CellSource) -> None:

@@ -1,0 +1,120 @@
+"""Cross-fitting: whoever is measured was never seen, and what healthy patients ask for holds everywhere."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from detectors import lenient
+
+from edge_runtime.bundle.performance import Rate
+from edge_runtime.errors import CheckFailedError, SourceError
+from training import calibration, crossfit
+from training.calibration_file import load_calibration
+from training.cells.source import CellSource
+from training.crossfit import cross_fit, fold_folder, limited_by, pool
+from training.handover import performance_of
+from training.run import load_run, load_split, save_run
+from training.testing import measure_run
+
+SLIDES = ("simulated:slides=4,fields=1,seed=1000", "simulated:slides=3,fields=1,seed=3000,parasitized=0")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """Two parts of seven slides, three of them without a parasite: three runs in all."""
+    folder = tmp_path_factory.mktemp("crossfit") / "run"
+    places = [part for place in SLIDES for part in ("--cells", place)]
+    options = [
+        *places,
+        "--cache",
+        str(cache),
+        "--epochs",
+        "2",
+        "--batch-size",
+        "32",
+        "--learning-rate",
+        "0.05",
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CELLGATE_CACHE", str(cache))
+        patch.setattr(crossfit, "MOST_CELLS", 40)
+        patch.setattr(crossfit, "FALSE_POSITIVES", 1 / 50)
+        patch.setattr(calibration, "FALSE_POSITIVES", 1 / 50)
+        cross_fit(folder, options, folds=2)
+    return folder
+
+
+def test_every_cell_is_judged_once_by_a_network_that_never_saw_its_patient(made: Path, cache: Path) -> None:
+    tested = []
+    for number in (1, 2):
+        info = load_run(fold_folder(made, number))
+        cells, split = load_split(info, CellSource(cache=cache))
+        patients = np.array(cells.patients)
+        seen = set(patients[np.concatenate([split.train, split.validation])])
+        assert not seen & set(patients[split.test])
+        tested.append(split.test)
+    assert sorted(np.concatenate(tested)) == list(range(len(cells)))
+    _, split = load_split(load_run(made), CellSource(cache=cache))
+    assert len(split.train) + len(split.validation) == len(cells)
+    figures = measure_run(made, CellSource(cache=cache))
+    assert sum(patient.cells for patient in figures.patients) == len(cells)
+    assert sum(patient.counts.healthy for patient in figures.patients) == 3
+    performance = performance_of(load_run(made), figures)
+    assert (performance.folds, performance.patients) == (2, 7)
+    assert isinstance(performance.called_of_healthy, Rate)
+
+
+def test_healthy_patients_set_the_limit_of_the_network_for_use(made: Path) -> None:
+    assert (
+        "cells of healthy patients, unseen by 2 networks, at most 1 in 50 is called so"
+        in load_calibration(made).how
+    )
+
+
+def test_the_certainty_comes_from_all_parts_that_are_given_and_not_from_too_few_cells() -> None:
+    detector = lenient(certainty=0.5)
+    parts = [np.linspace(-5, 4, 400), np.linspace(-5, 3, 400)]
+    highest = np.sort(np.concatenate(parts))[-1]  # of 800 cells one may be at the limit, and none above it
+    assert limited_by(detector, parts).limits["certainty"] == pytest.approx(highest)
+    assert limited_by(detector, parts).limits["certainty"] > highest
+    assert limited_by(detector, parts[1:]) is detector
+
+
+def test_pooling_again_changes_nothing(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crossfit, "MOST_CELLS", 40)
+    monkeypatch.setattr(crossfit, "FALSE_POSITIVES", 1 / 50)
+    monkeypatch.setattr(calibration, "FALSE_POSITIVES", 1 / 50)
+    again = tmp_path / "again"
+    shutil.copytree(made, again)
+    before = load_run(again).metrics["test"]["archive"]
+    assert pool(again, folds=2).archive.accuracy == before["accuracy"]
+    assert load_calibration(again) == load_calibration(made)
+
+
+def test_a_part_of_another_cut_is_refused(made: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(made, other)
+    info = load_run(fold_folder(other, 2))
+    save_run(fold_folder(other, 2), replace(info, config=replace(info.config, test="1/2")))
+    with pytest.raises(SourceError):
+        pool(other, folds=2)
+
+
+def test_a_step_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
+    with pytest.raises(CheckFailedError, match=r"fit ended with exit code 1: .*gone\.zip: no such file"):
+        cross_fit(tmp_path / "run", ["--cells", "gone.zip"], folds=2, jobs=1)
+
+
+def test_a_step_ends_with_the_process_that_began_it() -> None:
+    """As if that one had been killed: its end of the pipe closes, and nothing else tells the step."""
+    waits = (
+        "import time, training.__main__ as m; m.main.callback(threads=None, attended=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", waits], stdin=subprocess.PIPE) as step:
+        assert step.stdin is not None
+        step.stdin.close()
+        assert step.wait(timeout=30) == 1
