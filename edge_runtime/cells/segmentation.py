@@ -25,7 +25,7 @@ from edge_runtime.cells.light import (
     reduced,
 )
 from edge_runtime.cells.preprocessing import Box
-from edge_runtime.cells.shape import CELL_LIKE, ellipticity, heaped, well_cut, whole
+from edge_runtime.cells.shape import CELL_LIKE, ellipticity, heaped, largest, well_cut, whole
 from edge_runtime.cells.splitting import Sides, split
 from edge_runtime.cells.typical import thickness_area
 
@@ -122,8 +122,8 @@ def _cells(foreground: Mask, field: Mask) -> tuple[list[Cell], float]:
     typical = thickness_area(foreground)
     found = [
         cell
-        for part, x, y in _components(foreground, _SPECK * typical)
-        for cell in _parted(whole(part, typical), x, y, field, typical)
+        for part, x, y in _whole_parts(foreground, typical)
+        for cell in _parted(part, x, y, field, typical)
     ]
     typical = _typical_area(found, typical)
     found = [replace(cell, clump=cell.clump or heaped(cell.mask, typical)) for cell in found]
@@ -167,10 +167,27 @@ def _typical_area(cells: Iterable[Cell], by_thickness: float) -> float:
     return float(np.median([area for area in areas if low < area / by_thickness < high] or [by_thickness]))
 
 
+def _whole_parts(foreground: Mask, typical: float) -> Iterator[tuple[Mask, int, int]]:
+    """The connected parts with their pallor; an island in the pallor of another is no part of its own."""
+    filled = np.zeros_like(foreground)
+    for part, x, y in _components(foreground, _SPECK * typical):
+        inner = part[1:-1, 1:-1]
+        here = filled[y + 1 : y + 1 + inner.shape[0], x + 1 : x + 1 + inner.shape[1]]
+        if (here & inner).any():
+            left = (inner & ~here) > 0
+            if np.count_nonzero(left) < np.count_nonzero(inner) / 2:
+                continue
+            inner[:] = largest(left) * np.uint8(255)
+        mended = whole(part, typical)
+        here |= mended[1:-1, 1:-1] & ~inner
+        yield mended, x, y
+
+
 def _components(foreground: Mask, smallest: float) -> Iterator[tuple[Mask, int, int]]:
-    """Connected parts with at least so many pixels: (mask with a margin of one pixel, x, y of its corner)."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(foreground, connectivity=4)
-    for label in range(1, count):
+    """Connected parts of at least so many pixels, the largest first: mask with a margin of a pixel, x, y."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(foreground, connectivity=4)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    for label in 1 + np.argsort(-areas[1:], kind="stable"):
         x, y, width, height, area = (int(value) for value in stats[label])
         if area >= smallest:
             part = labels[y : y + height, x : x + width] == label
