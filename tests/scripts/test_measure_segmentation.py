@@ -11,8 +11,9 @@ from click.testing import CliRunner
 
 from edge_runtime.cells.segmentation import Cell, Segmentation
 from edge_runtime.simulator import RED_CELL_KINDS, simulate_field
-from scripts import measure_segmentation
-from scripts.measure_segmentation import Truth, crowded_frame, matched, tallied
+from scripts import annotated_frames, measure_segmentation
+from scripts.annotated_frames import Truth, centre
+from scripts.measure_segmentation import crowded_frame, matched, tallied
 
 
 def square(x: int, y: int, side: int = 20, *, width: int = 0, clump: bool = False) -> Cell:
@@ -25,7 +26,7 @@ def segmented(*cells: Cell) -> Segmentation:
 
 
 def truth(*boxes: tuple[int, int, int, int]) -> Truth:
-    points = [measure_segmentation.centre(box) for box in boxes]
+    points = [centre(box) for box in boxes]
     return Truth("frame", np.zeros((100, 200, 3), np.uint8), boxes, points)
 
 
@@ -91,7 +92,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_set_has_its_row_and_its_overlays(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measure_segmentation, "SEEDS", range(7, 8))
+    monkeypatch.setattr(annotated_frames, "SEEDS", range(7, 8))
     arguments = ["--frames", str(archive), "--overlays", str(tmp_path), "--most", "1"]
     done = CliRunner().invoke(measure_segmentation.main, arguments)
     assert done.exit_code == 0, done.output

@@ -22,7 +22,8 @@ from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import SourceError
 from export.forward import export_forward
 from export.graph import _add_constants
-from scripts.reseal import fill_network, fitted, main, recovered_gaussian, run_info
+from scripts.recovered import fill_network, recovered_gaussian
+from scripts.reseal import fitted, main, run_info
 from training.networks import ResNet, build_network
 from training.statistics import to_tensor
 
