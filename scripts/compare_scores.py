@@ -117,7 +117,10 @@ def _as_decisions(rows: list[dict[str, object]], classes: tuple[str, ...]) -> De
         probabilities=np.array([[row[name] for name in classes] for row in column("probabilities")]),
         confidences=np.array([list(row.values()) for row in column("confidences")]),
         appearance=np.array([list(row.values()) for row in column("appearance")]),
-        values=np.array([[row[name] for name in names] for row in column("values")]),
+        # A test that is not for a cell has no value of it.
+        values=np.array(
+            [[row.get(test.name, test.sign * np.inf) for test in table.TESTS] for row in column("values")]
+        ),
         limits=np.array([limits[name] for name in names]),
     )
     for number, row in enumerate(rows):

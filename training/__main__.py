@@ -1,7 +1,6 @@
 """`python -m training`: download, fit, calibrate, test, evaluate."""
 
 import json
-import math
 import os
 import threading
 from dataclasses import asdict
@@ -28,7 +27,8 @@ from training.networks import NETWORKS
 from training.processor import has_bfloat16
 from training.robustness import measure_corruptions, measure_ood
 from training.run import Precision, RunConfig, load_run
-from training.testing import CellFigures, measure_run
+from training.telling import tell_figures
+from training.testing import measure_run
 
 
 class _Recipe(NamedTuple):
@@ -85,7 +85,7 @@ def crossfit(folder: Path, folds: int, jobs: int | None, options: tuple[str, ...
     OPTIONS are those of `fit`, but for --run, --test and --resume.
     """
     jobs = jobs or len(os.sched_getaffinity(0))
-    _tell_figures(crossfitting.cross_fit(folder, options, folds=folds, jobs=jobs))
+    tell_figures(crossfitting.cross_fit(folder, options, folds=folds, jobs=jobs))
 
 
 @main.command()
@@ -274,7 +274,7 @@ def test(
             told["ood"] = {name: asdict(kind) for name, kind in strange.items()}
         click.echo(json.dumps(told, indent=2))
         return
-    _tell_figures(result)
+    tell_figures(result)
     for name, figures in corrupted.items():
         click.echo(
             f"{name:<40}{figures.accepted:>8.2%} of {figures.cells} accepted, "
@@ -285,39 +285,6 @@ def test(
             f"{name:<40}{kind.rejected:>8.2%} of {kind.images} rejected, {kind.refused} not judged, "
             f"{kind.parasitized:.0%} called parasitized"
         )
-
-
-def _tell_figures(result: CellFigures) -> None:
-    """A line per patient, then every figure by the three kinds of labels."""
-    click.echo(f"{'patient':<12}{'cells':>7}{'parasitized':>13}{'accuracy':>10}{'rejected':>10}{'called':>8}")
-    for row in result.patients:
-        of = row.counts
-        parasitized = "healthy" if of.healthy else str(of.parasitized)
-        called = of.parasitized_called + of.uninfected_called
-        click.echo(
-            f"{row.patient:<12}{row.cells:>7}{parasitized:>13}{row.accuracy:>10.1%}{row.rejected:>10.1%}{called:>8}"
-        )
-    columns = {"archive": result.archive, "agreed": result.agreed, "healthy": result.healthy}
-    click.echo(f"\n{'figure (95 % over patients)':<30}{''.join(f'{name:>28}' for name in columns)}")
-    counts = [f"{of.parasitized} + {of.uninfected}" for of in columns.values()]
-    click.echo(f"{'parasitized + others':<30}{''.join(f'{count:>28}' for count in counts)}")
-    for name in result.archive.intervals:
-        told = [_told(getattr(of, name), of.intervals[name]) for of in columns.values()]
-        click.echo(f"{name.replace('_', ' '):<30}{''.join(f'{value:>28}' for value in told)}")
-    for name, rate in (
-        ("accepted parasitized cells called so (agreed labels)", result.called_of_parasitized),
-        ("accepted cells of healthy patients called parasitized", result.called_of_healthy),
-    ):
-        click.echo(
-            f"{name}: {rate.called} of {rate.accepted} ({_told(rate.share, rate.interval)}), "
-            f"correlation within patients {rate.correlation:.3f}"
-        )
-
-
-def _told(share: float, interval: tuple[float, float]) -> str:
-    if math.isnan(share):
-        return "-"
-    return f"{share:.2%} ({interval[0]:.2%} to {interval[1]:.2%})"
 
 
 @main.command()

@@ -29,7 +29,7 @@ from training.cells.splits import NONE, Split
 from training.checkpoint import State
 from training.history import Epoch, best_epoch, has_stalled, write_history
 from training.networks import Network, build_network, channels_last, load_pretrained
-from training.overlays import COLUMNS, Planes, blobs, overlaid
+from training.overlays import COLUMNS, Planes, bank_of, overlaid
 from training.reference import BLOCK
 from training.run import (
     CHECKPOINT,
@@ -82,7 +82,7 @@ def fit(config: RunConfig, folder: Path, *, cache: Path | None = None) -> RunInf
     _check_classes(cells, split)
     # Everything that could be refused is, before there is a run that a second try would trip over.
     _check_shares(config, split)
-    _bank(config, cells, split)
+    bank_of(config, cells, split)
     layers = _build(config, len(cells.classes)).layers
     distributed.wait()
     if distributed.rank() == 0:
@@ -227,7 +227,7 @@ def _train(folder: Path, info: RunInfo, cells: CellSet, split: Split) -> None:
     model: nn.Module = state.network
     if distributed.world_size() > 1:
         model = DistributedDataParallel(model)
-    bank = _bank(config, cells, split)
+    bank = bank_of(config, cells, split)
     while state.step < steps and not _has_stalled(state, config):
         epoch = state.step // per_epoch
         loss = _train_epoch(model, state, info, cells, split, bank, folder, epoch, per_epoch)
@@ -267,20 +267,6 @@ def _has_stalled(state: State, config: RunConfig) -> bool:
         return False
     stalled = distributed.rank() == 0 and has_stalled(state.history, config.patience)
     return bool(distributed.summed(torch.tensor([float(stalled)])).item())
-
-
-def _bank(config: RunConfig, cells: CellSet, split: Split) -> list[Planes]:
-    """What is laid on other cells, from the training cells of healthy patients that were read in two ways."""
-    if not config.overlays:
-        return []
-    doubted = cells.healthy[split.train] & ~cells.agreed[split.train]
-    bank = blobs(cells.images[split.train[doubted]])
-    if not bank:
-        raise SourceError(
-            f"{cells.source}: {doubted.sum()} cells of healthy patients were taken for parasitized, and hold "
-            "nothing to cut out; give a second reading with --reread, or leave out --overlays"
-        )
-    return bank
 
 
 def _train_epoch(

@@ -12,6 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.errors import SourceError
+from training.cells.source import CellSet
+from training.cells.splits import Split
+from training.run import RunConfig
+
 Planes = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
@@ -28,6 +33,24 @@ _SPECK = 160  # pixels; a larger blob in the middle of a cell looks like a paras
 _BESIDE = 0.6  # share of specks that lie on the rim, too
 _SCALE, _GAIN, _FILM = (0.6, 1.2), (0.8, 1.3), (1.0, 1.12)
 _SEEN = 0.08  # absorbance that belongs to a blob beside the cell
+
+
+def bank_of(config: RunConfig, cells: CellSet, split: Split) -> list[Planes]:
+    """What is laid on other cells: of the training cells of healthy patients that were read in two ways.
+
+    Raises:
+        SourceError: overlays are asked for, and there is nothing to cut out.
+    """
+    if not config.overlays:
+        return []
+    doubted = cells.healthy[split.train] & ~cells.agreed[split.train]
+    bank = blobs(cells.images[split.train[doubted]])
+    if not bank:
+        raise SourceError(
+            f"{cells.source}: {doubted.sum()} cells of healthy patients were taken for parasitized, and hold "
+            "nothing to cut out; give a second reading with --reread, or leave out --overlays"
+        )
+    return bank
 
 
 def blobs(images: Pixels) -> list[Planes]:

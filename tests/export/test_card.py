@@ -7,6 +7,7 @@ import pytest
 
 from edge_runtime.bundle.files import open_bundle
 from edge_runtime.bundle.manifest import Manifest
+from edge_runtime.bundle.performance import Rate
 from export.card import model_card
 
 pytestmark = pytest.mark.slow
@@ -34,6 +35,9 @@ def manifest(bundle_folder: Path) -> Manifest:
                 "confidence": -0.98765,
                 "stability": -0.65432,
                 "margin": 0.4321,
+                "certainty": 2.5,
+                "small": 0.625,
+                "large": 1.375,
             },
         ),
         calibrated=replace(
@@ -50,7 +54,13 @@ def manifest(bundle_folder: Path) -> Manifest:
             rejected=0.055,
             rejected_interval=(0.03, 0.08),
             split="patient",
+            folds=5,
             patients=24,
+            agreed=790,
+            agreed_accuracy=0.98,
+            agreed_accuracy_of_accepted=0.9925,
+            called_of_parasitized=Rate(388, 400, (0.95, 0.98), 0.0123),
+            called_of_healthy=Rate(0, 0, (0.0, 1.0), 0.0),
             ood_rejected={"wbc (12)": 0.75},
             corruptions_accepted={"warm cast": 0.95},
             corruptions_accuracy={"warm cast": 0.965},
@@ -67,15 +77,22 @@ def test_states_the_figures(manifest: Manifest) -> None:
     )
     for line in (
         f"- Outline of ordinary cells: {outline}.",
+        "| small | at least 0.625 | smaller: smaller than a red cell | fixed |",
+        "| large | at most 1.375 | larger: larger than a red cell | fixed |",
         "| wholeness | at least -0.125 | not-one-cell: not one whole cell | 10.0% |",
-        "| colour | at least -6.25 | faint: too little colour or contrast | 2.5% |",
-        "| texture | at least -7.5 | faint: too little colour or contrast | 2.5% |",
+        "| colour | at least -6.25 | faint: too little colour or contrast | 4.5% |",
+        "| texture | at least -7.5 | faint: too little colour or contrast | 0.5% |",
         "| confidence | at least -0.9877 | far-from-training: unlike the training cells | 25.0% |",
         "| stability | at least -0.6543 | unstable: of a class by the finest detail alone | 35.0% |",
         "| margin | at least 0.4321 | suspect: perhaps a parasite | 25.0% |",
+        "| certainty | at least 2.5 | suspect: perhaps a parasite | fixed |",
         "| sensitivity | 97.25% | 95.00% to 99.00% | 401 parasitized |",
         "| false positive rate | 3.14% | 1.00% to 5.00% | 402 uninfected |",
         "| rejected | 5.50% | 3.00% to 8.00% | 803 |",
+        "| accuracy, where all readings agree | 98.00% | | 790 |",
+        "| the same of the accepted | 99.25% | | |",
+        "| parasitized and accepted: called so | 97.00% | 95.00% to 98.00% | 388 of 400 |",
+        "| of healthy patients and accepted: called parasitized | not measured | 0.00% to 100.00% | 0 of 0 |",
         "| wbc (12) | 75.0% | 25.0% |",
         "| warm cast | 95.0% | 96.5% |",
         "| logits | 1.5e-06 |",
@@ -85,6 +102,16 @@ def test_states_the_figures(manifest: Manifest) -> None:
         "- Input: 125x125 RGB, black outside the cell.",
     ):
         assert f"\n{line}\n" in card
+
+
+def test_says_how_many_networks_were_measured_and_how_patients_differ(manifest: Manifest) -> None:
+    text = " ".join(model_card(manifest).split())
+    assert "cells of one patient correlate by 0.012 and 0.000" in text
+    assert "judged by 5 networks of one recipe, each on patients that it never saw" in text
+    alone = replace(manifest.performance, folds=1, agreed=0)
+    text = model_card(replace(manifest, performance=alone))
+    assert "networks of one recipe" not in text
+    assert "readings agree" not in text
 
 
 def test_states_how_it_rejects(manifest: Manifest) -> None:

@@ -153,7 +153,11 @@ def test_outputs_that_are_no_numbers(failing: Failing) -> None:
     assert failing(scaled("network.fc.bias", np.nan)) >= {"batch 2: logits", "reference: logits"}
 
 
-@pytest.mark.parametrize("test", table.TESTS, ids=lambda test: test.name)
+# Of crops no size is known, and of a network this small all cells may be called uninfected.
+FOR_EVERY_CROP = [test for test in table.TESTS if test.name not in {"small", "large", "certainty"}]
+
+
+@pytest.mark.parametrize("test", FOR_EVERY_CROP, ids=lambda test: test.name)
 def test_limit(failing: Failing, bundle_folder: Path, test: CellTest) -> None:
     """What is measured is the same; what is decided of it is not."""
     detector = open_bundle(bundle_folder).manifest.detector

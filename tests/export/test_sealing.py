@@ -61,7 +61,7 @@ def test_holds_four_files_and_their_hashes(bundle_folder: Path, manifest: Mappin
 
 
 def test_manifest_says_what_the_device_needs(manifest: Mapping) -> None:
-    assert (manifest["schema"], manifest["name"], manifest["version"]) == (9, "cellgate", "1")
+    assert (manifest["schema"], manifest["name"], manifest["version"]) == (10, "cellgate", "1")
     assert manifest["classes"] == ["uninfected", "parasitized"]
     assert manifest["input"]["size"] == 125
     assert manifest["input"]["color_order"] == "RGB"
@@ -99,15 +99,22 @@ def test_manifest_says_what_the_run_says(manifest: Mapping, run_folder: Path) ->
     tested = run["metrics"]["test"]
     performance = manifest["performance"]
     same = ("parasitized", "uninfected", "accuracy", "sensitivity", "rejected", "accuracy_of_accepted")
-    assert {key: performance[key] for key in same} == {key: tested[key] for key in same}
+    archive = tested["archive"]
+    assert {key: performance[key] for key in same} == {key: archive[key] for key in same}
+    assert (
+        performance["agreed"] == performance["parasitized"] + performance["uninfected"]
+    )  # nobody read again
+    assert performance["folds"] == 1
+    assert performance["counts"] == [patient["counts"] for patient in tested["patients"]]
+    assert performance["called_of_healthy"] == tested["called_of_healthy"]
     assert performance["split"] == "image"
     assert performance["patients"] == len(tested["patients"])
-    assert performance["false_positive_rate"] == pytest.approx(1 - tested["specificity"])
-    assert performance["sensitivity_interval"] == tested["intervals"]["sensitivity"]
-    low, high = tested["intervals"]["specificity"]
+    assert performance["false_positive_rate"] == pytest.approx(1 - archive["specificity"])
+    assert performance["sensitivity_interval"] == archive["intervals"]["sensitivity"]
+    low, high = archive["intervals"]["specificity"]
     assert performance["false_positive_rate_interval"] == pytest.approx([1 - high, 1 - low])
     assert performance["ood_rejected"] == {}  # nobody asked `test` for them
-    assert tested["parasitized"] + tested["uninfected"] == run["counts"]["test"]
+    assert archive["parasitized"] + archive["uninfected"] == run["counts"]["test"]
 
 
 def test_cells_whose_light_was_not_changed_in_training_are_told_of(run_folder: Path) -> None:

@@ -67,8 +67,10 @@ def assert_same(device: dict[str, CellScore], files: list[CellFile], reference: 
         np.testing.assert_allclose(
             list(score.probabilities.values()), reference.probabilities[index], atol=1e-4
         )
+        expected = reference.values_of(index)
+        assert list(score.values) == list(expected)
         np.testing.assert_allclose(
-            list(score.values.values()), reference.values[index], rtol=BORDER, atol=BORDER
+            list(score.values.values()), list(expected.values()), rtol=BORDER, atol=BORDER
         )
         assert list(score.limits.values()) == reference.limits.tolist()
         assert score.label == ("uninfected", "parasitized")[reference.label[index]]

@@ -26,6 +26,7 @@ VALUES = {
     "confidence": 0.0,
     "stability": -0.25,
     "margin": 2.0,
+    "certainty": 2.0,
 }
 LIMITS = {
     "wholeness": 0.0,
@@ -34,6 +35,9 @@ LIMITS = {
     "confidence": -1.0,
     "stability": -0.5,
     "margin": 1.0,
+    "certainty": 0.0,
+    "small": 0.5,
+    "large": 1.5,
 }
 
 

@@ -172,4 +172,4 @@ def test_the_command_ends_with_1_where_a_cell_differs(
     assert (same.exit_code, same.stdout.startswith("1 crops compared")) == (0, True)
     printed["this checkout"] = line("a.png", "faint")
     other = CliRunner().invoke(compare_versions.main, arguments)
-    assert (other.exit_code, "a.png: reason 'ambiguous' -> 'faint'" in other.stdout) == (1, True)
+    assert (other.exit_code, "a.png: reason 'suspect' -> 'faint'" in other.stdout) == (1, True)
