@@ -61,8 +61,12 @@ def cross_fit(folder: Path, options: Sequence[str], *, folds: int = FOLDS, jobs:
             pool_of_runs.submit(_make, run, [*options, "--test", test])
             for run, test in {**runs, folder: NONE}.items()
         ]
-        for run in made:
-            run.result()
+        try:
+            for run in made:
+                run.result()
+        except BaseException:
+            pool_of_runs.shutdown(wait=False, cancel_futures=True)  # what has not begun need not fail, too
+            raise
     return pool(folder, folds=folds)
 
 

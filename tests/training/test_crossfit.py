@@ -84,17 +84,6 @@ def test_the_certainty_comes_from_all_parts_that_are_given_and_not_from_too_few_
     assert limited_by(detector, parts[1:]) is detector
 
 
-def test_pooling_again_changes_nothing(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crossfit, "MOST_CELLS", 40)
-    monkeypatch.setattr(crossfit, "FALSE_POSITIVES", 1 / 50)
-    monkeypatch.setattr(calibration, "FALSE_POSITIVES", 1 / 50)
-    again = tmp_path / "again"
-    shutil.copytree(made, again)
-    before = load_run(again).metrics["test"]["archive"]
-    assert pool(again, folds=2).archive.accuracy == before["accuracy"]
-    assert load_calibration(again) == load_calibration(made)
-
-
 def test_a_part_of_another_cut_is_refused(made: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(made, other)

@@ -26,7 +26,7 @@ from training.evaluation.subject import load_subject
 
 pytestmark = pytest.mark.slow
 
-LIMIT = 64
+LIMIT = 40
 
 
 def command(*arguments: object, threads: int = 1) -> Result:
