@@ -65,7 +65,7 @@ def test_an_invented_test_goes_the_whole_way(
     assert np.quantile(greens, 0.8) < limits["green"] < 256  # above most cells
 
     tested = measure_run(run, source)
-    assert tested.rejected > 0.3  # about half of all cells are odd
+    assert tested.archive.rejected > 0.3  # about half of all cells are odd
     bundle = seal_bundle(hand_over(run, source, reference_cells=4), tmp_path / "bundle")
     assert bundle.manifest.detector.limits == limits
     assert json.loads((bundle.path / "manifest.json").read_text())["detector"]["limits"]["evenness"] == 0.5
