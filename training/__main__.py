@@ -37,8 +37,6 @@ class _Recipe(NamedTuple):
     learning_rate: float
 
 
-HEALTHY_WEIGHT = 1.0
-
 # What each network gets where its options are left out. The larger ones stay long on a plateau at the start,
 # which more and smaller steps leave sooner (docs/experiments/2026-11-26-accuracy.md).
 _RECIPES = {
@@ -136,7 +134,7 @@ def download(out: Path, url: str) -> None:
 @click.option(
     "--healthy-weight",
     type=click.FloatRange(0, min_open=True),
-    default=HEALTHY_WEIGHT,
+    default=1.0,
     show_default=True,
     help="Weight in the loss of cells of patients without a parasite.",
 )

@@ -147,7 +147,7 @@ def calibrate(
     evidence = [reference_evidence(model, crops, chosen) for crops in (fusing, limiting)]
     fusion = known or z_sum(evidence[0].confidences.astype(np.float64), DEEPEST)
     weights = tuple(fusion.weights.tolist())
-    counted = tuple(np.flatnonzero([name in cells.parasitized for name in cells.classes]).tolist())
+    counted = tuple(np.flatnonzero(cells.counted).tolist())
     unlimited = Detector(model.network.layers, chosen, weights, fusion.bias, (), (), {}, counted)
     pictures = Evidence.of_pictures(cells.images[training])
     detector, rejected = fit_limits(unlimited, (evidence[0], evidence[1]), pictures, alpha)
@@ -181,10 +181,15 @@ def _certain(
     """
     accepted = ~np.concatenate([decide(detector, of).rejected for of in evidence])
     without, healthy = accepted & ~cells.infected[chosen], accepted & cells.healthy[chosen]
-    enough = healthy.sum() >= 1 / FALSE_POSITIVES - 1
+    enough = shows_rate(int(healthy.sum()))
     named, among = ("cells of healthy patients", healthy) if enough else ("cells without a parasite", without)
     odds = np.concatenate([log_odds(of.logits, detector.parasitized) for of in evidence])[among]
     return with_certainty(detector, odds), _HOW_CERTAIN.format(len(odds), named, 1 / FALSE_POSITIVES)
+
+
+def shows_rate(cells: int) -> bool:
+    """Whether so many cells without a parasite can show that no more than FALSE_POSITIVES are called so."""
+    return cells >= 1 / FALSE_POSITIVES - 1
 
 
 def with_certainty(detector: Detector, odds: Array) -> Detector:

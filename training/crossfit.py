@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 
 from edge_runtime.decision.decide import Decisions, decide
 from edge_runtime.decision.detector import Detector
-from edge_runtime.decision.table import CERTAINTY, TESTS
+from edge_runtime.decision.table import CERTAINTY, limits_of
 from edge_runtime.decision.values import log_odds
 from edge_runtime.errors import CheckFailedError, SourceError
 from training import distributed
-from training.calibration import FALSE_POSITIVES, with_certainty
+from training.calibration import FALSE_POSITIVES, shows_rate, with_certainty
 from training.calibration_file import load_calibration, save_calibration
 from training.cells.source import CellSet, CellSource
 from training.cells.splits import NONE
 from training.robustness import MOST_CELLS, CorruptionFigures, Outcome, corrupted, count
 from training.run import CALIBRATION, RUN_FILE, add_metrics, load_run, load_split
-from training.testing import Answers, CellFigures, counted, summarise
+from training.testing import Answers, CellFigures, summarise
 from training.trained import TrainedDetector, load_trained
 
 FOLDS = 5
@@ -135,7 +135,7 @@ def pool(folder: Path, *, folds: int = FOLDS) -> CellFigures:
         for number, of in enumerate(held)
     ]
     answers = [
-        Answers.of(_with_limits(of.decisions, detector), counted(cells))
+        Answers.of(replace(of.decisions, limits=limits_of(detector)), cells.counted)
         for of, detector in zip(held, limited, strict=True)
     ]
     joined = Answers(
@@ -191,11 +191,7 @@ def limited_by(detector: Detector, odds: Sequence[NDArray[np.float64]]) -> Detec
         odds: float64 [N] each, log-odds of a parasite in such cells, by networks that never saw them.
     """
     every = np.concatenate(odds)
-    return with_certainty(detector, every) if len(every) >= 1 / FALSE_POSITIVES - 1 else detector
-
-
-def _with_limits(decisions: Decisions, detector: Detector) -> Decisions:
-    return replace(decisions, limits=np.array([detector.limits[test.name] for test in TESTS]))
+    return with_certainty(detector, every) if shows_rate(len(every)) else detector
 
 
 def _finish(folder: Path, odds: Sequence[NDArray[np.float64]], folds: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.performance import PatientCounts, Rate
-from edge_runtime.bundle.strict import read_strictly
+from edge_runtime.bundle.strict import MisfitError, read_strictly
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.decision.table import SUSPECT
 from edge_runtime.errors import SourceError
@@ -144,7 +144,10 @@ def measure_run(folder: Path, source: CellSource) -> CellFigures:
 def _noted(folder: Path, info: RunInfo) -> CellFigures:
     if "folds" not in info.metrics:
         raise SourceError(f"{folder}: has no test cells; run 'python -m training crossfit --run {folder}'")
-    return read_strictly(CellFigures, info.metrics["test"], f"{folder}, test")
+    try:
+        return read_strictly(CellFigures, info.metrics["test"], f"{folder}, test")
+    except MisfitError as error:
+        raise SourceError(f"{error}; noted by another version of cellgate, run crossfit again") from error
 
 
 def measure(trained: TrainedDetector, cells: CellSet, chosen: NDArray[np.int64]) -> CellFigures:
@@ -154,12 +157,7 @@ def measure(trained: TrainedDetector, cells: CellSet, chosen: NDArray[np.int64])
 
 def answers(trained: TrainedDetector, cells: CellSet, chosen: NDArray[np.int64]) -> Answers:
     """What a detector answers of the chosen cells."""
-    return Answers.of(trained.decide(cells.images[chosen]), counted(cells))
-
-
-def counted(cells: CellSet) -> Bools:
-    """Which classes count as parasitized: bool [K]."""
-    return np.array([name in cells.parasitized for name in cells.classes])
+    return Answers.of(trained.decide(cells.images[chosen]), cells.counted)
 
 
 def summarise(given: Answers, cells: CellSet, chosen: NDArray[np.int64]) -> CellFigures:

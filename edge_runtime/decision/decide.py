@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ class Decisions:
         """Number of cells."""
         return len(self.label)
 
-    @property
+    @cached_property  # asked cell by cell
     def failed(self) -> NDArray[np.bool_]:
         """Which tests each cell fails: bool [N, T]."""
         return ~table.passes(self.values, self.limits)
@@ -81,7 +82,7 @@ def decide(detector: Detector, evidence: Evidence) -> Decisions:
         confidences=evidence.confidences.astype(np.float64),
         appearance=evidence.appearance,
         values=table.measure(evidence, detector),
-        limits=np.array([detector.limits[test.name] for test in table.TESTS]),
+        limits=table.limits_of(detector),
     )
 
 

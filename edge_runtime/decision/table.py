@@ -104,6 +104,11 @@ def measure(evidence: Evidence, detector: Detector) -> NDArray[np.float64]:
     return np.column_stack(columns) if columns else np.zeros((len(evidence), 0))
 
 
+def limits_of(detector: Detector) -> NDArray[np.float64]:
+    """Where a detector draws each test's line: float64 [T]."""
+    return np.array([detector.limits[test.name] for test in TESTS])
+
+
 def signs() -> NDArray[np.int64]:
     """By what the values of each test are multiplied so that large ones are accepted: int64 [T]."""
     return np.array([test.sign for test in TESTS], np.int64)

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +59,22 @@ class CellSet:
         """What was asked for, as errors call it."""
         return " + ".join(self.sources)
 
-    @property
+    @cached_property
+    def counted(self) -> NDArray[np.bool_]:
+        """Bool [K]: the class counts as parasitized."""
+        return np.array([name in self.parasitized for name in self.classes])
+
+    @cached_property
     def infected(self) -> NDArray[np.bool_]:
         """Bool [N]: the label is of a class that counts as parasitized."""
-        return np.array([name in self.parasitized for name in self.classes])[self.labels]
+        return np.asarray(self.counted[self.labels])
 
-    @property
+    @cached_property
     def agreed(self) -> NDArray[np.bool_]:
         """Bool [N]: both readings give the same label, or there was one only."""
         return np.asarray(self.labels == self.reread)
 
-    @property
+    @cached_property
     def healthy(self) -> NDArray[np.bool_]:
         """Bool [N]: cells of patients that are known, and of whom no cell is parasitized by its label."""
         patients = np.array(self.patients)

@@ -158,7 +158,7 @@ def shipped(confidences: Score, detector: Detector, on: Fitted) -> Score:
 
     Without the perturbation of eq. 3, which the shipped detector does not have.
     """
-    limits = np.array([detector.limits[test.name] for test in table.TESTS])
+    limits = table.limits_of(detector)
 
     def values(seen: Observed) -> Array:
         return table.measure(seen.evidence(confidences(seen)), detector)
