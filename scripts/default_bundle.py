@@ -29,6 +29,7 @@ from training.run import CALIBRATION, GAUSSIANS, RUN_FILE, WEIGHTS, load_run, lo
 
 NAME = "cellgate-default"
 NETWORK, SPLIT = "edge", "patient"
+EPOCHS, OVERLAYS = 30, "0.2"  # docs/experiments/2026-11-27-calls.md
 RUN = Path("runs/default")
 CELLS = "../shared/data/nih-cells.zip"
 OOD = "../shared/data/other.zip"
@@ -129,10 +130,10 @@ def next_step(
                 f"expected {NETWORK}, split by {SPLIT}, tested on {NONE}: choose another folder with --run"
             )
     if not _is_pooled(run):
-        settings = ["--network", NETWORK, "--split", SPLIT, *(["--epochs", str(epochs)] if epochs else [])]
+        settings = ["--network", NETWORK, "--split", SPLIT, "--epochs", str(epochs or EPOCHS)]
         # Where it is not built in it would take days; the bundle then comes out a little different.
         settings += ["--precision", "bfloat16"] if has_bfloat16() else []
-        settings += ["--reread", reread] if reread else []
+        settings += ["--reread", reread, "--overlays", OVERLAYS] if reread else []
         return ["crossfit", "--run", str(run), *settings, "--cells", cells]
     if ood and "ood" not in load_run(run).metrics:
         return ["test", "--ood", ood, "--run", str(run), "--cells", cells]

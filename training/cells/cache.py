@@ -80,10 +80,19 @@ def _fill(folder: Path, files: Iterable[CellFile], spec: InputSpec) -> None:
         if refused:
             raise _all_of(refused, len(refused) + len(rows))
         (unfinished / "cells.json").write_text(json.dumps(rows))
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
+        _put(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _put(made: Path, folder: Path) -> None:
+    """Rename into place; where another process was faster, its folder stays, for it may be open already."""
+    try:
+        made.rename(folder)
+    except OSError:
+        if not (folder / "cells.json").exists():  # what is in the way is no cache
+            shutil.rmtree(folder)
+            made.rename(folder)
 
 
 def _all_of(refused: Sequence[ImageError], images: int) -> ImageError:
