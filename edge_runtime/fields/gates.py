@@ -70,6 +70,7 @@ def _absorbances(view: FieldView) -> tuple[float, float, float]:
 
 
 _STRENGTH_FOR_COLOUR = 0.3
+_THINNER = "move towards the film's thin end, where cells do not overlap"
 _CAST = "a colour cast"
 _WHITE_BALANCE = "set the camera's white balance on an empty place of the slide"
 _NO_FILM = "not a thin film of red cells"
@@ -165,11 +166,12 @@ GATES: tuple[Gate, ...] = (
         "covered",
         "crowded",
         "too crowded",
-        "move towards the film's thin end, where cells do not overlap",
+        _THINNER,
         lambda view: view.covered,
         0.7,
         "at most",
     ),
+    Gate("single", "clumped", "almost all cells in clumps", _THINNER, lambda view: view.single, 0.1),
     Gate("alike", "no-thin-film", _NO_FILM, _THIN_FILMS_ONLY, lambda view: view.alike, 0.4),
     Gate("opacity", "no-thin-film", _NO_FILM, _THIN_FILMS_ONLY, _contrast, 2.0, "at most"),
 )

@@ -29,6 +29,8 @@ class FieldView:
         diameter: of the typical whole cell, pixels: that of a circle of the same area; 0 if there is none.
         alike: share of the whole cells' area that lies on cells of about the typical size, 0 to 1.
         covered: share of the lit field that lies on objects, 0 to 1.
+        single: share of the area of all objects, those at the edge left out, that lies on whole single cells,
+            0 to 1; 0 if there is none.
         sharpness: of the cells' borders, the clearest of each (see `Sharpness`); 0 if there is no whole cell.
         softest: the same along the axis in which they are softest.
         film: RGB of the empty film, 0 to 255; black if nothing of it is to be seen.
@@ -42,6 +44,7 @@ class FieldView:
     diameter: float
     alike: float
     covered: float
+    single: float
     sharpness: float
     softest: float
     film: Colour
@@ -58,6 +61,7 @@ def view(frame: NDArray[np.uint8], found: Segmentation) -> FieldView:
         found: what segmentation made of it.
     """
     areas = np.array([np.count_nonzero(cell.mask) for cell in found.cells], np.float64)
+    inside = np.array([not cell.at_edge for cell in found.cells], np.bool_)
     single = np.array([not (cell.at_edge or cell.clump) for cell in found.cells], np.bool_)
     whole = [cell for cell, alone in zip(found.cells, single, strict=True) if alone]
     diameters = 2 * np.sqrt(areas[single] / np.pi)
@@ -74,6 +78,7 @@ def view(frame: NDArray[np.uint8], found: Segmentation) -> FieldView:
         diameter=diameter,
         alike=_alike(diameters, diameter),
         covered=float(areas.sum()) / lit,
+        single=float(areas[single].sum() / max(1, areas[inside].sum())),
         sharpness=sharp.clearest,
         softest=sharp.softest,
         film=_film(found, frame.shape[1], frame.shape[0]),

@@ -72,6 +72,19 @@ def test_cells_of_too_many_pixels(good: Frame) -> None:
     assert "too-large" in reasons(np.asarray(large, np.uint8))
 
 
+def test_a_place_of_rouleaux_with_a_few_cells_beside() -> None:
+    cells = np.zeros((480, 640), np.uint8)
+    for row in range(60, 440, 60):
+        cv2.line(cells, (160, row), (560, row + 20), 1, 36)
+    for row in (60, 160, 260):
+        cv2.circle(cells, (60, row), 18, 1, cv2.FILLED)
+    noise = np.random.default_rng(4).normal(0, 2, (480, 640, 1))
+    frame = np.where(cells[..., None] > 0, (190, 120, 150), (225, 222, 224)) + noise
+    found = reasons(np.clip(frame, 0, 255).astype(np.uint8))
+    assert "clumped" in found
+    assert "no-cells" not in found
+
+
 def test_an_empty_place(good: Frame) -> None:
     empty = simulate_field(3, 0, width=640, height=480, cells=0).frame
     assert "no-cells" in reasons(empty)

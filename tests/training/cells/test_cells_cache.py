@@ -74,6 +74,25 @@ def test_second_load_decodes_nothing(folder: Path, monkeypatch: pytest.MonkeyPat
     assert np.array_equal(second.images, first.images)
 
 
+def test_of_two_that_fill_it_the_first_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decode, first = cache.decode_image, list[CellSet]()
+
+    def other_is_faster(data: bytes, name: str) -> np.ndarray:
+        if name.endswith(NAMES[-1]) and not first:
+            monkeypatch.setattr(cache, "decode_image", decode)
+            monkeypatch.setattr(cache.os, "getpid", lambda: 1)
+            first.append(load(folder))
+            monkeypatch.undo()
+        return decode(data, name)
+
+    monkeypatch.setattr(cache, "decode_image", other_is_faster)
+    second = load(folder)
+    kept = Path(str(first[0].images.filename))
+    assert second.digest == first[0].digest
+    assert kept.samefile(str(second.images.filename))
+    assert [path.name for path in kept.parent.parent.iterdir()] == [kept.parent.name]
+
+
 def test_another_size_is_another_cache(folder: Path) -> None:
     load(folder)
     other = CellSource((str(folder),), folder.parent / "cache").load(InputSpec(size=30))
