@@ -18,8 +18,9 @@ from edge_runtime.decision.table import SUSPECT
 from edge_runtime.errors import SourceError
 from training import distributed
 from training.cells.source import CellSet, CellSource
+from training.cells.splits import NONE
 from training.intervals import beta_binomial_correlation, over_patients
-from training.run import RunInfo, add_metrics, load_split
+from training.run import add_metrics, load_run, load_split
 from training.trained import TrainedDetector, load_trained
 
 Bools = NDArray[np.bool_]
@@ -130,20 +131,27 @@ def measure_run(folder: Path, source: CellSource) -> CellFigures:
     A run without test cells has the figures that cross-fitting noted in it.
 
     Raises:
-        SourceError: the run is not fitted or calibrated, its cells have changed, or it has neither.
+        SourceError: the run is not fitted or calibrated, its cells have changed, or no figures are noted.
     """
     trained = load_trained(folder, distributed.device())
     cells, split = load_split(trained.info, source)
     if not len(split.test):
-        return _noted(folder, trained.info)
+        return noted(folder)
     result = measure(trained, cells, split.test)
     add_metrics(folder, test=asdict(result))
     return result
 
 
-def _noted(folder: Path, info: RunInfo) -> CellFigures:
-    if "folds" not in info.metrics:
-        raise SourceError(f"{folder}: has no test cells; run 'python -m training crossfit --run {folder}'")
+def noted(folder: Path) -> CellFigures:
+    """The figures that testing or cross-fitting noted in a run.
+
+    Raises:
+        SourceError: there are none, or another version noted them.
+    """
+    info = load_run(folder)
+    if "test" not in info.metrics:
+        command = "crossfit" if info.config.test == NONE else "test"
+        raise SourceError(f"{folder}: has no figures yet; run 'python -m training {command} --run {folder}'")
     try:
         return read_strictly(CellFigures, info.metrics["test"], f"{folder}, test")
     except MisfitError as error:
