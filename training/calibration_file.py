@@ -27,7 +27,7 @@ class Calibration:
         alpha: share of in-distribution cells that all tests together were set to reject.
         fusion_cells: in-distribution cells that fitted the weights.
         anomaly_cells: anomalies that fitted the weights.
-        threshold_cells: in-distribution cells that set the thresholds, used for nothing else.
+        threshold_cells: in-distribution cells that set the thresholds, seen by no network that measured them.
         correlation: of rejection among the validation cells of one patient (see `edge_runtime.group`).
         how: how epsilon, weights and thresholds were chosen, in words.
         auroc: of the fused score against the known anomaly, on the cells it was fitted on; None without one.

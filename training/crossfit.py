@@ -3,8 +3,11 @@
 A network that is tested has to be kept from its test patients, so either it learns from fewer of them or its
 figures are of few. Here the patients are parted; for each part a network is trained on the others and tested
 on it, and one more, which is the one to use, is trained on them all. The recipe is the same, so the pooled
-figures are those of the recipe: of every patient, and none of them seen. In the same way the cells of all
-healthy patients set how sure of a parasite an answer must be; a part's own limit is set by the other parts.
+figures are those of the recipe: of every patient, and none of them seen.
+
+In the same way all cells set the limits of the tests, and those of healthy patients how sure of a parasite an
+answer must be: a run alone has a few validation patients, whose cells say little of others'. A part's own
+limits are set by the other parts.
 """
 
 import subprocess
@@ -21,22 +24,26 @@ from numpy.typing import NDArray
 
 from edge_runtime.decision.decide import Decisions, decide
 from edge_runtime.decision.detector import Detector
-from edge_runtime.decision.table import CERTAINTY, limits_of
+from edge_runtime.decision.limits import shared_limits
+from edge_runtime.decision.table import CERTAINTY, TESTS, limits_of, passes
 from edge_runtime.decision.values import log_odds
 from edge_runtime.errors import CheckFailedError, SourceError
 from training import distributed
 from training.calibration import FALSE_POSITIVES, shows_rate, with_certainty
-from training.calibration_file import load_calibration, save_calibration
+from training.calibration_file import Calibration, load_calibration, save_calibration
 from training.cells.source import CellSet, CellSource
 from training.cells.splits import NONE
+from training.intervals import patient_correlation
 from training.robustness import MOST_CELLS, CorruptionFigures, Outcome, corrupted, count
 from training.run import CALIBRATION, RUN_FILE, add_metrics, load_run, load_split
 from training.testing import Answers, CellFigures, summarise
 from training.trained import TrainedDetector, load_trained
 
 FOLDS = 5
+_SHARING = np.array([test.fixed is None for test in TESTS])  # the tests that share in what may be rejected
 LOG = "crossfit.log"  # in each run folder: what its steps said
-_HOW = "; certainty: of {} cells of healthy patients, unseen by {} networks, at most 1 in {:.0f} is called so"
+_HOW_LIMITED = "thresholds: each test its share, conformal on {} cells that {} networks had not seen"
+_HOW_CERTAIN = "certainty: of {} such cells of healthy patients at most 1 in {:.0f} is called parasitized"
 
 
 def cross_fit(folder: Path, options: Sequence[str], *, folds: int = FOLDS, jobs: int = 2) -> CellFigures:
@@ -106,8 +113,10 @@ class HeldOut:
         run: its run folder.
         trained: its detector.
         chosen: int64 [N], which cells of the set.
-        decisions: about them, however unsure of a parasite.
+        decisions: about them, by the limits that its own few validation patients set.
         odds: float64 [N], log-odds of a parasite.
+        healthy: bool [N], cells of patients without a parasite.
+        agreed: bool [N], cells whose label is to be trusted; they set limits.
     """
 
     run: Path
@@ -115,10 +124,12 @@ class HeldOut:
     chosen: NDArray[np.int64]
     decisions: Decisions
     odds: NDArray[np.float64]
+    healthy: NDArray[np.bool_]
+    agreed: NDArray[np.bool_]
 
 
 def pool(folder: Path, *, folds: int = FOLDS) -> CellFigures:
-    """Set the limits of the certainty of all runs, and note the pooled figures in the run for use.
+    """Set the limits of all runs by cells that were not seen, and note the pooled figures in the run for use.
 
     Args:
         folder: as `cross_fit` made it.
@@ -129,22 +140,18 @@ def pool(folder: Path, *, folds: int = FOLDS) -> CellFigures:
     """
     source = load_run(folder).config.source()
     held, cells = _held_out(folder, source, folds)
-    healthy = [of.odds[cells.healthy[of.chosen] & ~of.decisions.rejected] for of in held]
-    limited = [
-        limited_by(of.trained.detector, [odds for other, odds in enumerate(healthy) if other != number])
-        for number, of in enumerate(held)
+    limited = [limited_by(of.trained.calibration, [o for o in held if o is not of]) for of in held]
+    decisions = [
+        replace(of.decisions, limits=limits_of(own.detector)) for of, own in zip(held, limited, strict=True)
     ]
-    answers = [
-        Answers.of(replace(of.decisions, limits=limits_of(detector)), cells.counted)
-        for of, detector in zip(held, limited, strict=True)
-    ]
-    joined = Answers(
-        *(np.concatenate(parts) for parts in zip(*(vars(a).values() for a in answers), strict=True))
-    )
-    figures = summarise(joined, cells, np.concatenate([of.chosen for of in held]))
-    for of, detector in zip(held, limited, strict=True):
-        save_calibration(of.run, replace(of.trained.calibration, detector=detector))
-    _finish(folder, healthy, folds)
+    chosen = np.concatenate([of.chosen for of in held])
+    figures = summarise(Answers.joined([Answers.of(one, cells.counted) for one in decisions]), cells, chosen)
+    for of, own in zip(held, limited, strict=True):
+        save_calibration(of.run, own)
+    patients = np.array(cells.patients)[chosen]
+    rejected = np.concatenate([one.failed[:, _SHARING].any(axis=1) for one in decisions])
+    correlation = min(patient_correlation(rejected, patients), 0.99)
+    save_calibration(folder, replace(limited_by(load_calibration(folder), held), correlation=correlation))
     corruptions = _corruptions(held, limited, cells)
     add_metrics(
         folder,
@@ -166,52 +173,59 @@ def _held_out(folder: Path, source: CellSource, folds: int) -> tuple[list[HeldOu
                 f"{run}: tests {trained.info.config.test}, expected {number}/{folds}; remove it"
             )
         evidence = trained.evidence(cells.images[split.test])
-        detector = _unlimited(trained.detector)
+        healthy = cells.healthy[split.test]
         held.append(
             HeldOut(
                 run,
                 trained,
                 split.test,
-                decide(detector, evidence),
-                log_odds(evidence.logits, detector.parasitized),
+                decide(trained.detector, evidence),
+                log_odds(evidence.logits, trained.detector.parasitized),
+                healthy,
+                cells.agreed[split.test] | healthy,
             )
         )
     return held, cells
 
 
-def _unlimited(detector: Detector) -> Detector:
-    return replace(detector, limits={**detector.limits, CERTAINTY: 0.0})
-
-
-def limited_by(detector: Detector, odds: Sequence[NDArray[np.float64]]) -> Detector:
-    """A detector with the certainty that cells of healthy patients ask for, if they are enough to show it.
+def limited_by(made: Calibration, others: Sequence[HeldOut]) -> Calibration:
+    """A run's calibration with the limits that cells ask for which other networks of the recipe never saw.
 
     Args:
-        detector: of a network.
-        odds: float64 [N] each, log-odds of a parasite in such cells, by networks that never saw them.
+        made: of the run alone. What is set by too few cells for its rate stays as it is there.
+        others: what those networks say of their cells.
     """
-    every = np.concatenate(odds)
-    return with_certainty(detector, every) if shows_rate(len(every)) else detector
+    values = np.concatenate([of.decisions.values[of.agreed] for of in others])
+    if len(values) < 1 / made.alpha:
+        return made
+    detector = shared_limits(made.detector, values, made.alpha)
+    told = _HOW_LIMITED.format(len(values), len(others))
+    made = replace(made, detector=detector, threshold_cells=len(values), how=_told(made.how, told))
+    odds = np.concatenate([_accepted_of_healthy(of, detector) for of in others])
+    if not shows_rate(len(odds)):
+        return made
+    told = _HOW_CERTAIN.format(len(odds), 1 / FALSE_POSITIVES)
+    return replace(made, detector=with_certainty(detector, odds), how=_told(made.how, told))
 
 
-def _finish(folder: Path, odds: Sequence[NDArray[np.float64]], folds: int) -> None:
-    """Give the network for use the limit that all healthy patients ask for."""
-    made = load_calibration(folder)
-    detector = limited_by(made.detector, odds)
-    if detector is not made.detector:
-        cells = sum(map(len, odds))
-        how = made.how.partition("; certainty")[0] + _HOW.format(cells, folds, 1 / FALSE_POSITIVES)
-        made = replace(made, detector=detector, how=how)
-    save_calibration(folder, made)
+def _accepted_of_healthy(held: HeldOut, detector: Detector) -> NDArray[np.float64]:
+    """The log-odds of a parasite in the cells of healthy patients that pass, however sure they must be."""
+    limits = limits_of(replace(detector, limits={**detector.limits, CERTAINTY: 0.0}))
+    return held.odds[held.healthy & passes(held.decisions.values, limits).all(axis=1)]
+
+
+def _told(how: str, part: str) -> str:
+    """What is said of how a calibration was made, with one part in place of the one that begins alike."""
+    begin = part.partition(":")[0]
+    return "; ".join([*(one for one in how.split("; ") if not one.startswith(f"{begin}:")), part])
 
 
 def _corruptions(
-    held: Sequence[HeldOut], limited: Sequence[Detector], cells: CellSet
+    held: Sequence[HeldOut], limited: Sequence[Calibration], cells: CellSet
 ) -> dict[str, CorruptionFigures]:
     """Corrupted cells of every part, by the network that never saw them."""
     outcomes: dict[str, list[Outcome]] = {}
-    for of, detector in zip(held, limited, strict=True):
-        calibration = replace(of.trained.calibration, detector=detector)
+    for of, calibration in zip(held, limited, strict=True):
         rng = np.random.default_rng(of.trained.info.config.seed)
         chosen = rng.permutation(of.chosen)[: MOST_CELLS // len(held)]
         for name, outcome in corrupted(replace(of.trained, calibration=calibration), cells, chosen).items():

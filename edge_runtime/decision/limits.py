@@ -88,6 +88,26 @@ class Strictness:
         return {test.name: limit for test, limit in zip(table.TESTS, drawn.tolist(), strict=True)}
 
 
+def shared_limits(detector: Detector, values: Array, alpha: float) -> Detector:
+    """The detector with the limits of the tests that share in alpha, set by cells that others have measured.
+
+    There are many of them, so the same cells say how strict each test is and where all draw the line.
+
+    Args:
+        detector: whose other limits are kept.
+        values: float64 [N, T] of in-distribution cells, as networks of one recipe that never saw them
+            measured them.
+        alpha: share of them that all these tests together reject.
+
+    Raises:
+        CheckFailedError: too few cells, or values that do not differ.
+    """
+    strictness = Strictness.of(list(values.T), alpha)
+    drawn = strictness.limits(conformal_limit(strictness.joint(values), alpha))
+    shared = {test.name: drawn[test.name] for test in table.TESTS if test.fixed is None}
+    return replace(detector, limits={**detector.limits, **shared})
+
+
 def outline_range(appearance: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The range of each number of the outline that all but a few cells keep to: low [5] and high [5].
 
