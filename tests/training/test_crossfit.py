@@ -105,7 +105,7 @@ def held(seed: int, odds: NDArray[np.float64]) -> HeldOut:
         np.zeros(len(odds), np.int64), nothing, nothing, nothing, values, np.zeros(len(TESTS))
     )
     every = np.ones(len(odds), np.bool_)
-    return HeldOut(Path(), None, chosen, decisions, odds, healthy=every, agreed=every)  # type: ignore[arg-type]
+    return HeldOut(Path(), None, np.arange(len(odds)), decisions, odds, healthy=every, agreed=every)  # type: ignore[arg-type]
 
 
 def test_limits_come_from_all_parts_that_are_given_and_not_from_too_few_cells() -> None:
