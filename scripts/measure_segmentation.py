@@ -1,6 +1,7 @@
 """How well cells are found and cut on annotated frames, and what that costs in time and memory.
 
     python -m scripts.measure_segmentation --frames ../shared/data/fields.zip --overlays overlays
+    python -m scripts.measure_segmentation --frames ../shared/data/fields.zip --bundle BUNDLE
     python -m scripts.measure_segmentation --crowded
 
 A box is found by an object whose box overlaps it by 0.5 or more (intersection over union), one object for
@@ -11,7 +12,7 @@ where it lies in an object that holds no other one.
 
 A piece is what touches: all objects connected with each other. Of those with several annotated cells it is
 told in how many an object that is judged holds two or more annotated centres. `as one, of objects` counts
-only what was left together in one object.
+only what was left together in one object. With a bundle both leave out the objects that it rejects.
 
 Simulated frames are of slides on which nothing was chosen. `--crowded` is measured alone, in a process of its
 own: the memory is the most that the process ever had, the frame and all libraries included.
@@ -28,7 +29,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.cells.boxes import MATCH_IOU, box_iou
+from edge_runtime.cells.cutting import cut_found, known_typical
 from edge_runtime.cells.preprocessing import Box
 from edge_runtime.cells.segmentation import Cell, Segmentation, segmentation
 from edge_runtime.console import Commands
@@ -64,13 +67,21 @@ class Tally:
 @click.group(cls=Commands, invoke_without_command=True)
 @click.option("--frames", type=click.Path(path_type=Path), help="The archive of whole fields.")
 @click.option("--overlays", type=click.Path(path_type=Path), help="Draw what was found into this folder.")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    help="What it rejects does not pass as one cell.",
+)
 @click.option("--most", type=int, help="Frames of each set; all if left out.")
 @click.option("--crowded", is_flag=True, help="Only the memory and time of one large crowded frame.")
-def main(frames: Path | None, overlays: Path | None, most: int | None, crowded: bool) -> None:
+def main(
+    frames: Path | None, overlays: Path | None, bundle: Path | None, most: int | None, crowded: bool
+) -> None:
     """Measure segmentation."""
     if crowded:
         print_crowded()
         return
+    classifier = Classifier.open(bundle) if bundle else None
     print(
         "| frames | number | F1 | precision | found | found and judged | alone | pieces of several as one "
         "| as one, of objects | s per frame |\n|" + "---|" * 10
@@ -82,14 +93,28 @@ def main(frames: Path | None, overlays: Path | None, most: int | None, crowded: 
                 break
             begun = time.perf_counter()
             found = segmentation(truth.frame)
-            tally += tallied(truth, found, time.perf_counter() - begun)
+            seconds = time.perf_counter() - begun
+            passing = accepted(truth.frame, found, classifier) if classifier else None
+            tally += tallied(truth, found, seconds, passing)
             if overlays is not None:
                 draw(overlays / name / f"{PurePosixPath(truth.name).stem}.jpg", truth, found)
         print_row(name, tally)
 
 
-def tallied(truth: Truth, segmented: Segmentation, seconds: float = 0.0) -> Tally:
-    """Count what was found on a frame."""
+def accepted(frame: Frame, found: Segmentation, classifier: Classifier) -> set[int]:
+    """The numbers of the objects that a classifier accepts."""
+    size = classifier.bundle.manifest.input.size
+    cut, _ = cut_found(frame, found.cells, size, typical=known_typical(found))
+    sizes = np.array([cell.relative_size for cell in cut], np.float64)
+    passed = ~classifier.decide_resized([cell.resized for cell in cut], sizes).rejected if cut else []
+    boxes = {cell.box for cell, ok in zip(cut, passed, strict=True) if ok}
+    return {number for number, cell in enumerate(found.cells) if cell.box in boxes}
+
+
+def tallied(
+    truth: Truth, segmented: Segmentation, seconds: float = 0.0, passing: set[int] | None = None
+) -> Tally:
+    """Count what was found on a frame, which took so long; only these objects pass, if they are named."""
     cells = segmented.cells
     least = SMALLEST**2 * segmented.typical
     pairs = matched(truth.boxes, [cell.box for cell in cells])
@@ -100,7 +125,8 @@ def tallied(truth: Truth, segmented: Segmentation, seconds: float = 0.0) -> Tall
     of_piece = held(pieces, truth.points, int(pieces.max()))
     together = {number for number, count in enumerate(holds) if count > 1}
     judged = {number for number, cell in enumerate(cells) if not (cell.at_edge or cell.clump)}
-    as_one = {int(pieces[labels == number + 1][0]) for number in together & judged}
+    passing = judged if passing is None else judged & passing
+    as_one = {int(pieces[labels == number + 1][0]) for number in together & passing}
     return Tally(
         frames=1,
         boxes=len(truth.boxes),
@@ -118,7 +144,7 @@ def tallied(truth: Truth, segmented: Segmentation, seconds: float = 0.0) -> Tall
         pieces=int((of_piece > 1).sum()),
         pieces_as_one=len(as_one),
         together=len(together),
-        together_judged=len(together & judged),
+        together_judged=len(together & passing),
         seconds=seconds,
     )
 

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edge_runtime.cells.segmentation import Cell, Segmentation
+from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.cells.cutting import cut_cells
+from edge_runtime.cells.segmentation import Cell, Segmentation, segmentation
 from edge_runtime.simulator import RED_CELL_KINDS, simulate_field
 from scripts import annotated_frames, measure_segmentation
 from scripts.annotated_frames import Truth, centre
-from scripts.measure_segmentation import crowded_frame, matched, tallied
+from scripts.measure_segmentation import accepted, crowded_frame, matched, tallied
+
+TINY = Path(__file__).parents[1] / "edge_runtime" / "tiny-bundle"
 
 
 def square(x: int, y: int, side: int = 20, *, width: int = 0, clump: bool = False) -> Cell:
@@ -47,6 +51,24 @@ def test_a_piece_of_two_cells_passes_as_one_only_if_it_is_judged() -> None:
     ):
         tally = tallied(two, segmented(*cells))
         assert (tally.pieces, tally.pieces_as_one) == (pieces, as_one)
+
+
+def test_a_piece_that_is_rejected_does_not_pass() -> None:
+    two, found = truth((10, 10, 20, 20), (30, 10, 20, 20)), segmented(square(10, 10, width=40))
+    assert tallied(two, found, passing={0}).pieces_as_one == 1
+    assert tallied(two, found, passing=set()).pieces_as_one == 0
+
+
+def test_those_pass_that_the_bundle_accepts() -> None:
+    field = simulate_field(7, 0, width=480, height=360, cells=12)
+    found, classifier = segmentation(field.frame), Classifier.open(TINY)
+    manifest = classifier.bundle.manifest
+    passed = accepted(field.frame, found, classifier)
+    cut, _ = cut_cells(field.frame, manifest.input.size)
+    sizes = np.array([cell.relative_size for cell in cut])
+    rejected = classifier.decide_resized([cell.resized for cell in cut], sizes).rejected
+    assert 0 < len(passed) == (~rejected).sum() < len(found.cells)
+    assert {found.cells[number].box for number in passed} <= {cell.box for cell in cut}
 
 
 def test_what_is_no_red_cell_does_not_count_against_precision() -> None:
