@@ -215,9 +215,13 @@ def _is_inside(name: str, folder: str) -> bool:
 def command(*arguments: str) -> None:
     """Run `python -m` with some arguments, shown; its own error message is the last word where it fails."""
     click.echo(f"\n$ python -m {' '.join(arguments)}")
-    done = subprocess.run([sys.executable, "-m", *arguments], check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
+    package, *rest = arguments
+    attended = ["--attended"] if package == "training" else []
+    # Training ends with this process, also where that is killed: else it would be in the way of the next one.
+    with subprocess.Popen([sys.executable, "-m", package, *attended, *rest], stdin=subprocess.PIPE) as step:
+        code = step.wait()
+    if code:
+        sys.exit(code)
 
 
 if __name__ == "__main__":

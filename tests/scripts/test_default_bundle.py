@@ -3,10 +3,14 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -17,7 +21,7 @@ from edge_runtime.cells.preprocessing import InputSpec
 from edge_runtime.errors import CheckFailedError, SourceError
 from export.__main__ import main as export_commands
 from scripts import default_bundle
-from scripts.default_bundle import is_sealed, main, next_step, seal, train, unpacked
+from scripts.default_bundle import EPOCHS, is_sealed, main, next_step, seal, train, unpacked
 from training.__main__ import main as training_commands
 from training.run import RunConfig, RunInfo, add_metrics, load_run, save_run
 
@@ -128,6 +132,8 @@ def test_every_step_is_done_and_the_bundle_is_in_its_place(
         "edge",
         "--split",
         "patient",
+        "--epochs",
+        str(EPOCHS),
         "--cells",
         CELLS,
     ]
@@ -233,6 +239,7 @@ def test_ood_images_are_judged_where_they_are_given(
 def test_a_second_reading_goes_along(make: Callable[..., str], stage: Stage, tmp_path: Path) -> None:
     make("--reread", str(tmp_path / "reread.csv"))
     assert stage.asked[0][stage.asked[0].index("--reread") + 1] == str(tmp_path / "reread.csv")
+    assert "--overlays" in stage.asked[0]  # which are cut from what a second reading doubts
 
 
 def test_a_path_inside_a_zip_is_unpacked(tmp_path: Path) -> None:
@@ -307,6 +314,31 @@ def test_a_failing_command_ends_the_script_with_its_code(capfd: pytest.CaptureFi
     told = capfd.readouterr()
     assert "$ python -m training calibrate --run gone" in told.out
     assert "error: gone: no run folder" in told.err
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="the processes of a process are read from /proc")
+def test_training_ends_with_the_script_even_if_that_is_killed(tmp_path: Path) -> None:
+    asked = ("training", "fit", "--cells", "simulated:slides=400,fields=4", "--run", str(tmp_path / "run"))
+    code = f"from scripts import default_bundle; default_bundle.command(*{asked})"
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as script:
+        begun = Path(f"/proc/{script.pid}/task/{script.pid}/children")
+        step = wait_for(lambda: begun.read_text().split(), seconds=30)[0]
+        script.kill()
+    state = Path(f"/proc/{step}/stat")
+
+    def ended() -> bool:  # Z: nobody has asked for its exit code yet
+        return not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+    assert wait_for(ended, seconds=30)
+
+
+def wait_for(found: Callable[[], Any], *, seconds: float) -> Any:
+    """What is found as soon as there is something."""
+    last = time.monotonic() + seconds
+    while not (something := found()):
+        assert time.monotonic() < last
+        time.sleep(0.05)
+    return something
 
 
 def test_what_was_sealed_is_noted_in_the_run(make: Callable[..., str], run: Path, out: Path) -> None:
