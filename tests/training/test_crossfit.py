@@ -19,6 +19,7 @@ from training import calibration, crossfit
 from training.calibration_file import Calibration, load_calibration
 from training.cells.source import CellSource
 from training.crossfit import HeldOut, cross_fit, fold_folder, limited_by, pool
+from training.evaluation.subject import load_subject
 from training.handover import performance_of
 from training.run import load_run, load_split, save_run
 from training.testing import measure_run
@@ -123,6 +124,12 @@ def test_limits_come_from_all_parts_that_are_given_and_not_from_too_few_cells() 
     assert few.detector.limits["certainty"] == 0.5
     assert few.threshold_cells == 300
     assert limited_by(made, [held(1, np.linspace(-5, 3, 9))]) == made
+
+
+def test_the_network_for_use_is_not_evaluated_on_what_it_learned_from(made: Path, cache: Path) -> None:
+    with pytest.raises(SourceError, match=r"has no test cells; .*--run .*folds/1"):
+        load_subject(made, CellSource(cache=cache))
+    assert len(load_subject(fold_folder(made, 1), CellSource(cache=cache)).split.test)
 
 
 def test_a_part_of_another_cut_is_refused(made: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edge_runtime.errors import SourceError
 from training import distributed
 from training.augmentation import STRENGTHS, augment, draw
 from training.cells.source import CellSet, CellSource
@@ -38,12 +39,18 @@ def load_subject(folder: Path, source: CellSource) -> Subject:
     """Open a run.
 
     Raises:
-        SourceError: it is not fitted or calibrated, or its cells have changed.
+        SourceError: it is not fitted or calibrated, its cells have changed, or none of them are for testing.
     """
     trained = load_trained(folder, distributed.device())
+    cells, split = load_split(trained.info, source)
+    if not len(split.test):
+        raise SourceError(
+            f"{folder}: learned from all patients, has no test cells; evaluate a network that measures it: "
+            f"--run {folder / 'folds' / '1'}"
+        )
     # Attacks then take a sixth less time on a CPU.
     model = FeatureModel(channels_last(trained.network), trained.model.gaussians)
-    return Subject(replace(trained, model=model), *load_split(trained.info, source))
+    return Subject(replace(trained, model=model), cells, split)
 
 
 def drawn_test_cells(subject: Subject, limit: int) -> ImageSet:
