@@ -52,7 +52,7 @@ _HOW_SIZED = "; sizes: of {} cells in photographs of many at most 1 in {:.0f} li
 _HOW_CERTAIN = "; certainty: of {} {} at most 1 in {:.0f} is called parasitized"
 # Share of cells without a parasite that may be called parasitized: a healthy person has five million cells in
 # a microlitre.
-FALSE_POSITIVES = 1 / 500
+FALSE_POSITIVES = 3 / 1000
 WRONG_SIZES = 1 / 1000  # share of red cells that may lie below the smallest size, and above the largest
 
 

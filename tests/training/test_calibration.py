@@ -128,7 +128,7 @@ def test_limits_and_weights_come_from_different_halves(calibrated: Path, cells: 
     odds = np.concatenate([np.diff(of.answers["logits"].double().numpy())[:, 0] for of in scored])
     healthy = accepted & (cells.labels[np.concatenate(halves)] == 0)
     assert fixed["certainty"] == pytest.approx(max(0.0, odds[healthy].max()), abs=1e-4)
-    assert f"certainty: of {healthy.sum()} cells without a parasite at most 1 in 500" in found.how
+    assert f"certainty: of {healthy.sum()} cells without a parasite at most 1 in 333" in found.how
     assert (found.mode, found.anomaly, found.auroc, found.alpha) == ("none", "", None, 0.05)
     assert (found.detector.epsilon, found.detector.layers) == (0.0, model.network.layers)
 
