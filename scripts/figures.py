@@ -78,28 +78,33 @@ def _cells(tested: Performance) -> Iterable[tuple[str, str, str]]:
     accuracy = (
         f"{_percent(tested.accuracy)} (95 % interval over patients: {100 * low:.1f} to {100 * high:.1f})"
     )
-    return [
-        ("accuracy", accuracy, "training test"),
-        ("parasitized cells called so (sensitivity)", _percent(tested.sensitivity), "training test"),
-        (
-            "uninfected cells called so (specificity)",
-            _percent(1 - tested.false_positive_rate),
-            "training test",
-        ),
-        ("cells rejected", _percent(tested.rejected), "training test"),
-        ("accuracy of the accepted cells", _percent(tested.accuracy_of_accepted), "training test"),
-        *_agreed(tested),
-    ]
+    measured = {
+        "accuracy": accuracy,
+        "parasitized cells called so (sensitivity)": _percent(tested.sensitivity),
+        "uninfected cells called so (specificity)": _percent(1 - tested.false_positive_rate),
+        "cells rejected": _percent(tested.rejected),
+        "accuracy of the accepted cells": _percent(tested.accuracy_of_accepted),
+        **_agreed(tested),
+    }
+    return [(what, value, _command(tested)) for what, value in measured.items()]
 
 
-def _agreed(tested: Performance) -> Iterable[tuple[str, str, str]]:
+def _command(tested: Performance) -> str:
+    return "training test" if tested.folds == 1 else "training crossfit"
+
+
+def _agreed(tested: Performance) -> Mapping[str, str]:
     """What was measured by labels that can be trusted."""
+    measured = {}
     if tested.agreed:
-        right = _percent(tested.agreed_accuracy_of_accepted)
-        yield "the same where both readings of a cell agree", right, "training test"
+        measured["the same where both readings of a cell agree"] = _percent(
+            tested.agreed_accuracy_of_accepted
+        )
+    if tested.called_of_parasitized.accepted:
+        measured["accepted parasitized cells, called so"] = _rate(tested.called_of_parasitized)
     if tested.called_of_healthy.accepted:
-        called = _rate(tested.called_of_healthy)
-        yield "accepted cells of healthy patients, called parasitized", called, "training test"
+        measured["accepted cells of healthy patients, called parasitized"] = _rate(tested.called_of_healthy)
+    return measured
 
 
 def _rate(rate: Rate) -> str:
@@ -137,7 +142,7 @@ def _corruptions(tested: Performance) -> Iterable[tuple[str, str, str]]:
     accepted, right = min(tested.corruptions_accepted.values()), min(tested.corruptions_accuracy.values())
     what = "cells accepted when light, colour or focus is a little off"
     value = f"at least {_percent(accepted)}, of these right at least {_percent(right)}"
-    return [(what, value, "training test --corruptions")]
+    return [(what, value, f"{_command(tested)}{' --corruptions' if tested.folds == 1 else ''}")]
 
 
 def _percent(share: float) -> str:
