@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/results.md")
 START, END = "<!-- figures -->", "<!-- /figures -->"
 
-# Kinds of OOD images by the start of their names. The same objects with their surroundings are left out.
+# Kinds of OOD images by what their names hold. The same objects with their surroundings are left out.
 SAME_SLIDES, WITH_SURROUNDINGS = "nih_native_ood/masked/", "nih_native_ood/context/"
 
 
@@ -109,18 +109,15 @@ def _agreed(tested: Performance) -> Mapping[str, str]:
 
 def _rate(rate: Rate) -> str:
     low, high = rate.interval
-    return (
-        f"{rate.called} of {rate.accepted:,} ({100 * rate.share:.2f} %; 95 % interval over patients: "
-        f"{100 * low:.2f} to {100 * high:.2f})"
-    )
+    return f"{rate.called:,} of {rate.accepted:,} ({100 * low:.1f} to {100 * high:.1f} % over patients)"
 
 
 def _ood(rejected: Mapping[str, float]) -> Iterable[tuple[str, str, str]]:
-    same = {kind: share for kind, share in rejected.items() if kind.startswith(SAME_SLIDES)}
+    same = {kind: share for kind, share in rejected.items() if SAME_SLIDES in kind}
     other = {
         kind: share
         for kind, share in rejected.items()
-        if not kind.startswith((SAME_SLIDES, WITH_SURROUNDINGS))
+        if SAME_SLIDES not in kind and WITH_SURROUNDINGS not in kind
     }
     named = {
         "white cells, platelets and debris of the same slides, rejected": same,

@@ -27,6 +27,8 @@ def manifest(**changes: Any) -> Any:
         "accuracy_of_accepted": 0.966,
         "agreed": 3100,
         "agreed_accuracy_of_accepted": 0.9958,
+        "folds": 1,
+        "called_of_parasitized": Rate(1500, 1520, (0.9712, 0.9961), 0.02),
         "called_of_healthy": Rate(3, 1200, (0.0, 0.00613), 0.01),
         "ood_rejected": {
             "nih_native_ood/masked/platelet (18)": 1.0,
@@ -52,8 +54,10 @@ def test_figures_are_those_of_the_manifest() -> None:
         "| cells rejected | 4.6 % | `training test` |\n"
         "| accuracy of the accepted cells | 96.6 % | `training test` |\n"
         "| the same where both readings of a cell agree | 99.6 % | `training test` |\n"
+        "| accepted parasitized cells, called so "
+        "| 1,500 of 1,520 (97.1 to 99.6 % over patients) | `training test` |\n"
         "| accepted cells of healthy patients, called parasitized "
-        "| 3 of 1,200 (0.25 %; 95 % interval over patients: 0.00 to 0.61) | `training test` |\n"
+        "| 3 of 1,200 (0.0 to 0.6 % over patients) | `training test` |\n"
         f"| white cells, platelets and debris of the same slides, rejected | 19 of 20 | {ood} |\n"
         f"| white cells of other laboratories and other images, rejected | 42 of 46 | {ood} |\n"
         "| cells accepted when light, colour or focus is a little off "
@@ -63,11 +67,18 @@ def test_figures_are_those_of_the_manifest() -> None:
 
 def test_what_was_not_measured_has_no_row() -> None:
     without = {"ood_rejected": {}, "corruptions_accepted": {}, "corruptions_accuracy": {}}
-    nobody = {"agreed": 0, "called_of_healthy": Rate(0, 0, (0.0, 1.0), 0.0)}
-    assert len(figures.figures(manifest(**without)).splitlines()) == 11
+    none = Rate(0, 0, (0.0, 1.0), 0.0)
+    nobody = {"agreed": 0, "called_of_parasitized": none, "called_of_healthy": none}
+    assert len(figures.figures(manifest(**without)).splitlines()) == 12
     table = figures.figures(manifest(**without, **nobody))
     assert len(table.splitlines()) == 9
     assert "--ood" not in table
+
+
+def test_a_cross_fitted_bundle_names_what_measured_it() -> None:
+    table = figures.figures(manifest(folds=5))
+    assert table.count("`training crossfit`") == 9
+    assert "`training test`" not in table
 
 
 def test_only_what_is_between_the_markers_is_written() -> None:
