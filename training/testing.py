@@ -149,13 +149,13 @@ def noted(folder: Path) -> CellFigures:
         SourceError: there are none, or another version noted them.
     """
     info = load_run(folder)
+    command = f"python -m training {'crossfit' if info.config.test == NONE else 'test'} --run {folder}"
     if "test" not in info.metrics:
-        command = "crossfit" if info.config.test == NONE else "test"
-        raise SourceError(f"{folder}: has no figures yet; run 'python -m training {command} --run {folder}'")
+        raise SourceError(f"{folder}: has no figures yet; run '{command}'")
     try:
         return read_strictly(CellFigures, info.metrics["test"], f"{folder}, test")
     except MisfitError as error:
-        raise SourceError(f"{error}; noted by another version of cellgate, run crossfit again") from error
+        raise SourceError(f"{error}; noted by another version of cellgate; run '{command}'") from error
 
 
 def measure(trained: TrainedDetector, cells: CellSet, chosen: NDArray[np.int64]) -> CellFigures:

@@ -62,7 +62,7 @@ def view(frame: NDArray[np.uint8], found: Segmentation) -> FieldView:
     """
     areas = np.array([np.count_nonzero(cell.mask) for cell in found.cells], np.float64)
     inside = np.array([not cell.at_edge for cell in found.cells], np.bool_)
-    single = np.array([not (cell.at_edge or cell.clump) for cell in found.cells], np.bool_)
+    single = inside & np.array([not cell.clump for cell in found.cells], np.bool_)
     whole = [cell for cell, alone in zip(found.cells, single, strict=True) if alone]
     diameters = 2 * np.sqrt(areas[single] / np.pi)
     diameter = _typical(diameters)
