@@ -1,12 +1,13 @@
 """What recipes of training are worth, side by side: a table of runs that were tested or cross-fitted.
 
-    python -m training crossfit --run runs/plain --cells … --reread …
-    python -m training crossfit --run runs/overlays --cells … --reread … --overlays 0.2
-    python -m scripts.compare_recipes runs/plain runs/overlays
+    python -m training crossfit --measure-only --run runs/archive --cells …
+    python -m training crossfit --measure-only --run runs/agreed --cells … --reread CSV
+    python -m scripts.compare_recipes --reread CSV runs/archive runs/agreed runs/default
 
-Shares are by agreed labels (a run without a second reading has only its own), with 95 % intervals over
-patients. The first columns are of every cell: what the network's class says. The last ones are of what is
-left when the tests have rejected cells.
+A run with a network for use has its figures noted; networks that only measure are asked again here. Shares
+are by agreed labels, for a run that learned without a second reading by those of --reread, with 95 %
+intervals over patients. The first columns are of every cell: what the network's class says. The last ones are
+of what is left when the tests have rejected cells.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from pathlib import Path
 import click
 
 from edge_runtime.console import Commands
-from training.run import RunConfig, load_run
+from training.crossfit import fold_folder, measure_recipe
+from training.run import RUN_FILE, RunConfig, load_run
 from training.testing import CellFigures, noted
 
 COLUMNS = (
@@ -34,11 +36,21 @@ COLUMNS = (
 
 @click.group(cls=Commands, invoke_without_command=True)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-def main(runs: tuple[Path, ...]) -> None:
+@click.option("--reread", type=click.Path(path_type=Path), help="CSV of a second reading, to judge by.")
+def main(runs: tuple[Path, ...], reread: Path | None) -> None:
     """Compare recipes."""
     click.echo(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     for run in runs:
-        click.echo(f"| {run} | {recipe(load_run(run).config)} | {' | '.join(shares(noted(run)))} |")
+        config, figures = measured(run, reread)
+        click.echo(f"| {run} | {recipe(config)} | {' | '.join(shares(figures))} |")
+
+
+def measured(run: Path, reread: Path | None) -> tuple[RunConfig, CellFigures]:
+    """What a run was trained with, and its figures: those that it noted, if they are by the same labels."""
+    alone = not (run / RUN_FILE).exists() and (fold_folder(run, 1) / RUN_FILE).exists()
+    config = load_run(fold_folder(run, 1) if alone else run).config
+    by_its_own = config.reread is not None or reread is None
+    return config, noted(run) if by_its_own and not alone else measure_recipe(run, reread)
 
 
 def recipe(config: RunConfig) -> str:

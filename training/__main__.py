@@ -76,14 +76,19 @@ def _end_with_parent() -> None:
 @click.option(
     "--jobs", type=click.IntRange(1), help="Runs side by side; as many as there are cores if left out."
 )
+@click.option(
+    "--measure-only", is_flag=True, help="Train no network for use; for the figures of a recipe alone."
+)
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
-def crossfit(folder: Path, folds: int, jobs: int | None, options: tuple[str, ...]) -> None:
+def crossfit(
+    folder: Path, folds: int, jobs: int | None, measure_only: bool, options: tuple[str, ...]
+) -> None:
     """Train the network for use on all patients, and others that measure it on those they never saw.
 
     OPTIONS are those of `fit`, but for --run, --test and --resume.
     """
     jobs = jobs or len(os.sched_getaffinity(0))
-    tell_figures(crossfitting.cross_fit(folder, options, folds=folds, jobs=jobs))
+    tell_figures(crossfitting.cross_fit(folder, options, folds=folds, jobs=jobs, for_use=not measure_only))
 
 
 @main.command()
@@ -143,7 +148,7 @@ def download(out: Path, url: str) -> None:
     type=click.FloatRange(0, 1),
     default=0.0,
     show_default=True,
-    help="Share of cells on which platelets and specks are laid, from cells that --reread disagrees on.",
+    help="Share of cells on which platelets and specks are laid, cut out of cells without a parasite.",
 )
 @click.option(
     "--patience",

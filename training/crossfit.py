@@ -46,7 +46,9 @@ _HOW_LIMITED = "thresholds: each test its share, conformal on {} cells that {} n
 _HOW_CERTAIN = "certainty: of {} such cells of healthy patients at most 1 in {:.0f} is called parasitized"
 
 
-def cross_fit(folder: Path, options: Sequence[str], *, folds: int = FOLDS, jobs: int = 2) -> CellFigures:
+def cross_fit(
+    folder: Path, options: Sequence[str], *, folds: int = FOLDS, jobs: int = 2, for_use: bool = True
+) -> CellFigures:
     """Fit and calibrate the network for use and those that measure it, and pool what these say.
 
     Cut off, the same call goes on where it stood. Every run computes on one thread, so that what comes out
@@ -57,24 +59,24 @@ def cross_fit(folder: Path, options: Sequence[str], *, folds: int = FOLDS, jobs:
         options: of `python -m training fit`, but for --run, --test and --resume.
         folds: number of parts.
         jobs: runs side by side.
+        for_use: whether to train the network for use, too; a recipe can be measured without one.
 
     Raises:
         CheckFailedError: a step failed; the end of what it said is in the message.
         SourceError: as `pool`.
     """
     runs = {fold_folder(folder, number): f"{number}/{folds}" for number in range(1, folds + 1)}
+    if for_use:
+        runs[folder] = NONE
     with ThreadPoolExecutor(jobs) as pool_of_runs:
-        made = [
-            pool_of_runs.submit(_make, run, [*options, "--test", test])
-            for run, test in {**runs, folder: NONE}.items()
-        ]
+        made = [pool_of_runs.submit(_make, run, [*options, "--test", test]) for run, test in runs.items()]
         try:
             for run in made:
                 run.result()
         except BaseException:
             pool_of_runs.shutdown(wait=False, cancel_futures=True)  # what has not begun need not fail, too
             raise
-    return pool(folder, folds=folds)
+    return pool(folder, folds=folds) if for_use else measure_recipe(folder)
 
 
 def fold_folder(folder: Path, number: int) -> Path:
@@ -138,17 +140,12 @@ def pool(folder: Path, *, folds: int = FOLDS) -> CellFigures:
     Raises:
         SourceError: a run is missing, or its cells have changed.
     """
-    source = load_run(folder).config.source()
-    held, cells = _held_out(folder, source, folds)
-    limited = [limited_by(of.trained.calibration, [o for o in held if o is not of]) for of in held]
-    decisions = [
-        replace(of.decisions, limits=limits_of(own.detector)) for of, own in zip(held, limited, strict=True)
-    ]
-    chosen = np.concatenate([of.chosen for of in held])
-    figures = summarise(Answers.joined([Answers.of(one, cells.counted) for one in decisions]), cells, chosen)
+    held, cells = _held_out(folder, load_run(folder).config.source(), folds)
+    limited, decisions = _limited(held)
+    figures = _figures(held, decisions, cells)
     for of, own in zip(held, limited, strict=True):
         save_calibration(of.run, own)
-    patients = np.array(cells.patients)[chosen]
+    patients = np.array(cells.patients)[np.concatenate([of.chosen for of in held])]
     rejected = np.concatenate([one.failed[:, _SHARING].any(axis=1) for one in decisions])
     correlation = min(patient_correlation(rejected, patients), 0.99)
     save_calibration(folder, replace(limited_by(load_calibration(folder), held), correlation=correlation))
@@ -162,6 +159,45 @@ def pool(folder: Path, *, folds: int = FOLDS) -> CellFigures:
     return figures
 
 
+def measure_recipe(folder: Path, reread: Path | None = None) -> CellFigures:
+    """The pooled figures of networks that measure, noted nowhere.
+
+    Args:
+        folder: as `cross_fit` made it, with a network for use or without.
+        reread: a second reading by which to judge what was trained without one; the runs' own if None.
+
+    Raises:
+        SourceError: a run is missing, or its cells have changed.
+    """
+    first = load_run(fold_folder(folder, 1))
+    held, cells = _held_out(folder, first.config.source(), int(first.config.test.partition("/")[2]))
+    if reread is not None:
+        # The same cells in the same order; only what is said of them differs.
+        cells = replace(first.config.source(), reread=reread).load(first.input)
+        held = [_judged(of, cells) for of in held]
+    _, decisions = _limited(held)
+    return _figures(held, decisions, cells)
+
+
+def _limited(held: Sequence[HeldOut]) -> tuple[list[Calibration], list[Decisions]]:
+    """Every part's calibration by the limits that the others set, and its decisions by these."""
+    made = [limited_by(of.trained.calibration, [o for o in held if o is not of]) for of in held]
+    return made, [
+        replace(of.decisions, limits=limits_of(own.detector)) for of, own in zip(held, made, strict=True)
+    ]
+
+
+def _figures(held: Sequence[HeldOut], decisions: Sequence[Decisions], cells: CellSet) -> CellFigures:
+    answers = Answers.joined([Answers.of(one, cells.counted) for one in decisions])
+    return summarise(answers, cells, np.concatenate([of.chosen for of in held]))
+
+
+def _judged(held: HeldOut, cells: CellSet) -> HeldOut:
+    """What a network says, with what is said of its cells taken from a set."""
+    healthy = cells.healthy[held.chosen]
+    return replace(held, healthy=healthy, agreed=cells.agreed[held.chosen] | healthy)
+
+
 def _held_out(folder: Path, source: CellSource, folds: int) -> tuple[list[HeldOut], CellSet]:
     held = []
     for number in range(1, folds + 1):
@@ -173,18 +209,16 @@ def _held_out(folder: Path, source: CellSource, folds: int) -> tuple[list[HeldOu
                 f"{run}: tests {trained.info.config.test}, expected {number}/{folds}; remove it"
             )
         evidence = trained.evidence(cells.images[split.test])
-        healthy = cells.healthy[split.test]
-        held.append(
-            HeldOut(
-                run,
-                trained,
-                split.test,
-                decide(trained.detector, evidence),
-                log_odds(evidence.logits, trained.detector.parasitized),
-                healthy,
-                cells.agreed[split.test] | healthy,
-            )
+        of = HeldOut(
+            run,
+            trained,
+            split.test,
+            decide(trained.detector, evidence),
+            log_odds(evidence.logits, trained.detector.parasitized),
+            healthy=cells.healthy[split.test],
+            agreed=cells.agreed[split.test] | cells.healthy[split.test],
         )
+        held.append(of)
     return held, cells
 
 

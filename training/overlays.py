@@ -1,9 +1,9 @@
 """Overlays: platelets, stain and specks of healthy patients' cells, laid on other cells in training.
 
-In cells of healthy patients that a second reading took for parasitized there is something that looks like a
-parasite and is none. There are few of them, so what is darker in them than the rest of the cell is cut out
-and laid on other cells: on the rim or beside it, where platelets lie, and small specks anywhere. It is laid
-on cells of all classes, on those without a parasite more often.
+Some cells without a parasite hold something that looks like one, above all those of healthy patients that a
+second reading took for parasitized. There are few of them, so what is darker in them than the rest of the
+cell is cut out and laid on other cells: on the rim or beside it, where platelets lie, often several together,
+and small specks anywhere. It is laid on cells of all classes, on those without a parasite more often.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from training.run import RunConfig
 Planes = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
-COLUMNS = 7  # random numbers per cell, see `overlaid`
+COLUMNS = 12  # random numbers per cell, see `overlaid`
 OF_PARASITIZED = 1 / 3  # as often as on other cells
 _RIM = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
 _EDGE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
@@ -32,23 +32,28 @@ _AREA, _LONGEST = (40, 2500), 60  # pixels of a blob
 _SPECK = 160  # pixels; a larger blob in the middle of a cell looks like a parasite
 _BESIDE = 0.6  # share of specks that lie on the rim, too
 _SCALE, _GAIN, _FILM = (0.6, 1.2), (0.8, 1.3), (1.0, 1.12)
+_CLUMP, _REACH = 0.4, 12  # share of overlays that are two blobs (half of these three); pixels between them
+_NEXT = 0.31  # of the bank, from one blob of a clump to the next
 _SEEN = 0.08  # absorbance that belongs to a blob beside the cell
 
 
 def bank_of(config: RunConfig, cells: CellSet, split: Split) -> list[Planes]:
-    """What is laid on other cells: of the training cells of healthy patients that were read in two ways.
+    """What is laid on other cells: cut out of training cells in which nobody who knows sees a parasite.
 
     Raises:
         SourceError: overlays are asked for, and there is nothing to cut out.
     """
     if not config.overlays:
         return []
-    doubted = cells.healthy[split.train] & ~cells.agreed[split.train]
-    bank = blobs(cells.images[split.train[doubted]])
+    train = split.train
+    without = (cells.healthy[train] | cells.agreed[train]) & ~cells.infected[train]
+    doubted = without & ~cells.agreed[train]
+    # What a reader took for a parasite is likely to be taken for one again: it counts twice.
+    bank = blobs(cells.images[train[doubted]]) + blobs(cells.images[train[without]])
     if not bank:
         raise SourceError(
-            f"{cells.source}: {doubted.sum()} cells of healthy patients were taken for parasitized, and hold "
-            "nothing to cut out; give a second reading with --reread, or leave out --overlays"
+            f"{cells.source}: {without.sum()} cells without a parasite hold nothing to cut out; leave out "
+            "--overlays"
         )
     return bank
 
@@ -116,7 +121,7 @@ def overlaid(
 
 
 def _laid(image: Pixels, bank: Sequence[Planes], uniform: NDArray[np.float32]) -> Pixels:
-    _, which, at, angle, scale, gain, beside = (float(value) for value in uniform)
+    _, which, at, angle, scale, gain, beside, clump, *offsets = (float(value) for value in uniform)
     mask = _mask(image)
     if mask.sum() < _FEWEST:
         return image
@@ -125,13 +130,19 @@ def _laid(image: Pixels, bank: Sequence[Planes], uniform: NDArray[np.float32]) -
     where = mask - cv2.erode(mask, _EDGE, borderType=cv2.BORDER_CONSTANT, borderValue=0) if rim else mask
     ys, xs = np.nonzero(where)
     place = int(at * len(ys))
-    more = _between(_GAIN, gain) * _turned(
-        blob, (int(xs[place]), int(ys[place])), 360 * angle, scale, mask.shape
-    )
+    middle = (int(xs[place]), int(ys[place]))
+    more = _turned(blob, middle, 360 * angle, scale, mask.shape)
+    for number in range(int(clump < _CLUMP) + int(clump < _CLUMP / 2)):
+        other = bank[int((which + _NEXT * (number + 1)) % 1 * len(bank))]
+        right, down = (int(_REACH * (2 * offset - 1)) for offset in offsets[2 * number : 2 * number + 2])
+        near = (middle[0] + right, middle[1] + down)
+        more = np.maximum(more, _turned(other, near, 360 * offsets[number], 1 - scale, mask.shape))
+    more = _between(_GAIN, gain) * more
     cell, light = mask > 0, image.astype(np.float32)
     if rim:
         # Beside the cell it lies on the film, which is a little brighter than the brightest of the cell.
-        outside = (more[..., 1] > _SEEN) & ~cell
+        grown = (cell | (more[..., 1] > _SEEN)).astype(np.uint8)
+        outside = (cv2.morphologyEx(grown, cv2.MORPH_CLOSE, _EDGE) > 0) & ~cell  # no crack between the two
         film = np.percentile(image[cell], 97, axis=0) * _between(_FILM, gain)
         light[outside] = np.minimum(film, 250)
         cell |= outside

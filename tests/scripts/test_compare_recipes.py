@@ -9,7 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from edge_runtime.bundle.performance import PatientCounts
+from scripts import compare_recipes
 from scripts.compare_recipes import COLUMNS, main, worst
+from training.crossfit import fold_folder
 from training.run import add_metrics, load_run, load_split, save_run
 from training.testing import PatientFigures, measure, noted
 from training.trained import load_trained
@@ -52,6 +54,23 @@ def test_the_worst_patient_is_a_healthy_one_with_accepted_cells(tested: Path) ->
     )
     assert worst(replace(figures, patients=some)) == 1 / 20
     assert np.isnan(worst(replace(figures, patients=some[2:])))
+
+
+def test_networks_that_only_measure_are_asked_again(
+    tested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures, asked = noted(tested), []
+    alone = tmp_path / "alone"
+    shutil.copytree(tested, fold_folder(alone, 1))
+    monkeypatch.setattr(
+        compare_recipes, "measure_recipe", lambda run, reread: asked.append((run, reread)) or figures
+    )
+    said = CliRunner().invoke(main, ["--reread", "second.csv", str(alone), str(tested)])
+    assert said.exit_code == 0, said.output
+    # The other one learned without a second reading, so what it noted is by other labels.
+    assert asked == [(alone, Path("second.csv")), (tested, Path("second.csv"))]
+    assert CliRunner().invoke(main, [str(tested)]).exit_code == 0
+    assert len(asked) == 2
 
 
 def test_a_run_without_figures_is_told(run_folder: Path, tmp_path: Path) -> None:

@@ -96,6 +96,34 @@ def test_pooling_again_changes_nothing(made: Path, tmp_path: Path) -> None:
     assert load_run(again).metrics == load_run(made).metrics
 
 
+def test_a_recipe_is_measured_without_a_network_for_use(
+    made: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = tmp_path / "alone"
+    shutil.copytree(made / "folds", alone / "folds")
+    monkeypatch.setenv("CELLGATE_CACHE", str(cache))
+    monkeypatch.setattr(crossfit, "FALSE_POSITIVES", 1 / 50)
+    monkeypatch.setattr(calibration, "FALSE_POSITIVES", 1 / 50)
+    monkeypatch.setattr(crossfit, "_step", lambda run, arguments: pytest.fail(f"{run}: {arguments}"))
+    pooled = measure_run(made, CellSource(cache=cache))
+    assert repr(cross_fit(alone, [], folds=2, for_use=False)) == repr(pooled)  # nan is like nan here
+    assert not (alone / "run.json").exists()
+
+
+def test_what_learned_without_a_second_reading_is_judged_by_one(
+    made: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CELLGATE_CACHE", str(cache))
+    cells, _ = load_split(load_run(made), CellSource(cache=cache))
+    doubted = np.flatnonzero(cells.infected)[:5]
+    lines = [f"{cells.names[number]},{cells.classes[0]}" for number in doubted]
+    reread = tmp_path / "reread.csv"
+    reread.write_text("\n".join(["path,reread_label", *lines]) + "\n")
+    own, judged = crossfit.measure_recipe(made), crossfit.measure_recipe(made, reread)
+    assert own.agreed.parasitized - judged.agreed.parasitized == 5
+    assert judged.archive.parasitized == own.archive.parasitized
+
+
 def held(seed: int, odds: NDArray[np.float64]) -> HeldOut:
     """A part, all of it cells of healthy patients, with some far from all others."""
     rng = np.random.default_rng(seed)

@@ -71,6 +71,29 @@ def test_a_large_blob_lies_on_the_rim_or_beside_the_cell_and_a_speck_anywhere() 
     assert beside.mean() > 0.5  # what lies there becomes part of the crop
 
 
+def test_two_in_five_overlays_are_several_blobs() -> None:
+    cells, nobody, drawn = np.stack([cell()] * 200), np.zeros(200, bool), uniform(200)
+    drawn[:, 6] = 0.99  # anywhere on the cell, where all of them can be counted
+    drawn[:, 2] = 0.5
+    alone = drawn.copy()
+    alone[:, 7] = 1.0
+    together, single = (
+        darkened(cells, overlaid(cells, nobody, [SPECK], one, 1.0)).sum(axis=(1, 2)) for one in (drawn, alone)
+    )
+    assert (together > single).mean() == pytest.approx(0.4, abs=0.08)
+    assert (together >= single).all()
+
+
+def test_between_a_blob_and_the_cell_it_lies_beside_there_is_no_crack() -> None:
+    cells, nobody = np.stack([cell()] * 60), np.zeros(60, bool)
+    laid = overlaid(cells, nobody, [BLOB], uniform(60), 1.0)
+    for image in laid:
+        mask = (image.max(axis=2) > 0).astype(np.uint8)
+        closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
+        assert (closed == mask).mean() > 0.999
+        assert cv2.connectedComponents(mask)[0] == 2  # the background, and one piece
+
+
 def test_the_same_numbers_lay_the_same() -> None:
     cells, nobody = np.stack([cell()] * 8), np.zeros(8, bool)
     one, other = (overlaid(cells, nobody, [SPECK, BLOB], uniform(8, seed), 1.0) for seed in (3, 4))
@@ -80,6 +103,6 @@ def test_the_same_numbers_lay_the_same() -> None:
 
 
 def test_overlays_need_cells_to_cut_them_from(config: RunConfig, cache: Path, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="0 cells of healthy patients were taken for parasitized"):
+    with pytest.raises(SourceError, match="140 cells without a parasite hold nothing to cut out"):
         fit(replace(config, overlays=0.1), tmp_path / "run", cache=cache)
     assert not (tmp_path / "run").exists()

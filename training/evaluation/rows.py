@@ -32,7 +32,8 @@ class Row:
         outside: number of images of the set.
         separation: the figures.
         auroc_interval: 95 % bounds of the AUROC, drawing patients.
-        kept: share of the in-distribution images accepted at the threshold set on validation cells.
+        kept: share of the in-distribution images accepted at the detector's threshold: the limits of the run
+            for the shipped one, one set on validation cells for all others.
         refused: share of the set rejected at that threshold.
     """
 
@@ -117,7 +118,7 @@ def measure(
     Args:
         scores: [N] of in-distribution test images, and [M] of the set; high = in-distribution.
         patients: whom each image is of.
-        threshold: accepted at this score or above; set on validation cells.
+        threshold: accepted at this score or above.
         images: see Row.
         group: see Row.
         detector: see Row.

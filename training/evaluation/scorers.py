@@ -1,7 +1,8 @@
 """The scores that are compared: the shipped one, the paper's systems, rivals, and trivial ones.
 
-Every scorer is fitted on training cells, fused on one half of the validation cells and given its threshold on
-the other half, exactly as the shipped detector is.
+The shipped one keeps the limits of the run: what it rejects here is what a device rejects. Every other scorer
+is fitted on training cells, fused on one half of the validation cells and given its threshold on the other
+half.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ ODIN_TEMPERATURE, ODIN_EPSILON = 1000.0, 0.002  # half a grey level, as Lee et a
 EPSILON = 0.002  # at which the perturbation of eq. 3 is measured beside none
 FOREST = "random forest"
 OWN = "relative activations"  # the family of the shipped detector
+_AT_THE_LIMITS = -1.0  # where the deployed decision, as a score, begins to reject (see `shipped`)
 FUSED = (OWN, "Mahalanobis", "LID")  # families that are also fused on a known anomaly, as in the paper
 
 
@@ -37,7 +39,7 @@ class Scorer:
         name: of the score.
         mode: what its fusion has seen (see `rows.Row`).
         score: [N], high = in-distribution.
-        threshold: accepted at this or above; set on validation cells.
+        threshold: accepted at this or above.
         slow: whether it costs much more than a forward pass; left out where sets are many.
     """
 
@@ -126,7 +128,7 @@ def scorers(trained: TrainedDetector, layered: Sequence[Family], on: Fitted) -> 
         return Scorer(name, mode, score, conformal_limit(score(on.limit), on.alpha), slow)
 
     own, by_name = layered[0], {family.name: family for family in layered}
-    made = [limited("shipped", UNSUPERVISED, shipped(own.layers, trained.detector, on))]
+    made = [Scorer("shipped", UNSUPERVISED, shipped(own.layers, trained.detector, on), _AT_THE_LIMITS)]
     for family in layered:
         fused = fusion.fit_z_sum(family.layers(on.fuse))
         made.append(limited(family.name, UNSUPERVISED, _fused(family, fused), slow=family.slow))

@@ -156,6 +156,19 @@ def test_the_shipped_score_is_the_decision(out: Path, run: Path, cache: Path, na
     assert np.array_equal((score < -1)[clear], decided.rejected[clear])
 
 
+def test_rejected_is_what_the_deployed_decision_rejects(
+    out: Path, run: Path, cache: Path, results: dict[str, Any]
+) -> None:
+    subject = load_subject(run, CellSource(cache=cache))
+    rows = {row["images"]: row for row in results["rows"] if row["detector"] == "shipped"}
+    assert results["thresholds"]["shipped [unsupervised]"] == -1.0
+    for name in ("half the scale", "simulated OOD"):
+        kept = load_kept(out / "cache", name)
+        assert kept is not None
+        decided = subject.trained.decide(np.asarray(kept.set.images, np.uint8))
+        assert rows[name]["refused"] == pytest.approx(decided.rejected.mean(), abs=1.5 / len(kept.set))
+
+
 def test_what_was_cut_off_goes_on(
     out: Path, run: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
