@@ -1,0 +1,81 @@
+"""Rates that a bundle was measured to have, with two doubts: few cells were seen, and patients differ."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.errors import SourceError
+
+Towards = Literal["low", "high"]
+
+
+@dataclass(frozen=True)
+class MeasuredRate:
+    """A share of cells, as it was measured on several patients.
+
+    Attributes:
+        hits: number of cells that the share counts.
+        cells: number of cells it was measured on; 0 where it was not.
+        correlation: of a beta-binomial distribution, between the cells of one patient, 0 to below 1.
+        patients: number of patients whose cells these are.
+    """
+
+    hits: int
+    cells: int
+    correlation: float
+    patients: int
+
+    def __post_init__(self) -> None:
+        """Refuse counts that cannot be.
+
+        Raises:
+            SourceError: naming them.
+        """
+        if not (0 <= self.hits <= self.cells and 0 <= self.correlation < 1 and self.patients >= 0):
+            raise SourceError(
+                f"{self.hits} of {self.cells} cells of {self.patients} patients, correlation "
+                f"{self.correlation}: no such rate can be measured"
+            )
+
+    @property
+    def share(self) -> float:
+        """The share itself, 0 to 1; no number of no cells."""
+        return self.hits / self.cells if self.cells else float("nan")
+
+    @property
+    def worth(self) -> float:
+        """By how many independent cells the mean over patients is known as well (Kish's effective size)."""
+        of_one = self.cells / self.patients if self.patients else 0.0
+        return self.cells / (1 + max(of_one - 1, 0.0) * self.correlation)
+
+    def means(self, towards: Towards, rng: np.random.Generator, draws: int) -> NDArray[np.float64]:
+        """Draw from the confidence distribution of the mean over patients, its lower or upper one.
+
+        Those of Clopper and Pearson's interval, which lies between their quantiles (Bayer, Fay and Graubard
+        2022, arXiv 2205.13494).
+
+        Returns:
+            float64 [draws].
+        """
+        if not self.cells:
+            return np.full(draws, 0.0 if towards == "low" else 1.0)
+        scale = self.worth / self.cells
+        hits, misses = self.hits * scale, (self.cells - self.hits) * scale
+        if towards == "low":
+            return rng.beta(hits, misses + 1, draws) if hits > 0 else np.zeros(draws)
+        return rng.beta(hits + 1, misses, draws) if misses > 0 else np.ones(draws)
+
+    def of_a_patient(self, towards: Towards, rng: np.random.Generator, draws: int) -> NDArray[np.float64]:
+        """Draw the rate of a further patient: a mean as above, and a beta distribution of patients about it.
+
+        Returns:
+            float64 [draws].
+        """
+        means = self.means(towards, rng, draws)
+        if self.correlation == 0:
+            return means
+        both = (1 - self.correlation) / self.correlation
+        # A beta distribution needs both its numbers above 0; at these bounds it is a point in any case.
+        return rng.beta(np.maximum(means * both, 1e-9), np.maximum((1 - means) * both, 1e-9))
