@@ -224,6 +224,7 @@ def _counts(given: Answers, infected: Bools, among: Bools, *, healthy: bool) -> 
     for name, of in (("parasitized", among & infected), ("uninfected", among & ~infected)):
         numbers[name] = int(of.sum())
         numbers[f"{name}_accepted"] = int((of & accepted).sum())
+        numbers[f"{name}_suspect"] = int((of & given.suspect).sum())
         numbers[f"{name}_called"] = int((of & accepted & given.infected).sum())
     return PatientCounts(healthy=healthy, **numbers)
 

@@ -12,18 +12,22 @@ class PatientCounts:
         healthy: the patient has no parasite.
         parasitized: number of parasitized cells.
         parasitized_accepted: how many of them are accepted.
+        parasitized_suspect: how many of them are rejected for being perhaps a parasite, and for nothing else.
         parasitized_called: how many of them are accepted and called parasitized.
         uninfected: number of cells without a parasite.
         uninfected_accepted: how many of them are accepted.
+        uninfected_suspect: how many of them are rejected for being perhaps a parasite, and for nothing else.
         uninfected_called: how many of them are accepted and called parasitized.
     """
 
     healthy: bool
     parasitized: int
     parasitized_accepted: int
+    parasitized_suspect: int
     parasitized_called: int
     uninfected: int
     uninfected_accepted: int
+    uninfected_suspect: int
     uninfected_called: int
 
 

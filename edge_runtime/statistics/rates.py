@@ -1,5 +1,7 @@
 """Rates that a bundle was measured to have, with two doubts: few cells were seen, and patients differ."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,6 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import SourceError
+from edge_runtime.statistics.beta import log_beta
+
+# Correlations that are tried: from patients who do not differ to those who have nothing else in common.
+_CORRELATIONS = [1 / (1 + math.exp(-logit / 10)) for logit in range(-120, 51)]
 
 Towards = Literal["low", "high"]
 
@@ -26,6 +32,26 @@ class MeasuredRate:
     cells: int
     correlation: float
     patients: int
+
+    @classmethod
+    def of_patients(cls, hits: Sequence[int], cells: Sequence[int]) -> "MeasuredRate":
+        """Count patients, and estimate how alike the cells of one are.
+
+        The maximum-likelihood correlation of the beta-binomial distribution (Skellam, Journal of the Royal
+        Statistical Society B 10, 1948, 257-261), whose mean is the share itself; 0 where nothing can be said.
+
+        Args:
+            hits: cells that count, per patient.
+            cells: of how many cells, per patient; patients without any are left out.
+        """
+        counted = [(hit, of) for hit, of in zip(hits, cells, strict=True) if of]
+        total, every = sum(hit for hit, _ in counted), sum(of for _, of in counted)
+        correlation = 0.0
+        if len(counted) > 1 and 0 < total < every:
+            correlation = max(
+                _CORRELATIONS, key=lambda one: _log_likelihood(counted, total / every, (1 - one) / one)
+            )
+        return cls(total, every, correlation, len(counted))
 
     def __post_init__(self) -> None:
         """Refuse counts that cannot be.
@@ -79,3 +105,9 @@ class MeasuredRate:
         both = (1 - self.correlation) / self.correlation
         # A beta distribution needs both its numbers above 0; at these bounds it is a point in any case.
         return rng.beta(np.maximum(means * both, 1e-9), np.maximum((1 - means) * both, 1e-9))
+
+
+def _log_likelihood(counted: Sequence[tuple[int, int]], mean: float, both: float) -> float:
+    """Of beta-binomial counts (hits, cells), but for what does not depend on `both` = a + b."""
+    a, b = mean * both, (1 - mean) * both
+    return sum(log_beta(hit + a, of - hit + b) for hit, of in counted) - len(counted) * log_beta(a, b)

@@ -44,7 +44,7 @@ def test_the_worst_patient_is_a_healthy_one_with_accepted_cells(tested: Path) ->
     one = figures.patients[0]
 
     def patient(*, healthy: bool, accepted: int, called: int) -> PatientFigures:
-        return replace(one, counts=PatientCounts(healthy, 0, 0, 0, 50, accepted, called))
+        return replace(one, counts=PatientCounts(healthy, 0, 0, 0, 0, 50, accepted, 0, called))
 
     some = (
         patient(healthy=True, accepted=40, called=1),

@@ -78,9 +78,9 @@ def test_figures_counted_by_hand() -> None:
         ("C", 2, 1 / 2, 0.0),
     ]
     assert [of.counts for of in found.patients] == [
-        counts(2, 1, 0, 3, 3, 1),
-        counts(1, 1, 1, 0, 0, 0),
-        counts(0, 0, 0, 2, 2, 1, healthy=True),
+        counts(2, 1, 1, 0, 3, 3, 0, 1),
+        counts(1, 1, 0, 1, 0, 0, 0, 0),
+        counts(0, 0, 0, 0, 2, 2, 0, 1, healthy=True),
     ]
 
 

@@ -69,6 +69,36 @@ def test_a_rate_that_cannot_be_is_refused() -> None:
         MeasuredRate(1, 5, 1.0, 1)
 
 
+@pytest.mark.parametrize(("share", "correlation"), [(0.9, 0.03), (0.003, 0.01), (0.2, 0.3)])
+def test_how_alike_the_cells_of_a_patient_are(share: float, correlation: float) -> None:
+    optimize, stats = (
+        pytest.importorskip(f"scipy.{name}", reason="the oracle; a device has no scipy")
+        for name in ("optimize", "stats")
+    )
+    rng = np.random.default_rng(3)
+    both = 1 / correlation - 1
+    cells = rng.integers(30, 150, 300)
+    hits = rng.binomial(cells, rng.beta(share * both, (1 - share) * both, 300))
+    found = MeasuredRate.of_patients(hits.tolist(), cells.tolist())
+    mean = hits.sum() / cells.sum()
+
+    def unlikely(logit: float) -> float:
+        sum_of = np.exp(-logit)  # (1 - correlation) / correlation
+        return -stats.betabinom.logpmf(hits, cells, mean * sum_of, (1 - mean) * sum_of).sum()
+
+    best = 1 / (1 + np.exp(-optimize.minimize_scalar(unlikely, bounds=(-12, 5), method="bounded").x))
+    assert found.correlation == pytest.approx(best, rel=0.06)
+    assert found.correlation == pytest.approx(correlation, rel=0.6)
+    assert (found.hits, found.cells, found.patients) == (hits.sum(), cells.sum(), 300)
+
+
+def test_of_nothing_but_hits_or_misses_no_correlation_is_known() -> None:
+    assert MeasuredRate.of_patients([0, 0, 0], [50, 0, 70]) == MeasuredRate(0, 120, 0.0, 2)
+    assert MeasuredRate.of_patients([9, 5], [9, 5]).correlation == 0.0
+    assert MeasuredRate.of_patients([3], [9]).correlation == 0.0
+    assert MeasuredRate.of_patients([], []).cells == 0
+
+
 def test_patients_who_differ_make_cells_worth_less() -> None:
     assert MeasuredRate(5, 1000, 0.0, 10).worth == 1000
     assert MeasuredRate(5, 1000, 0.1, 10).worth == pytest.approx(1000 / 10.9)
