@@ -165,6 +165,7 @@ def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
     if as_json:
         answer(to_json({**asdict(summary), "report": str(report)}, indent=2))
         return
+    from edge_runtime.slide.estimate import told
     from edge_runtime.slide.readings import by_class
 
     counts, group = summary.counts, summary.group
@@ -195,6 +196,9 @@ def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
     elif group.alarm:
         usual = f"ordinary ones have at most {group.most} rejected of {group.cells} whole cells"
         answer(f"UNUSUAL SLIDE: {usual}")
+    if summary.estimate:
+        for name, line in told(summary.estimate):
+            answer(f"{name:<12}{line}")
     answer(f"bundle {summary.header.bundle} on {summary.header.provider}")
     answer(f"report {click.format_filename(report)}")
 

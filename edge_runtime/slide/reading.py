@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.clock import now
+from edge_runtime.slide.estimate import rates_of
 from edge_runtime.slide.looking import Looking
 from edge_runtime.slide.readings import FieldReading, SlideHeader, applied_gates, applied_tests
 from edge_runtime.slide.record import RECORD, SlideRecord
@@ -100,6 +101,7 @@ def _look_through(
 
 def _header(source: str | Path, classifier: Classifier, slide: str) -> SlideHeader:
     manifest = classifier.bundle.manifest
+    sensitivity, false_positives = rates_of(manifest.performance.counts)
     return SlideHeader(
         slide=printable(slide),
         source=shown_source(str(source)),
@@ -114,4 +116,6 @@ def _header(source: str | Path, classifier: Classifier, slide: str) -> SlideHead
         provider=classifier.provider,
         software=f"cellgate {__version__}",
         started=now(),
+        sensitivity=sensitivity,
+        false_positives=false_positives,
     )

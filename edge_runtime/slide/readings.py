@@ -8,6 +8,7 @@ from edge_runtime.cells.preprocessing import Box
 from edge_runtime.decision import table
 from edge_runtime.decision.detector import Detector
 from edge_runtime.fields.gates import GATES
+from edge_runtime.statistics.rates import UNKNOWN, MeasuredRate
 
 Status = Literal["uninfected", "parasitized", "rejected", "not-judged"]
 
@@ -101,6 +102,8 @@ class SlideHeader:
         started: UTC, ISO 8601.
         finished: UTC, ISO 8601; None while reading, and for ever if it was cut off.
         repeats: looks at a video or a live source that showed once more what was read already.
+        sensitivity: of the bundle, per cell that is accepted or suspect; unknown in older records.
+        false_positives: likewise.
     """
 
     slide: str
@@ -118,6 +121,8 @@ class SlideHeader:
     started: str
     finished: str | None = None
     repeats: int = 0
+    sensitivity: MeasuredRate = UNKNOWN
+    false_positives: MeasuredRate = UNKNOWN
 
     @property
     def sentences(self) -> dict[str, str]:
@@ -189,6 +194,19 @@ class FieldReading:
 
 
 @dataclass(frozen=True)
+class FieldCounts:
+    """Cells of one field that were asked for a parasite.
+
+    Attributes:
+        parasitized: accepted and called parasitized.
+        asked: accepted, or rejected for being perhaps a parasite.
+    """
+
+    parasitized: int
+    asked: int
+
+
+@dataclass(frozen=True)
 class Counts:
     """Cells of a slide by answer.
 
@@ -229,6 +247,11 @@ class Counts:
     def accepted(self) -> int:
         """Cells that got an answer."""
         return self.uninfected + self.parasitized
+
+    @property
+    def suspect(self) -> int:
+        """Cells that were rejected for being perhaps a parasite, and for nothing graver."""
+        return self.reasons.get(table.SUSPECT.code, 0)
 
     @property
     def whole(self) -> int:

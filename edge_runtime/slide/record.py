@@ -6,40 +6,48 @@ all is in the one file, which can be copied.
 """
 
 import json
-import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from edge_runtime.cells.preprocessing import Box
+from edge_runtime.decision.table import SUSPECT
 from edge_runtime.errors import SourceError, StorageError
+from edge_runtime.slide.database import (
+    connect,
+    damaged,
+    make_one_file,
+    opened,
+    reading_errors,
+    storage_errors,
+)
 from edge_runtime.slide.readings import (
     AppliedGate,
     AppliedTest,
     CellReading,
     Counts,
+    FieldCounts,
     FieldReading,
     SlideHeader,
 )
 from edge_runtime.sources.items import SkippedFrame
+from edge_runtime.statistics.rates import UNKNOWN, MeasuredRate
 
-PATIENCE = 120.0  # seconds to wait for another program that holds the record
-_PATIENCE_AT_THE_END = 5.0  # seconds; what is waited for then can be done later as well
-
+_RATES = ("sensitivity", "false_positives")
 _BOX = ("x", "y", "width", "height")
 RECORD = "slide.sqlite"  # in the folder of a slide
-_SCHEMA = 6
+_SCHEMA = 7
+_READABLE = (6, _SCHEMA)  # 6 did not note the bundle's rates
 # Columns are named as the fields of the dataclasses in `readings`; a box is four columns, and what is no
 # plain value is JSON.
 _TABLES = """
 CREATE TABLE slide (
     schema INTEGER, slide TEXT, source TEXT, bundle TEXT, bundle_digest TEXT, tests TEXT, gates TEXT,
     classes TEXT, parasitized TEXT, usual REAL, correlation REAL, provider TEXT, software TEXT, started TEXT,
-    finished TEXT, repeats INTEGER
+    finished TEXT, repeats INTEGER, sensitivity TEXT, false_positives TEXT
 );
 CREATE TABLE field (
     number INTEGER PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, overview BLOB, read_at TEXT,
@@ -75,7 +83,7 @@ class SlideRecord:
         path = Path(path)
         if path.exists():
             raise SourceError(f"{path}: holds a slide already; choose another --out")
-        with _storage_errors(path), closing(_connect(path)) as connection:
+        with storage_errors(path), closing(connect(path)) as connection:
             try:
                 _start(connection, header)
             except sqlite3.Error as error:
@@ -86,7 +94,7 @@ class SlideRecord:
             try:
                 yield cls(path, connection)
             finally:
-                _make_one_file(connection)
+                make_one_file(connection)
 
     @classmethod
     @contextmanager
@@ -100,34 +108,34 @@ class SlideRecord:
         if not path.is_file():
             raise SourceError(f"{path}: no slide record; make one with 'cellgate read'")
         try:
-            with _opened(path) as connection:
+            with opened(path) as connection:
                 (schema,) = connection.execute("SELECT schema FROM slide").fetchone() or ("none",)
-                if schema != _SCHEMA:
+                if schema not in _READABLE:
                     raise SourceError(
                         f"{path}: slide record of schema {schema}, but this cellgate reads schema {_SCHEMA}; "
                         "open it with the cellgate that made it"
                     )
                 yield cls(path, connection)
         except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite quotes damaged names as they are
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error
 
     def add_field(self, field: FieldReading) -> None:
         """Record one field with its cells, whole or not at all."""
         about = {name: value for name, value in vars(field).items() if name != "cells"}
         about["values"] = json.dumps(dict(field.values))
         cells = [_cell_row(field.number, number, cell) for number, cell in enumerate(field.cells, start=1)]
-        with _storage_errors(self.path), self._connection as connection:
+        with storage_errors(self.path), self._connection as connection:
             _insert(connection, "field", [about])
             _insert(connection, "cell", cells)
 
     def add_skipped(self, skipped: SkippedFrame) -> None:
         """Record a frame that could not be read."""
-        with _storage_errors(self.path), self._connection as connection:
+        with storage_errors(self.path), self._connection as connection:
             _insert(connection, "skipped", [vars(skipped)])
 
     def add_note(self, text: str) -> None:
         """Record something that happened to the source."""
-        with _storage_errors(self.path), self._connection as connection:
+        with storage_errors(self.path), self._connection as connection:
             _insert(connection, "note", [{"text": text}])
 
     def withdraw(self, cells: Iterable[tuple[int, Box]], reason: str) -> None:
@@ -135,7 +143,7 @@ class SlideRecord:
 
         All or none of them.
         """
-        with _storage_errors(self.path), self._connection as connection:
+        with storage_errors(self.path), self._connection as connection:
             connection.executemany(
                 "UPDATE cell SET status = 'not-judged', reason = ?, label = '', probability = NULL, "
                 "\"values\" = '{}', confidences = '[]', crop = x'' "
@@ -150,19 +158,21 @@ class SlideRecord:
             when: it came to its end, UTC, ISO 8601; None if it was cut off.
             repeats: the number of those looks.
         """
-        with _storage_errors(self.path), self._connection as connection:
+        with storage_errors(self.path), self._connection as connection:
             connection.execute("UPDATE slide SET finished = ?, repeats = ?", (when, repeats))
-        _make_one_file(self._connection)
+        make_one_file(self._connection)
 
     def header(self) -> SlideHeader:
         """What holds for the whole slide."""
-        with _reading_errors(self.path):
+        with reading_errors(self.path):
             (row,) = self._rows("SELECT * FROM slide")
             applied = {
                 "tests": tuple(AppliedTest(**test) for test in json.loads(row["tests"])),
                 "gates": tuple(AppliedGate(**gate) for gate in json.loads(row["gates"])),
                 "classes": tuple(json.loads(row["classes"])),
                 "parasitized": tuple(json.loads(row["parasitized"])),
+                "sensitivity": _rate(row.get("sensitivity")),
+                "false_positives": _rate(row.get("false_positives")),
             }
             return SlideHeader(**{name: row[name] for name in row if name != "schema"} | applied)
 
@@ -170,7 +180,7 @@ class SlideRecord:
         """The fields in the order of reading, one at a time."""
         for row in self._rows("SELECT * FROM field ORDER BY number"):
             cells = self._rows("SELECT * FROM cell WHERE field = ? ORDER BY number", row["number"])
-            with _reading_errors(self.path):
+            with reading_errors(self.path):
                 values = {name: _number(value) for name, value in json.loads(row["values"]).items()}
                 field = FieldReading(**row | {"values": values}, cells=tuple(map(_cell, cells)))
             yield field
@@ -182,6 +192,15 @@ class SlideRecord:
     def skipped(self) -> list[SkippedFrame]:
         """Frames that could not be read."""
         return [SkippedFrame(**row) for row in self._rows("SELECT * FROM skipped")]
+
+    def field_counts(self) -> list[FieldCounts]:
+        """Of every field that counts, its parasitized cells and those that were asked."""
+        rows = self._connection.execute(
+            "SELECT sum(status = 'parasitized'), count(*) FROM cell WHERE status IN "
+            "('uninfected', 'parasitized') OR (status = 'rejected' AND reason = ?) GROUP BY field",
+            (SUSPECT.code,),
+        )
+        return [FieldCounts(*row) for row in rows.fetchall()]
 
     def counts(self) -> Counts:
         """Cells by answer."""
@@ -229,6 +248,7 @@ def _start(connection: sqlite3.Connection, header: SlideHeader) -> None:
             for name, entries in (("tests", header.tests), ("gates", header.gates))
         }
         applied |= {name: json.dumps(getattr(header, name)) for name in ("classes", "parasitized")}
+        applied |= {name: json.dumps(asdict(getattr(header, name))) for name in _RATES}
         _insert(connection, "slide", [{"schema": _SCHEMA, **vars(header), **applied}])
 
 
@@ -256,78 +276,10 @@ def _cell(row: dict[str, Any]) -> CellReading:
     return CellReading(box=(x, y, width, height), **rest)
 
 
+def _rate(noted: str | None) -> MeasuredRate:
+    return UNKNOWN if noted is None else MeasuredRate(**json.loads(noted))
+
+
 def _number(value: float | None) -> float:
     """SQLite keeps nan as NULL."""
     return float("nan") if value is None else value
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=PATIENCE)
-    _keep_a_log(connection)
-    return connection
-
-
-def _keep_a_log(connection: sqlite3.Connection) -> None:
-    """Write ahead, where the file system allows it; on others readers and the writer wait for each other."""
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log's index
-    except sqlite3.OperationalError:  # some network drives have no memory that programs share
-        connection.execute("PRAGMA journal_mode = DELETE")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA wal_autocheckpoint = 1")  # or a full disk would hold log and file side by side
-
-
-def _make_one_file(connection: sqlite3.Connection) -> None:
-    connection.rollback()
-    connection.execute(f"PRAGMA busy_timeout = {int(_PATIENCE_AT_THE_END * 1000)}")
-    # Where another program has the record open, or the disk is full, the log stays: nothing in it is lost,
-    # and whoever closes the record last moves it into the file.
-    with suppress(sqlite3.Error):
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.execute("PRAGMA journal_mode = DELETE")
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """A record to read from; where nothing can be written, as on a locked card, from a copy of it."""
-    with closing(sqlite3.connect(path, timeout=PATIENCE)) as connection:
-        try:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError:
-            pass
-        else:
-            yield connection
-            return
-    with TemporaryDirectory(prefix="cellgate-") as folder:
-        for part in (path, *(path.with_name(f"{path.name}-{ending}") for ending in ("wal", "journal"))):
-            if part.is_file():
-                shutil.copyfile(part, Path(folder, part.name))
-        with closing(sqlite3.connect(Path(folder, path.name), timeout=PATIENCE)) as connection:
-            yield connection
-
-
-def _damaged(path: Path, error: Exception) -> SourceError:
-    return SourceError(f"{path}: no slide record or a damaged one ({error}); copy it again")
-
-
-@contextmanager
-def _reading_errors(path: Path) -> Iterator[None]:
-    """What stands in a record that SQLite could read, but is not what was written."""
-    try:
-        yield
-    except (ValueError, TypeError, KeyError) as error:
-        raise _damaged(path, error) from error
-
-
-@contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        full = getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR"))
-        advice = "free some space and read the slide" if full else "read the slide"
-        raise StorageError(
-            f"{path}: cannot be written ({error}); {advice} into another --out, "
-            "fields recorded before are kept"
-        ) from error

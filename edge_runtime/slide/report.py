@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from edge_runtime.cells.cutting import WHY_NOT_CUT
 from edge_runtime.clock import doubt
 from edge_runtime.slide.colours import PENS
+from edge_runtime.slide.estimate import percent
 from edge_runtime.slide.group import FALSE_ALARMS
 from edge_runtime.slide.pictures import (
     NumberedCell,
@@ -65,6 +66,7 @@ def render_report(record: SlideRecord) -> str:
             header=summary.header,
             counts=summary.counts,
             group=summary.group,
+            estimate=summary.estimate,
             by_class=by_class,
             unread=summary.unread,
             galleries={status: gallery(found, summary.header.parasitized) for status, found in cells.items()},
@@ -98,7 +100,7 @@ def _environment() -> Environment:
         "either": _either,
         "named": _named,
         "numbered": numbered,
-        "percent": _percent,
+        "percent": percent,
         "probability": probability,
         "thumbnail": thumbnail,
         "time": _time,
@@ -121,11 +123,6 @@ def _either(phrases: Iterable[str]) -> str:
 def _named(field: FieldReading) -> str:
     """The frame's name and, of a video or camera, its time."""
     return field.name if field.moment is None else f"{field.name}, at {field.moment:.1f} s"
-
-
-def _percent(share: float) -> str:
-    """Two digits after the point, since at low parasitaemia one hides all there is."""
-    return f"{100 * share:.2f} %"
 
 
 def _time(stamp: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge_runtime.fields.gates import stopped_by
+from edge_runtime.slide.estimate import Estimate, estimate
 from edge_runtime.slide.group import GroupJudgement, judge_group
 from edge_runtime.slide.readings import Counts, FieldReading, SlideHeader
 from edge_runtime.slide.record import SlideRecord
@@ -22,12 +23,14 @@ class SlideSummary:
         counts: cells by answer.
         group: whether its whole cells, together, are like those of ordinary slides.
         unread: why the slide says nothing about the patient; empty if it does.
+        estimate: the share of parasitized cells and its interval; None where the slide is unread.
     """
 
     header: SlideHeader
     counts: Counts
     group: GroupJudgement
     unread: str
+    estimate: Estimate | None
 
 
 def summarise(record: SlideRecord) -> SlideSummary:
@@ -36,7 +39,9 @@ def summarise(record: SlideRecord) -> SlideSummary:
     group = judge_group(
         counts.whole_rejected, counts.whole, usual=header.usual, correlation=header.correlation
     )
-    return SlideSummary(header, counts, group, _unread(counts))
+    unread = _unread(counts)
+    found = None if unread else estimate(header, counts, record.field_counts())
+    return SlideSummary(header, counts, group, unread, found)
 
 
 def _unread(counts: Counts) -> str:

@@ -21,6 +21,11 @@ class RedCells:
     per_microlitre: float
     origin: Literal["measured", "haematocrit", "assumed"]
 
+    def __str__(self) -> str:
+        """What a density rests on."""
+        how = {"assumed": "assumed", "measured": "measured", "haematocrit": "by the haematocrit"}[self.origin]
+        return f"with {self.per_microlitre:,.0f} red cells in it ({how})"
+
     def density(self, share: float) -> float:
         """Parasitized cells in a microlitre, where `share` of the red cells are (0 to 1)."""
         return share * self.per_microlitre

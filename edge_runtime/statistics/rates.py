@@ -107,6 +107,9 @@ class MeasuredRate:
         return rng.beta(np.maximum(means * both, 1e-9), np.maximum((1 - means) * both, 1e-9))
 
 
+UNKNOWN = MeasuredRate(0, 0, 0.0, 0)  # not measured: anything is possible
+
+
 def _log_likelihood(counted: Sequence[tuple[int, int]], mean: float, both: float) -> float:
     """Of beta-binomial counts (hits, cells), but for what does not depend on `both` = a + b."""
     a, b = mean * both, (1 - mean) * both

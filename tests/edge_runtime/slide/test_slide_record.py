@@ -14,17 +14,20 @@ import pytest
 
 from edge_runtime.decision import table
 from edge_runtime.errors import SourceError, StorageError
+from edge_runtime.slide import database
 from edge_runtime.slide import record as record_module
 from edge_runtime.slide.readings import (
     AppliedGate,
     AppliedTest,
     CellReading,
     Counts,
+    FieldCounts,
     FieldReading,
     SlideHeader,
 )
 from edge_runtime.slide.record import SlideRecord
 from edge_runtime.sources.items import SkippedFrame
+from edge_runtime.statistics.rates import UNKNOWN, MeasuredRate
 
 TESTS = (
     AppliedTest("wholeness", "not-one-cell", "not one whole cell", whole=False, side="at least", limit=0.0),
@@ -50,6 +53,8 @@ HEADER = SlideHeader(
     provider="CPUExecutionProvider",
     software="cellgate 0.1.0",
     started="2025-01-02T03:04:05+00:00",
+    sensitivity=MeasuredRate(900, 1000, 0.02, 30),
+    false_positives=MeasuredRate(3, 2000, 0.001, 20),
 )
 VALUES = {"wholeness": 0.75, "redness": 0.1, "confidence": -1.5}
 JUDGED = CellReading(
@@ -188,7 +193,7 @@ def test_a_record_starts_with_one_transaction(path: Path, monkeypatch: pytest.Mo
         connection.set_trace_callback(said.append)
         return connection
 
-    monkeypatch.setattr(record_module, "_connect", traced)
+    monkeypatch.setattr(record_module, "connect", traced)
     with SlideRecord.create(path, HEADER):
         begun = list(said)
     assert begun[0] == "BEGIN"
@@ -291,6 +296,29 @@ def test_a_damaged_record_is_refused_not_misread(path: Path) -> None:
         list(record.fields())
 
 
+def test_a_record_of_the_last_version_is_read_and_knows_no_rates(path: Path) -> None:
+    with SlideRecord.create(path, HEADER) as record:
+        record.add_field(FIELD)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE slide SET schema = 6")
+        for column in ("sensitivity", "false_positives"):
+            connection.execute(f"ALTER TABLE slide DROP COLUMN {column}")
+    connection.close()
+    with SlideRecord.open(path) as record:
+        assert record.header() == replace(HEADER, sensitivity=UNKNOWN, false_positives=UNKNOWN)
+        assert list(record.fields()) == [FIELD]
+
+
+def test_of_every_field_the_cells_are_counted_that_were_asked(path: Path) -> None:
+    suspect = replace(REJECTED, reason=table.SUSPECT.code)
+    cells = (JUDGED, UNINFECTED, UNINFECTED, suspect, REJECTED, NOT_JUDGED)
+    with SlideRecord.create(path, HEADER) as record:
+        record.add_field(replace(FIELD, cells=cells))
+        record.add_field(replace(FIELD, number=FIELD.number + 1, cells=(NOT_JUDGED,)))
+        record.add_field(replace(FIELD, number=FIELD.number + 2, cells=(UNINFECTED,)))
+        assert record.field_counts() == [FieldCounts(1, 4), FieldCounts(0, 1)]
+
+
 def test_a_record_of_another_version_is_refused(path: Path) -> None:
     with SlideRecord.create(path, HEADER):
         pass
@@ -298,7 +326,7 @@ def test_a_record_of_another_version_is_refused(path: Path) -> None:
         connection.execute("UPDATE slide SET schema = 9")
     connection.close()
     with (
-        pytest.raises(SourceError, match="slide record of schema 9, but this cellgate reads schema 6"),
+        pytest.raises(SourceError, match="slide record of schema 9, but this cellgate reads schema 7"),
         SlideRecord.open(path),
     ):
         pass
@@ -326,8 +354,8 @@ def held(path: Path, how: str, seconds: float = 0.0) -> Iterator[subprocess.Pope
 
 
 def test_a_reader_that_never_lets_go_holds_up_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record_module, "PATIENCE", 0.0)  # not even a moment is waited
-    monkeypatch.setattr(record_module, "_PATIENCE_AT_THE_END", 0.1)
+    monkeypatch.setattr(database, "PATIENCE", 0.0)  # not even a moment is waited
+    monkeypatch.setattr(database, "_PATIENCE_AT_THE_END", 0.1)
     with SlideRecord.create(path, HEADER) as record:
         record.add_field(FIELD)
         with held(path, "BEGIN"):
@@ -340,7 +368,7 @@ def test_a_reader_that_never_lets_go_holds_up_nothing(path: Path, monkeypatch: p
 
 
 def test_a_program_that_locks_the_record_is_waited_for(path: Path) -> None:
-    assert record_module.PATIENCE >= 60
+    assert database.PATIENCE >= 60
     with SlideRecord.create(path, HEADER) as record:
         with held(path, "BEGIN EXCLUSIVE", seconds=6) as other:  # sqlite3 alone would wait for 5
             assert other.stdin is not None
@@ -400,7 +428,7 @@ def test_a_log_that_cannot_be_written_back_is_read(cut_off: Path, monkeypatch: p
         name = f"file:{file}?mode=ro&vfs=unix-dotfile" if file == cut_off else str(file)
         return real(name, uri=True, **settings)
 
-    monkeypatch.setattr(record_module.sqlite3, "connect", locked)
+    monkeypatch.setattr(database.sqlite3, "connect", locked)
     with SlideRecord.open(cut_off) as record:
         assert list(record.fields()) == [FIELD]
     assert {file.name: file.read_bytes() for file in cut_off.parent.iterdir()} == before
@@ -411,7 +439,7 @@ def test_a_file_system_without_shared_memory_is_written_to_all_the_same(
 ) -> None:
     real = sqlite3.connect
     monkeypatch.setattr(
-        record_module.sqlite3,
+        database.sqlite3,
         "connect",
         lambda file, **settings: real(f"file:{file}?vfs=unix-dotfile", uri=True, **settings),
     )

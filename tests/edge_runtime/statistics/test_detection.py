@@ -30,6 +30,7 @@ def test_without_false_positives_one_parasite_is_enough() -> None:
     none = MeasuredRate(0, 10**12, 0, 1)
     assert critical_count(5000, none) == 1
     found = limit_of_detection(5000, 1, known(0.9), none)
+    assert found is not None
     assert found * ASSUMED == pytest.approx(ASSUMED * math.log(20) / (5000 * 0.9), rel=0.01)
 
 
@@ -38,6 +39,7 @@ def test_slides_of_unmeasured_patients(of: int) -> None:
     sensitivity, false_positives = MeasuredRate(5900, 6960, 0.025, 80), MeasuredRate(6, 2380, 0.0032, 35)
     critical = critical_count(of, false_positives)
     found = limit_of_detection(of, critical, sensitivity, false_positives)
+    assert found is not None
     rng = np.random.default_rng(of)
 
     def seen(share: float) -> float:
@@ -54,6 +56,6 @@ def test_slides_of_unmeasured_patients(of: int) -> None:
 
 def test_what_is_never_called_is_never_found() -> None:
     blind = MeasuredRate(0, 10**6, 0, 1)
-    assert math.isnan(limit_of_detection(1000, 1, blind, blind))
+    assert limit_of_detection(1000, 1, blind, blind) is None
     with pytest.raises(SourceError, match="0 cells judged"):
         critical_count(0, PERFECT)

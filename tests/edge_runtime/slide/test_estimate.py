@@ -1,0 +1,108 @@
+"""What a slide's counts say of the blood: by hand, and on slides made up of patients nobody has measured."""
+
+from dataclasses import replace
+
+import pytest
+
+from edge_runtime.bundle.performance import PatientCounts
+from edge_runtime.slide.estimate import Estimate, estimate, rates_of, round_number, told
+from edge_runtime.slide.readings import Counts, FieldCounts, SlideHeader
+from edge_runtime.statistics.intervals import Interval
+from edge_runtime.statistics.rates import UNKNOWN, MeasuredRate
+
+HEADER = SlideHeader(
+    "S",
+    "folder",
+    "tiny 1",
+    "ab",
+    (),
+    (),
+    ("uninfected", "parasitized"),
+    ("parasitized",),
+    usual=0.05,
+    correlation=0.02,
+    provider="CPUExecutionProvider",
+    software="cellgate",
+    started="2025-01-02T03:04:05+00:00",
+    sensitivity=MeasuredRate(5900, 6960, 0.025, 80),
+    false_positives=MeasuredRate(6, 2380, 0.0032, 35),
+)
+
+
+def counts(uninfected: int, parasitized: int, suspect: int = 0, far: int = 0) -> Counts:
+    reasons = {"far-from-training": far, "suspect": suspect}
+    return Counts(uninfected, parasitized, suspect + far, 0, fields=10, skipped=0, reasons=reasons)
+
+
+def of(uninfected: int, parasitized: int, **more: int) -> Estimate:
+    made = estimate(HEADER, counts(uninfected, parasitized, **more), [])
+    assert made is not None
+    return made
+
+
+def patient(parasitized: tuple[int, int, int, int], uninfected: tuple[int, int, int, int]) -> PatientCounts:
+    return PatientCounts(parasitized[0] == 0, *parasitized, *uninfected)
+
+
+def test_rates_are_of_cells_that_are_accepted_or_suspect() -> None:
+    ill = patient((100, 80, 15, 78), (50, 40, 2, 9))
+    well = patient((0, 0, 0, 0), (200, 190, 4, 1))
+    sensitivity, false_positives = rates_of([ill, well, well])
+    assert (sensitivity.hits, sensitivity.cells, sensitivity.patients) == (78, 95, 1)
+    # What is called in a patient who has parasites may be one that both readings missed.
+    assert (false_positives.hits, false_positives.cells, false_positives.patients) == (2, 388, 2)
+    assert rates_of([]) == (UNKNOWN, UNKNOWN)
+
+
+def test_suspects_are_cells_that_were_asked_and_other_rejected_ones_are_not() -> None:
+    made = of(940, 50, suspect=10, far=200)
+    assert (made.cells, made.parasitized, made.share) == (1000, 50, 0.05)
+    assert made.worst == Interval(50 / 1200, 260 / 1200)
+    assert made.interval.low < 0.05 < made.interval.high
+
+
+def test_eight_fields_without_a_parasite_do_not_leave_out_the_truth() -> None:
+    """The case that users reported: 5 of 676 cells, whose bounds were 0.68 and 8.21 %."""
+    made = of(671, 5)
+    assert made.interval.low == 0
+    assert made.parasitized < made.critical
+    assert any("on slides without a parasite, too" in line for _, line in told(made))
+
+
+def test_a_slide_says_what_it_may_miss() -> None:
+    many, few = of(20_000, 0), of(100, 0)
+    assert many.detectable is not None
+    assert few.detectable is None or 0 < many.detectable < few.detectable
+    lines = dict(told(many))
+    assert lines["detectable"].endswith("in a microlitre; fewer may be missed")
+    assert "with 5,000,000 red cells in it (assumed)" in lines["density"]
+
+
+def test_a_bundle_that_was_not_measured_tells_nothing() -> None:
+    made = estimate(replace(HEADER, sensitivity=UNKNOWN, false_positives=UNKNOWN), counts(900, 100), [])
+    assert made is not None
+    assert made.interval == Interval(0.0, 1.0)
+    assert made.detectable is None
+    assert "nothing" in dict(told(made))["detectable"]
+
+
+def test_parasites_in_some_fields_only_make_the_interval_wider() -> None:
+    even = [FieldCounts(5, 100)] * 20
+    uneven = [FieldCounts(50, 100)] * 2 + [FieldCounts(0, 100)] * 18
+    first, second = (estimate(HEADER, counts(1900, 100), fields) for fields in (even, uneven))
+    assert first is not None
+    assert second is not None
+    assert first.dispersion == 1
+    assert second.dispersion > 20
+    assert second.interval.low < first.interval.low < first.interval.high < second.interval.high
+
+
+def test_without_cells_there_is_no_estimate() -> None:
+    assert estimate(HEADER, counts(0, 0, far=30), []) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0, "0"), (7.31, "7"), (148, "150"), (68_030, "68,000"), (1_249_000, "1,200,000")]
+)
+def test_a_density_has_two_digits_that_count(value: float, shown: str) -> None:
+    assert round_number(value) == shown
