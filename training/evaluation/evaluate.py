@@ -36,7 +36,9 @@ from training.evaluation.kept import Kept, load_kept, save_kept
 from training.evaluation.scorers import FUSED, Family, Fitted, Scorer, answer_values, families, scorers
 from training.evaluation.subject import Subject, drawn_test_cells, fitted_on
 
-ROWS: tuple[Group, ...] = ("paper", "ood", "segmentation", "corruptions", "attacks")
+ADAPTIVE = "adaptive"  # the attacker who knows the decision: a curve, and hours of its own
+_SETS: tuple[Group, ...] = ("paper", "ood", "segmentation", "corruptions", "attacks")
+ROWS: tuple[str, ...] = (*_SETS, ADAPTIVE)
 CELLS = 500  # per set where --limit is left out: a share is then known to 4 points
 LEVELS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)  # of the adaptive attack, in grey levels
 ADAPTIVE_STEPS = 40
@@ -50,7 +52,7 @@ def evaluate(
     subject: Subject,
     out: Path,
     *,
-    rows: Sequence[Group] = ROWS,
+    rows: Sequence[str] = ROWS,
     limit: int = CELLS,
     ood: str | None = None,
     published: str | None = None,
@@ -61,7 +63,7 @@ def evaluate(
     Args:
         subject: the run.
         out: folder of everything that is written.
-        rows: the kinds of sets wanted.
+        rows: the kinds of sets wanted, of ROWS.
         limit: images per set at most.
         ood: archive of images that are no red cells, a kind per folder; None for simulated ones only.
         published: archive of the paper's second set; None where it is not at hand.
@@ -79,7 +81,7 @@ def evaluate(
     jobs = [clean, *_jobs(subject, cells, rows, limit, ood, published)]
     with click.progressbar(jobs, label="sets", show_pos=True, file=sys.stderr, item_show_func=_name) as bar:
         kept = [_done(job, out / CACHE, subject, on, layered, columns) for job in bar]
-    curve = _curve(subject, cells, out) if "attacks" in rows else None
+    curve = _curve(subject, cells, out) if ADAPTIVE in rows else None
     config = subject.trained.info.config
     told = f"{config.network}, split by {config.split}"
     return count(told, subject.trained.info.classes, kept[0], kept[1:], columns, layered, on, curve)
@@ -116,7 +118,7 @@ def _claim(out: Path, subject: Subject, settings: dict[str, object], *, resume: 
 def _jobs(
     subject: Subject,
     cells: ImageSet,
-    rows: Sequence[Group],
+    rows: Sequence[str],
     limit: int,
     ood: str | None,
     published: str | None,
@@ -132,7 +134,7 @@ def _jobs(
             for attack in ATTACKS
         ),
     }
-    return [job for group in ROWS if group in rows for job in every[group]]
+    return [job for group in _SETS if group in rows for job in every[group]]
 
 
 def _done(
