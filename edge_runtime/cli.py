@@ -19,6 +19,7 @@ from edge_runtime.clock import doubt, now
 from edge_runtime.console import Commands, answer, tell, tell_skipped, to_json
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.frames import EVERY_SECONDS, PATIENCE_SECONDS
+from edge_runtime.statistics.stopping import DEFAULT, PRESETS
 from edge_runtime.version import __version__
 
 if TYPE_CHECKING:
@@ -106,7 +107,13 @@ def _line(cell: CellScore) -> str:
 @bundle_option
 @click.option("--slide", required=True, help="The slide's code; no patient's name.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for record and report.")
-@click.option("--fields", type=click.IntRange(1), help="Stop after so many fields; a camera needs it.")
+@click.option("--fields", type=click.IntRange(1), help="Stop after so many fields.")
+@click.option(
+    "--until",
+    type=click.Choice(tuple(PRESETS)),
+    help="Stop when so much was read; a camera needs this or --fields. The verdict asks for "
+    f"'{DEFAULT}' if left out.",
+)
 @click.option(
     "--every",
     type=click.FloatRange(0),
@@ -131,6 +138,7 @@ def read(
     slide: str,
     out: Path,
     fields: int | None,
+    until: str | None,
     every: float,
     patience: float,
     provider: Provider,
@@ -151,6 +159,7 @@ def read(
         slide,
         out,
         limit=fields,
+        until=until,
         every=every,
         patience=patience,
         on_field=lambda look: tell(one_line(look, limits)),
@@ -168,7 +177,7 @@ def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
     from edge_runtime.slide.estimate import told
     from edge_runtime.slide.readings import by_class
 
-    counts, group = summary.counts, summary.group
+    counts = summary.counts
     whys = {
         "uninfected": by_class(summary.header, counts, "uninfected"),
         "parasitized": by_class(summary.header, counts, "parasitized"),
@@ -191,14 +200,12 @@ def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
             answer(f"  {number:>17}  {why}")
     if summary.header.repeats:
         answer(f"{'repeats':<12}{summary.header.repeats:>7}")
-    if summary.unread:
-        answer(f"COULD NOT BE READ: {summary.unread}")
-    elif group.alarm:
-        usual = f"ordinary ones have at most {group.most} rejected of {group.cells} whole cells"
-        answer(f"UNUSUAL SLIDE: {usual}")
     if summary.estimate:
         for name, line in told(summary.estimate):
             answer(f"{name:<12}{line}")
+    answer(f"\n{summary.verdict.title}, not reviewed")
+    for reason in summary.verdict.reasons:
+        answer(f"  {reason}")
     answer(f"bundle {summary.header.bundle} on {summary.header.provider}")
     answer(f"report {click.format_filename(report)}")
 

@@ -39,7 +39,7 @@ from edge_runtime.simulator.corruptions import (
     tinted,
     uneven,
 )
-from edge_runtime.slide.summary import MOST_REJECTED
+from edge_runtime.slide.verdict import MOST_REJECTED
 from edge_runtime.sources.decoding import decode_image
 from edge_runtime.sources.images import list_images
 from edge_runtime.sources.items import ImageFile

@@ -76,7 +76,7 @@ def estimate(header: SlideHeader, counts: Counts, fields: Sequence[FieldCounts])
         counts: of the slide.
         fields: parasitized and asked cells of every field that counts.
     """
-    cells = counts.accepted + counts.suspect
+    cells = counts.asked
     if not cells:
         return None
     uneven = dispersion([of.parasitized for of in fields], [of.asked for of in fields])

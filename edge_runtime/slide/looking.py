@@ -19,6 +19,7 @@ from edge_runtime.slide.known import KnownCell, KnownCells, counted_before
 from edge_runtime.slide.readings import CellReading, FieldReading
 from edge_runtime.slide.record import SlideRecord
 from edge_runtime.sources.items import Frame, SkippedFrame, SourceNote
+from edge_runtime.statistics.stopping import Missing, Preset, missing
 
 if TYPE_CHECKING:
     from edge_runtime.cells.preprocessing import Box
@@ -39,6 +40,7 @@ class Looking:
         tell: Callable[[FieldReading | SkippedFrame | SourceNote], None],
     ) -> None:
         self.counted = 0
+        self._asked, self._parasitized = 0, 0  # cells, but for those that turn out to be dirt later
         self.repeats = 0
         self._dropped = 0  # pictures of a live source that nobody looked at
         self._news = 0.0  # the moment of the last look that showed something new
@@ -75,6 +77,17 @@ class Looking:
                 f"{frame.name}: nothing new for {patience:.0f} s; move the stage, or give more --patience; "
                 "what was read before is kept"
             )
+
+    def enough(self, preset: Preset) -> bool:
+        """Whether all has been read that a preset asks for."""
+        if not self._lack(preset).nothing:
+            return False
+        counts = self._record.counts()
+        self._asked, self._parasitized = counts.asked, counts.parasitized
+        return self._lack(preset).nothing
+
+    def _lack(self, preset: Preset) -> Missing:
+        return missing(preset, judged=self._asked, parasitized=self._parasitized, fields=self.counted)
 
     def finish(self, *, whole: bool) -> None:
         """Note that the reading ended, and whether it came to its end."""
@@ -146,6 +159,9 @@ class Looking:
             self._stopped.keep(look, field.number)
             return
         self.counted += 1
+        parasitized = sum(cell.status == "parasitized" for cell in field.cells)
+        self._parasitized += parasitized
+        self._asked += parasitized + sum(cell.status == "uninfected" or cell.suspect for cell in field.cells)
         self._places.keep(look, field.number)
         self._cells.keep(field, known)
 

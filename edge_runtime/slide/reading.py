@@ -16,6 +16,7 @@ from edge_runtime.slide.summary import SlideSummary, summarise
 from edge_runtime.sources.frames import EVERY_SECONDS, PATIENCE_SECONDS, frames, is_live, shown_source
 from edge_runtime.sources.items import Frame, SkippedFrame, SourceNote
 from edge_runtime.sources.names import printable
+from edge_runtime.statistics.stopping import DEFAULT, Preset, preset_named
 from edge_runtime.version import __version__
 
 REPORT = "report.html"
@@ -28,6 +29,7 @@ def read_slide(
     out: str | Path,
     *,
     limit: int | None = None,
+    until: str | None = None,
     every: float = EVERY_SECONDS,
     patience: float = PATIENCE_SECONDS,
     on_field: Callable[[FieldReading | SkippedFrame | SourceNote], None] = lambda _: None,
@@ -39,31 +41,38 @@ def read_slide(
         classifier: what decides.
         slide: the slide's code.
         out: folder for record and report; must not hold a record yet.
-        limit: stop after so many fields that count; a camera or stream, which have no end, need it.
+        limit: stop after so many fields that count.
+        until: stop when enough was read by this preset (see `statistics.stopping.PRESETS`), which the verdict
+            then asks for, too. A camera or stream, which have no end, need this or a limit.
         every: seconds between two looks at a video or a live source.
         patience: seconds for which a live source may show nothing new before the reading ends.
         on_field: called after each frame was recorded, and of whatever happens to the source.
 
     Returns:
-        What was read, in numbers; everything else is in the record. If its `unread` says why, no share of
-        parasitized cells must be taken from it.
+        What was read, in numbers, and the verdict; everything else is in the record.
 
     Raises:
-        SourceError: the source is absent, broken or ended too early; fields recorded before are kept and
-            reported.
+        SourceError: there is no such preset, or the source is absent, broken or ended too early; fields
+            recorded before are kept and reported.
         StorageError: the disk is full; fields recorded before are kept.
     """
     out = Path(out)
-    looks = frames(source, every=every, patience=patience, endless=limit is not None)
+    preset = None if until is None else preset_named(until)
+    endless = limit is not None or preset is not None
+    looks = frames(source, every=every, patience=patience, endless=endless)
     first = next(looks, None)  # a source that is not there leaves nothing behind
     out.mkdir(parents=True, exist_ok=True)
-    with closing(looks), SlideRecord.create(out / RECORD, _header(source, classifier, slide)) as record:
+    with (
+        closing(looks),
+        SlideRecord.create(out / RECORD, _header(source, classifier, slide, until or DEFAULT)) as record,
+    ):
         looking = Looking(classifier, record, on_field)
         try:
             _look_through(
                 chain([] if first is None else [first], looks),
                 looking,
                 limit=limit,
+                preset=preset,
                 patience=patience if is_live(source) else None,
             )
             write_report(record, out / REPORT)
@@ -80,6 +89,7 @@ def _look_through(
     looking: Looking,
     *,
     limit: int | None,
+    preset: Preset | None,
     patience: float | None,
 ) -> None:
     try:
@@ -90,7 +100,7 @@ def _look_through(
                 looking.skip(item)
             else:
                 looking.look(item, patience=patience)
-            if looking.counted == limit:
+            if looking.counted == limit or (preset is not None and looking.enough(preset)):
                 break
     except BaseException:
         with suppress(Exception):
@@ -99,7 +109,7 @@ def _look_through(
     looking.finish(whole=True)
 
 
-def _header(source: str | Path, classifier: Classifier, slide: str) -> SlideHeader:
+def _header(source: str | Path, classifier: Classifier, slide: str, until: str) -> SlideHeader:
     manifest = classifier.bundle.manifest
     sensitivity, false_positives = rates_of(manifest.performance.counts)
     return SlideHeader(
@@ -118,4 +128,5 @@ def _header(source: str | Path, classifier: Classifier, slide: str) -> SlideHead
         started=now(),
         sensitivity=sensitivity,
         false_positives=false_positives,
+        until=until,
     )

@@ -9,6 +9,7 @@ from edge_runtime.decision import table
 from edge_runtime.decision.detector import Detector
 from edge_runtime.fields.gates import GATES
 from edge_runtime.statistics.rates import UNKNOWN, MeasuredRate
+from edge_runtime.statistics.stopping import DEFAULT
 
 Status = Literal["uninfected", "parasitized", "rejected", "not-judged"]
 
@@ -104,6 +105,7 @@ class SlideHeader:
         repeats: looks at a video or a live source that showed once more what was read already.
         sensitivity: of the bundle, per cell that is accepted or suspect; unknown in older records.
         false_positives: likewise.
+        until: name of the preset that says how much is to be read (see `statistics.stopping.PRESETS`).
     """
 
     slide: str
@@ -123,6 +125,7 @@ class SlideHeader:
     repeats: int = 0
     sensitivity: MeasuredRate = UNKNOWN
     false_positives: MeasuredRate = UNKNOWN
+    until: str = DEFAULT
 
     @property
     def sentences(self) -> dict[str, str]:
@@ -158,6 +161,11 @@ class CellReading:
     values: Mapping[str, float]
     confidences: tuple[float, ...]
     crop: bytes
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it was rejected for being perhaps a parasite, and for nothing graver."""
+        return self.status == "rejected" and self.reason == table.SUSPECT.code
 
     def failed(self, tests: Sequence[AppliedTest]) -> list[AppliedTest]:
         """Which tests this cell fails, gravest first; none if it was not judged."""
@@ -252,6 +260,11 @@ class Counts:
     def suspect(self) -> int:
         """Cells that were rejected for being perhaps a parasite, and for nothing graver."""
         return self.reasons.get(table.SUSPECT.code, 0)
+
+    @property
+    def asked(self) -> int:
+        """Red cells that were asked for a parasite: accepted, or suspect."""
+        return self.accepted + self.suspect
 
     @property
     def whole(self) -> int:

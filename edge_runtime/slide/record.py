@@ -40,14 +40,15 @@ _RATES = ("sensitivity", "false_positives")
 _BOX = ("x", "y", "width", "height")
 RECORD = "slide.sqlite"  # in the folder of a slide
 _SCHEMA = 7
-_READABLE = (6, _SCHEMA)  # 6 did not note the bundle's rates
+_READABLE = (6, _SCHEMA)  # 6 noted neither the bundle's rates nor how much was to be read
 # Columns are named as the fields of the dataclasses in `readings`; a box is four columns, and what is no
 # plain value is JSON.
 _TABLES = """
 CREATE TABLE slide (
     schema INTEGER, slide TEXT, source TEXT, bundle TEXT, bundle_digest TEXT, tests TEXT, gates TEXT,
     classes TEXT, parasitized TEXT, usual REAL, correlation REAL, provider TEXT, software TEXT, started TEXT,
-    finished TEXT, repeats INTEGER, sensitivity TEXT, false_positives TEXT
+    finished TEXT, repeats INTEGER, sensitivity TEXT, false_positives TEXT,
+    until TEXT
 );
 CREATE TABLE field (
     number INTEGER PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, overview BLOB, read_at TEXT,

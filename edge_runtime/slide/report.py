@@ -13,7 +13,6 @@ from edge_runtime.cells.cutting import WHY_NOT_CUT
 from edge_runtime.clock import doubt
 from edge_runtime.slide.colours import PENS
 from edge_runtime.slide.estimate import percent
-from edge_runtime.slide.group import FALSE_ALARMS
 from edge_runtime.slide.pictures import (
     NumberedCell,
     counted,
@@ -65,10 +64,9 @@ def render_report(record: SlideRecord) -> str:
         .render(
             header=summary.header,
             counts=summary.counts,
-            group=summary.group,
+            verdict=summary.verdict,
             estimate=summary.estimate,
             by_class=by_class,
-            unread=summary.unread,
             galleries={status: gallery(found, summary.header.parasitized) for status, found in cells.items()},
             fields=record.fields(),  # read again, one at a time: their pictures together fill the memory
             stopped=record.fields(),
@@ -76,7 +74,6 @@ def render_report(record: SlideRecord) -> str:
             notes=record.notes(),
             pens=PENS,
             not_cut=WHY_NOT_CUT,
-            false_alarms=FALSE_ALARMS,
             research_only=RESEARCH_ONLY,
         )
     )

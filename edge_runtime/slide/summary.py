@@ -8,10 +8,8 @@ from edge_runtime.slide.estimate import Estimate, estimate
 from edge_runtime.slide.group import GroupJudgement, judge_group
 from edge_runtime.slide.readings import Counts, FieldReading, SlideHeader
 from edge_runtime.slide.record import SlideRecord
+from edge_runtime.slide.verdict import Verdict, unread, verdict, why_not_readable
 from edge_runtime.sources.items import SkippedFrame, SourceNote
-
-# Of the judged cells: where more are rejected, the others are accepted by chance. As in `recalibrate`.
-MOST_REJECTED = 0.5
 
 
 @dataclass(frozen=True)
@@ -22,14 +20,16 @@ class SlideSummary:
         header: what holds for the whole slide.
         counts: cells by answer.
         group: whether its whole cells, together, are like those of ordinary slides.
-        unread: why the slide says nothing about the patient; empty if it does.
-        estimate: the share of parasitized cells and its interval; None where the slide is unread.
+        unread: why the slide says nothing about the patient, however much of it is read; empty if it may.
+        verdict: what the reading ends with, and why.
+        estimate: the share of parasitized cells and its interval; None where the slide is not readable.
     """
 
     header: SlideHeader
     counts: Counts
     group: GroupJudgement
     unread: str
+    verdict: Verdict
     estimate: Estimate | None
 
 
@@ -39,26 +39,12 @@ def summarise(record: SlideRecord) -> SlideSummary:
     group = judge_group(
         counts.whole_rejected, counts.whole, usual=header.usual, correlation=header.correlation
     )
-    unread = _unread(counts)
-    found = None if unread else estimate(header, counts, record.field_counts())
-    return SlideSummary(header, counts, group, unread, found)
-
-
-def _unread(counts: Counts) -> str:
-    """Why no share of parasitized cells must be taken from a slide; empty if one may."""
-    if not counts.fields:
-        stopped = ", ".join(f"{number} {reason}" for reason, number in counts.stops.items() if number)
-        told = [f"{counts.stopped} not counted ({stopped})"] if counts.stopped else []
-        told += [f"{counts.skipped} skipped"] if counts.skipped else []
-        return f"none of its frames counts: {', '.join(told) or 'there were none'}"
-    if not counts.judged:
-        return "no cell could be judged"
-    if counts.rejected > MOST_REJECTED * counts.judged:
-        return (
-            f"{counts.rejected} of {counts.judged} cells were rejected, too many to trust the others; check "
-            "slide, light and colours, or fit the bundle to this site with 'cellgate recalibrate'"
-        )
-    return ""
+    why_not = why_not_readable(header, counts, group)
+    found = None if why_not else estimate(header, counts, record.field_counts())
+    end = verdict(why_not, found)
+    return SlideSummary(
+        header, counts, group, unread(counts), end, None if end.word == "not-readable" else found
+    )
 
 
 def one_line(field: FieldReading | SkippedFrame | SourceNote, limits: Mapping[str, float]) -> str:

@@ -99,7 +99,7 @@ def _live(
     opens: Opens, name: str, every: float, patience: float, *, endless: bool
 ) -> Generator[Found, None, None]:
     if not endless:
-        raise SourceError(f"{name}: never ends; say with --fields how many fields to read")
+        raise SourceError(f"{name}: never ends; say with --fields or --until how much to read")
     return live_frames(opens, name, every=every, patience=patience)
 
 

@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-FEWEST_FIELDS = 10  # accepted; fewer may all lie on an odd spot of the film
+from edge_runtime.errors import SourceError
+
 WITHIN = 0.25  # of the number, in 95 of 100 slides: what WHO asks of those who count
 # Parasitized cells that are needed for it, where they lie by chance: the square of 1.96 / WITHIN.
 ENOUGH_PARASITIZED = math.ceil((1.959964 / WITHIN) ** 2)
@@ -21,6 +22,7 @@ class Preset:
         cells_if_rare: the same where less than 1 % of them are parasitized.
         quantify: whether to go on until the number of parasitized cells is known within a quarter.
         source: who asks for it.
+        fields: accepted fields that are needed; fewer may all lie on an odd spot of the film.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Preset:
     cells_if_rare: int
     quantify: bool
     source: str
+    fields: int = 10
 
 
 _SURVEY = "survey of protocols, Malaria Journal 20, 2021, article 3889"
@@ -42,6 +45,17 @@ PRESETS: Mapping[str, Preset] = {
     )
 }
 DEFAULT = "quick"
+
+
+def preset_named(name: str) -> Preset:
+    """A preset by its name.
+
+    Raises:
+        SourceError: there is none of that name.
+    """
+    if name not in PRESETS:
+        raise SourceError(f"{name}: no such preset; choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,7 @@ def missing(preset: Preset, *, judged: int, parasitized: int, fields: int) -> Mi
     rare = parasitized < _RARE * judged
     return Missing(
         cells=max(0, (preset.cells_if_rare if rare else preset.cells) - judged),
-        fields=max(0, FEWEST_FIELDS - fields),
+        fields=max(0, preset.fields - fields),
         parasitized=max(0, ENOUGH_PARASITIZED - parasitized) if preset.quantify else 0,
     )
 

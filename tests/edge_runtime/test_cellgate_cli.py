@@ -166,11 +166,12 @@ def test_read_and_report_as_json_tell_the_slide_in_numbers(
     read = cellgate("read", slide_folder, "--bundle", tiny_bundle, "--slide", "S-9", "--out", out, "--json")
     assert read.exit_code == 0
     told = json.loads(read.stdout, parse_constant=no_constant)
-    assert list(told) == ["header", "counts", "group", "unread", "report"]
+    assert list(told) == ["header", "counts", "group", "unread", "verdict", "estimate", "report"]
     header, counts, group = told["header"], told["counts"], told["group"]
     assert list(header) == [
         "slide", "source", "bundle", "bundle_digest", "tests", "gates", "classes", "parasitized", "usual",
-        "correlation", "provider", "software", "started", "finished", "repeats",
+        "correlation", "provider", "software", "started", "finished", "repeats", "sensitivity",
+        "false_positives", "until",
     ]  # fmt: skip
     assert (header["slide"], header["source"]) == ("S-9", str(slide_folder))
     limits = open_bundle(tiny_bundle).manifest.detector.limits
@@ -194,6 +195,9 @@ def test_read_and_report_as_json_tell_the_slide_in_numbers(
     assert list(counts["stops"]) == list(dict.fromkeys(gate.reason for gate in GATES))
     assert (counts["fields"], counts["stopped"], counts["skipped"]) == (3, 0, 0)
     assert told["unread"] == ""
+    assert told["verdict"]["word"] == "not-readable"
+    assert told["verdict"]["reasons"][0].startswith("3 of at least 10 fields")
+    assert told["estimate"] is None
     assert (header["classes"], header["parasitized"]) == (["uninfected", "parasitized"], ["parasitized"])
     assert counts["classes"] == {name: counts[name] for name in ("uninfected", "parasitized")}
     assert header["gates"] == [

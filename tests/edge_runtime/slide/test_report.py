@@ -25,6 +25,7 @@ from edge_runtime.slide.readings import CellReading, FieldReading, SlideHeader, 
 from edge_runtime.slide.record import SlideRecord
 from edge_runtime.slide.report import render_report, write_report
 from edge_runtime.sources.items import SkippedFrame
+from edge_runtime.statistics.rates import MeasuredRate
 
 HOSTILE = """<script>alert("1")</script> & 'quotes' {{ header }} {% endif %} $body é"""
 TESTS = applied_tests(
@@ -53,6 +54,8 @@ HEADER = SlideHeader(
     provider="CPUExecutionProvider",
     software="cellgate 0.1.0",
     started="2025-01-02T03:04:05+00:00",
+    sensitivity=MeasuredRate(5900, 6960, 0.025, 80),
+    false_positives=MeasuredRate(6, 2380, 0.0032, 35),
 )
 VOID = {"meta", "img", "rect", "br", "link"}
 
@@ -188,9 +191,62 @@ def test_counts_and_shares_are_those_of_the_record(recorded: Callable[..., Path]
         "frames skipped 1",
     ):
         assert told.replace(" ", "") in text.replace(" ", ""), told
-    # 1 of 4 accepted; with 2 rejected between 1 of 6 and 3 of 6.
-    assert "25.00 % of accepted cells are parasitized (1 of 4)" in text
-    assert "Between 16.67 % and 50.00 % with the 2 rejected" in text
+    assert "NOT READABLE not reviewed by a person 2 of at least 10 fields; read on" in text
+    assert "4 of at least 1000 cells; read on" in text
+    assert "No share is shown: the verdict says why." in text
+
+
+def many(*, parasitized: int, uninfected: int, rejected: int = 0, fields: int = 10) -> list[FieldReading]:
+    """Fields with so many cells each."""
+    cells = [PARASITIZED] * parasitized + [UNINFECTED] * uninfected + [REJECTED] * rejected
+    return [field(number, f"{number}.png", *cells) for number in range(1, fields + 1)]
+
+
+def test_the_share_is_told_with_its_interval_and_what_may_be_missed(recorded: Callable[..., Path]) -> None:
+    page = rendered(recorded(*many(parasitized=12, uninfected=108, rejected=2)))
+    text = re.sub(r"\s+", " ", read(page).text)
+    assert (
+        "PARASITES SEEN not reviewed by a person 120 of 1,200 cells are called parasitized; of a slide"
+        in text
+    )
+    assert "10.00 % of the cells are called parasitized (120 of 1,200)" in text
+    low, high = (float(share) for share in re.findall(r"confidence ([\d.]+) % to ([\d.]+) % of", text)[0])
+    assert 8 < low < 10
+    assert 11.8 < high < 25  # 85 % of the parasitized cells are called so
+    assert "parasitized cells, with 5,000,000 red cells in it (assumed)" in text
+    assert "9.84 % if none of 20 is parasitized, 11.48 % if all are" in text
+    assert '<section class="verdict parasites-seen"' in page
+
+
+def test_no_parasites_are_seen_only_down_to_the_limit_of_detection(recorded: Callable[..., Path]) -> None:
+    page = rendered(recorded(*many(parasitized=0, uninfected=200)))
+    text = re.sub(r"\s+", " ", read(page).text)
+    assert "NO PARASITES SEEN not reviewed by a person none of 2,000 cells is called parasitized" in text
+    assert re.search(r"fewer than [\d,]+ in a microlitre may be missed", text)
+    assert '<section class="verdict none-seen"' in page
+
+
+def test_a_few_calls_are_not_parasites_seen(recorded: Callable[..., Path]) -> None:
+    some = many(parasitized=0, uninfected=200)
+    some[0] = replace(some[0], cells=(*some[0].cells[:-5], *[PARASITIZED] * 5))
+    text = re.sub(r"\s+", " ", read(rendered(recorded(*some))).text)
+    assert (
+        "NO PARASITES SEEN not reviewed by a person 5 of 2,000 cells are called parasitized, as on a slide"
+        in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "uninfected", "told"),
+    [(9, 150, "9 of at least 10 fields"), (10, 80, "920 of at least 1000 cells")],
+)
+def test_too_few_fields_or_cells_give_no_number(
+    recorded: Callable[..., Path], fields: int, uninfected: int, told: str
+) -> None:
+    made = recorded(*many(parasitized=12, uninfected=uninfected, fields=fields))
+    text = re.sub(r"\s+", " ", read(rendered(made)).text)
+    assert f"NOT READABLE not reviewed by a person {told}; read on" in text
+    assert "No share is shown" in text
 
 
 def test_what_decided_is_told(recorded: Callable[..., Path]) -> None:
@@ -379,8 +435,8 @@ def test_a_reading_that_ended_says_nothing_of_the_kind(recorded: Callable[..., P
 
 def test_a_slide_without_cells_has_a_report_too(recorded: Callable[..., Path]) -> None:
     text = read(rendered(recorded(field(1, "a.png")))).text
-    assert "The slide could not be read, so no share is shown." in text
-    assert "no cell could be judged. So this slide says nothing about the patient." in text
+    assert "No share is shown: the verdict says why." in text
+    assert "NOT READABLE" in text
     assert "No cell was rejected." in text
 
 
@@ -448,16 +504,16 @@ def test_a_slide_with_too_many_rejected_cells_is_called_unusual(recorded: Callab
     accepted = [replace(UNINFECTED, box=(number, 60, 40, 30)) for number in range(13)]
     with SlideRecord.open(recorded(field(1, "a", *accepted, *rejected))) as record:
         page = render_report(record)
-    assert "UNUSUAL SLIDE" in page
-    assert "12 of 25 whole cells were rejected" in page
+    assert "NOT READABLE" in page
+    assert "an unusual slide: 12 of 25 whole cells were rejected" in page
 
 
 def test_a_slide_of_which_most_cells_are_rejected_could_not_be_read(recorded: Callable[..., Path]) -> None:
     rejected = [replace(REJECTED, box=(number, 20, 40, 30)) for number in range(12)]
     text = read(rendered(recorded(field(1, "a", UNINFECTED, *rejected)))).text
-    assert "COULD NOT BE READ" in text
+    assert "NOT READABLE" in text
     assert "12 of 13 cells were rejected, too many to trust the others" in text
-    assert "of accepted cells are parasitized" not in text
+    assert "are called parasitized" not in text
 
 
 def test_a_frame_that_was_not_counted_is_shown_with_its_reason_and_advice(
@@ -488,7 +544,7 @@ def test_a_crowded_slide_is_not_unusual(recorded: Callable[..., Path]) -> None:
     accepted = [replace(UNINFECTED, box=(number, 60, 40, 30)) for number in range(40)]
     with SlideRecord.open(recorded(field(1, "a", *halves, *accepted))) as record:
         page, counts = render_report(record), record.counts()
-    assert "UNUSUAL" not in page
+    assert "unusual" not in page
     assert "not one whole cell" in page
     assert (counts.rejected, counts.broken, counts.whole_rejected, counts.whole) == (12, 12, 0, 40)
 
@@ -496,7 +552,7 @@ def test_a_crowded_slide_is_not_unusual(recorded: Callable[..., Path]) -> None:
 def test_an_ordinary_slide_is_not(recorded: Callable[..., Path]) -> None:
     accepted = [replace(UNINFECTED, box=(number, 20, 40, 30)) for number in range(40)]
     with SlideRecord.open(recorded(field(1, "a", REJECTED, REJECTED, *accepted))) as record:
-        assert "UNUSUAL" not in render_report(record)
+        assert "unusual" not in render_report(record)
 
 
 def test_a_clock_that_was_never_set_is_remarked(recorded: Callable[..., Path]) -> None:
@@ -518,7 +574,6 @@ def test_cells_of_further_classes_are_counted_by_name(recorded: Callable[..., Pa
     made = recorded(field(1, "a.png", ring, UNINFECTED, late, ring, doubted), header=header)
     text = " ".join(read(rendered(made)).text.split())
     assert "accepted: 1 gametocyte, 2 ring3" in text
-    assert "75.00 % of accepted cells are parasitized (3 of 4)" in text
     with SlideRecord.open(made) as record:
         assert record.header() == replace(header, finished=record.header().finished)
         assert record.counts().classes == {"uninfected": 1, "gametocyte": 1, "ring": 2}

@@ -67,7 +67,9 @@ def test_a_camera_that_is_not_there(tmp_path: Path, refusal_of_process: Refusal,
 
 
 def test_a_camera_that_is_not_told_when_to_stop(refusal: Refusal, read_arguments: Any) -> None:
-    assert refusal(*read_arguments("0")) == "camera 0: never ends; say with --fields how many fields to read"
+    assert (
+        refusal(*read_arguments("0")) == "camera 0: never ends; say with --fields or --until how much to read"
+    )
 
 
 @pytest.fixture

@@ -159,7 +159,7 @@ def test_settings_that_make_no_sense_are_told(text: str, told: str) -> None:
 
 @pytest.mark.parametrize("camera", ["0", "camera:3", "rtsp://10.0.0.1/stream"])
 def test_a_camera_must_be_told_when_to_stop(camera: str) -> None:
-    with pytest.raises(SourceError, match="never ends; say with --fields how many fields to read"):
+    with pytest.raises(SourceError, match="never ends; say with --fields or --until how much to read"):
         names(camera)
 
 
