@@ -52,10 +52,11 @@ def rates_of(patients: Sequence[PatientCounts]) -> tuple[MeasuredRate, MeasuredR
     """Sensitivity and false-positive rate of a bundle, per cell that is accepted or suspect.
 
     Args:
-        patients: whom it was measured on. Cells without a parasite count where the whole patient has none.
+        patients: whom it was measured on. Cells without a parasite count where the whole patient has none;
+            only where there is no such patient, those of all.
     """
     ill = [of for of in patients if of.parasitized]
-    well = [of for of in patients if of.healthy]
+    well = [of for of in patients if of.healthy] or list(patients)
     return (
         MeasuredRate.of_patients(
             [of.parasitized_called for of in ill],

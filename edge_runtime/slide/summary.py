@@ -36,8 +36,12 @@ class SlideSummary:
 def summarise(record: SlideRecord) -> SlideSummary:
     """Count a slide's cells and judge them as a group."""
     header, counts = record.header(), record.counts()
+    # Suspects are as many as there are parasites, which make no slide unusual.
     group = judge_group(
-        counts.whole_rejected, counts.whole, usual=header.usual, correlation=header.correlation
+        counts.whole_rejected - counts.suspect,
+        counts.whole - counts.suspect,
+        usual=header.usual,
+        correlation=header.correlation,
     )
     why_not = why_not_readable(header, counts, group)
     found = None if why_not else estimate(header, counts, record.field_counts())

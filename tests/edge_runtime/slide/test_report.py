@@ -549,6 +549,15 @@ def test_a_crowded_slide_is_not_unusual(recorded: Callable[..., Path]) -> None:
     assert (counts.rejected, counts.broken, counts.whole_rejected, counts.whole) == (12, 12, 0, 40)
 
 
+def test_many_parasites_do_not_make_a_slide_unusual(recorded: Callable[..., Path]) -> None:
+    suspect = replace(failing("certainty"), reason="suspect")
+    cells = [PARASITIZED] * 30 + [UNINFECTED] * 75 + [suspect] * 30
+    fields = [field(number, f"{number}.png", *cells) for number in range(1, 11)]
+    text = re.sub(r"\s+", " ", read(rendered(recorded(*fields))).text)
+    assert "PARASITES SEEN" in text
+    assert "unusual" not in text
+
+
 def test_an_ordinary_slide_is_not(recorded: Callable[..., Path]) -> None:
     accepted = [replace(UNINFECTED, box=(number, 20, 40, 30)) for number in range(40)]
     with SlideRecord.open(recorded(field(1, "a", REJECTED, REJECTED, *accepted))) as record:
