@@ -23,6 +23,7 @@ from edge_runtime.statistics.stopping import DEFAULT, PRESETS
 from edge_runtime.version import __version__
 
 if TYPE_CHECKING:
+    from edge_runtime.slide.plain import Look
     from edge_runtime.slide.summary import SlideSummary
 
 bundle_option = click.option(
@@ -146,13 +147,23 @@ def read(
     as_json: bool,
 ) -> None:
     """Read a slide: a folder, zip, video, camera number, stream or simulated:fields=12,seed=5."""
+    from edge_runtime.slide.plain import one_line
+    from edge_runtime.slide.progress import Progress
     from edge_runtime.slide.reading import REPORT, read_slide
-    from edge_runtime.slide.summary import one_line
+    from edge_runtime.slide.readings import FieldReading
 
     if doubt(now()):
         tell(f"note: {doubt(now())}")
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
     limits = classifier.bundle.manifest.gates
+    progress = Progress(PRESETS[until or DEFAULT], time.monotonic())
+
+    def tell_look(look: "Look") -> None:
+        tell(one_line(look, limits))
+        if isinstance(look, FieldReading) and sys.stderr.isatty():
+            progress.add(look)
+            tell(f"  {progress.told(time.monotonic())}")
+
     summary = read_slide(
         source,
         classifier,
@@ -162,7 +173,7 @@ def read(
         until=until,
         every=every,
         patience=patience,
-        on_field=lambda look: tell(one_line(look, limits)),
+        on_field=tell_look,
     )
     _show(summary, out / REPORT, as_json=as_json)
     if summary.unread:
@@ -171,42 +182,13 @@ def read(
 
 def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
     """A slide in numbers, and where its report lies; as JSON, `SlideSummary` with "report" beside it."""
+    from edge_runtime.slide.plain import lines_of
+
     if as_json:
         answer(to_json({**asdict(summary), "report": str(report)}, indent=2))
         return
-    from edge_runtime.slide.estimate import told
-    from edge_runtime.slide.readings import by_class
-
-    counts = summary.counts
-    whys = {
-        "uninfected": by_class(summary.header, counts, "uninfected"),
-        "parasitized": by_class(summary.header, counts, "parasitized"),
-        "rejected": [
-            (number, f"{reason}: {summary.header.sentences[reason]}")
-            for reason, number in counts.reasons.items()
-        ],
-        "stopped": [
-            (
-                number,
-                f"{reason}: {summary.header.stops[reason].sentence}; {summary.header.stops[reason].advice}",
-            )
-            for reason, number in counts.stops.items()
-            if number
-        ],
-    }
-    for name in ("uninfected", "parasitized", "rejected", "not_judged", "fields", "stopped", "skipped"):
-        answer(f"{name.replace('_', ' '):<12}{getattr(counts, name):>7}")
-        for number, why in whys.get(name, ()):
-            answer(f"  {number:>17}  {why}")
-    if summary.header.repeats:
-        answer(f"{'repeats':<12}{summary.header.repeats:>7}")
-    if summary.estimate:
-        for name, line in told(summary.estimate):
-            answer(f"{name:<12}{line}")
-    answer(f"\n{summary.verdict.title}, not reviewed")
-    for reason in summary.verdict.reasons:
-        answer(f"  {reason}")
-    answer(f"bundle {summary.header.bundle} on {summary.header.provider}")
+    for line in lines_of(summary):
+        answer(line)
     answer(f"report {click.format_filename(report)}")
 
 

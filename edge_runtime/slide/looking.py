@@ -159,9 +159,8 @@ class Looking:
             self._stopped.keep(look, field.number)
             return
         self.counted += 1
-        parasitized = sum(cell.status == "parasitized" for cell in field.cells)
-        self._parasitized += parasitized
-        self._asked += parasitized + sum(cell.status == "uninfected" or cell.suspect for cell in field.cells)
+        self._parasitized += sum(cell.status == "parasitized" for cell in field.cells)
+        self._asked += sum(cell.asked for cell in field.cells)
         self._places.keep(look, field.number)
         self._cells.keep(field, known)
 

@@ -163,6 +163,11 @@ class CellReading:
     crop: bytes
 
     @property
+    def asked(self) -> bool:
+        """Whether it was asked for a parasite: accepted, or suspect."""
+        return self.status in {"uninfected", "parasitized"} or self.suspect
+
+    @property
     def suspect(self) -> bool:
         """Whether it was rejected for being perhaps a parasite, and for nothing graver."""
         return self.status == "rejected" and self.reason == table.SUSPECT.code

@@ -1,15 +1,12 @@
 """A slide in numbers: what it is called, how many cells have which answer, and whether it is unusual."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge_runtime.fields.gates import stopped_by
 from edge_runtime.slide.estimate import Estimate, estimate
 from edge_runtime.slide.group import GroupJudgement, judge_group
-from edge_runtime.slide.readings import Counts, FieldReading, SlideHeader
+from edge_runtime.slide.readings import Counts, SlideHeader
 from edge_runtime.slide.record import SlideRecord
 from edge_runtime.slide.verdict import Verdict, unread, verdict, why_not_readable
-from edge_runtime.sources.items import SkippedFrame, SourceNote
 
 
 @dataclass(frozen=True)
@@ -48,27 +45,4 @@ def summarise(record: SlideRecord) -> SlideSummary:
     end = verdict(why_not, found)
     return SlideSummary(
         header, counts, group, unread(counts), end, None if end.word == "not-readable" else found
-    )
-
-
-def one_line(field: FieldReading | SkippedFrame | SourceNote, limits: Mapping[str, float]) -> str:
-    """What a look at a source came to, as it is told while a slide is read.
-
-    Args:
-        field: what the look gave.
-        limits: of the gates, by name.
-    """
-    if isinstance(field, SkippedFrame | SourceNote):
-        return str(field)
-    if field.reason:
-        gate = stopped_by(field.values, limits)[0]
-        return (
-            f"not counted: {field.name}: {gate.sentence} ({gate.name} {field.values[gate.name]:.3g}, must be "
-            f"{gate.side} {limits[gate.name]:.3g}); {gate.advice}"
-        )
-    statuses = [cell.status for cell in field.cells]
-    return (
-        f"field {field.number} ({field.name}): {statuses.count('uninfected')} uninfected, "
-        f"{statuses.count('parasitized')} parasitized, {statuses.count('rejected')} rejected, "
-        f"{statuses.count('not-judged')} not judged"
     )

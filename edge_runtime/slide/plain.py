@@ -1,0 +1,66 @@
+"""A slide in plain text: each look while it is read, and the numbers and the verdict at the end."""
+
+from collections.abc import Iterator, Mapping
+
+from edge_runtime.fields.gates import stopped_by
+from edge_runtime.slide.estimate import told
+from edge_runtime.slide.readings import FieldReading, by_class
+from edge_runtime.slide.summary import SlideSummary
+from edge_runtime.sources.items import SkippedFrame, SourceNote
+
+Look = FieldReading | SkippedFrame | SourceNote  # what becomes of a look at a source
+
+_NAMES = ("uninfected", "parasitized", "rejected", "not_judged", "fields", "stopped", "skipped")
+
+
+def one_line(field: Look, limits: Mapping[str, float]) -> str:
+    """What a look at a source came to, as it is told while a slide is read.
+
+    Args:
+        field: what the look gave.
+        limits: of the gates, by name.
+    """
+    if isinstance(field, SkippedFrame | SourceNote):
+        return str(field)
+    if field.reason:
+        gate = stopped_by(field.values, limits)[0]
+        return (
+            f"not counted: {field.name}: {gate.sentence} ({gate.name} {field.values[gate.name]:.3g}, must be "
+            f"{gate.side} {limits[gate.name]:.3g}); {gate.advice}"
+        )
+    statuses = [cell.status for cell in field.cells]
+    return (
+        f"field {field.number} ({field.name}): {statuses.count('uninfected')} uninfected, "
+        f"{statuses.count('parasitized')} parasitized, {statuses.count('rejected')} rejected, "
+        f"{statuses.count('not-judged')} not judged"
+    )
+
+
+def lines_of(summary: SlideSummary) -> Iterator[str]:
+    """The counts with their reasons, the estimate where there is one, and the verdict."""
+    header, counts = summary.header, summary.counts
+    whys = {
+        "uninfected": by_class(header, counts, "uninfected"),
+        "parasitized": by_class(header, counts, "parasitized"),
+        "rejected": [
+            (number, f"{code}: {header.sentences[code]}") for code, number in counts.reasons.items()
+        ],
+        "stopped": [
+            (number, f"{code}: {header.stops[code].sentence}; {header.stops[code].advice}")
+            for code, number in counts.stops.items()
+            if number
+        ],
+    }
+    for name in _NAMES:
+        yield f"{name.replace('_', ' '):<12}{getattr(counts, name):>7}"
+        for number, why in whys.get(name, ()):
+            yield f"  {number:>17}  {why}"
+    if header.repeats:
+        yield f"{'repeats':<12}{header.repeats:>7}"
+    if summary.estimate:
+        for name, line in told(summary.estimate):
+            yield f"{name:<12}{line}"
+    yield f"\n{summary.verdict.title}, not reviewed"
+    for reason in summary.verdict.reasons:
+        yield f"  {reason}"
+    yield f"bundle {header.bundle} on {header.provider}"
