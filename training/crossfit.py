@@ -142,7 +142,7 @@ def pool(folder: Path, *, folds: int = FOLDS) -> CellFigures:
     """
     held, cells = _held_out(folder, load_run(folder).config.source(), folds)
     limited, decisions = _limited(held)
-    figures = _figures(held, decisions, cells)
+    figures = summarise(*_answers(held, decisions, cells))
     for of, own in zip(held, limited, strict=True):
         save_calibration(of.run, own)
     patients = np.array(cells.patients)[np.concatenate([of.chosen for of in held])]
@@ -169,14 +169,29 @@ def measure_recipe(folder: Path, reread: Path | None = None) -> CellFigures:
     Raises:
         SourceError: a run is missing, or its cells have changed.
     """
+    return summarise(*held_out_answers(folder, reread))
+
+
+def held_out_answers(folder: Path, reread: Path | None = None) -> tuple[Answers, CellSet, NDArray[np.int64]]:
+    """What networks that measure answer of the cells that they never saw, by limits that others set.
+
+    Args:
+        folder: see `measure_recipe`.
+        reread: likewise.
+
+    Returns:
+        The answers, the cells of the run, and which of them the answers are about, in their order.
+
+    Raises:
+        SourceError: a run is missing, or its cells have changed.
+    """
     first = load_run(fold_folder(folder, 1))
     held, cells = _held_out(folder, first.config.source(), int(first.config.test.partition("/")[2]))
     if reread is not None:
         # The same cells in the same order; only what is said of them differs.
         cells = replace(first.config.source(), reread=reread).load(first.input)
         held = [_judged(of, cells) for of in held]
-    _, decisions = _limited(held)
-    return _figures(held, decisions, cells)
+    return _answers(held, _limited(held)[1], cells)
 
 
 def _limited(held: Sequence[HeldOut]) -> tuple[list[Calibration], list[Decisions]]:
@@ -187,9 +202,11 @@ def _limited(held: Sequence[HeldOut]) -> tuple[list[Calibration], list[Decisions
     ]
 
 
-def _figures(held: Sequence[HeldOut], decisions: Sequence[Decisions], cells: CellSet) -> CellFigures:
+def _answers(
+    held: Sequence[HeldOut], decisions: Sequence[Decisions], cells: CellSet
+) -> tuple[Answers, CellSet, NDArray[np.int64]]:
     answers = Answers.joined([Answers.of(one, cells.counted) for one in decisions])
-    return summarise(answers, cells, np.concatenate([of.chosen for of in held]))
+    return answers, cells, np.concatenate([of.chosen for of in held])
 
 
 def _judged(held: HeldOut, cells: CellSet) -> HeldOut:

@@ -205,7 +205,7 @@ def summarise(given: Answers, cells: CellSet, chosen: NDArray[np.int64]) -> Cell
             cells=int(own.sum()),
             accuracy=_share(right[own]),
             rejected=_share(given.rejected[own]),
-            counts=_counts(given, infected, own & agreed, healthy=bool(healthy[own].any())),
+            counts=patient_counts(given, infected, own & agreed, healthy=bool(healthy[own].any())),
         )
 
     return CellFigures(
@@ -218,7 +218,15 @@ def summarise(given: Answers, cells: CellSet, chosen: NDArray[np.int64]) -> Cell
     )
 
 
-def _counts(given: Answers, infected: Bools, among: Bools, *, healthy: bool) -> PatientCounts:
+def patient_counts(given: Answers, infected: Bools, among: Bools, *, healthy: bool) -> PatientCounts:
+    """Count the answers to one patient's cells.
+
+    Args:
+        given: to N cells.
+        infected: bool [N], by their labels.
+        among: bool [N], which of them are the patient's, and have a label to be trusted.
+        healthy: whether the patient has no parasite.
+    """
     accepted = ~given.rejected
     numbers = {}
     for name, of in (("parasitized", among & infected), ("uninfected", among & ~infected)):

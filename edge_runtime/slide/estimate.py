@@ -9,7 +9,7 @@ from edge_runtime.slide.readings import Counts, FieldCounts, SlideHeader
 from edge_runtime.statistics.density import RedCells, red_cells
 from edge_runtime.statistics.detection import critical_count, limit_of_detection
 from edge_runtime.statistics.fields import dispersion
-from edge_runtime.statistics.intervals import Interval, melded, worst_case
+from edge_runtime.statistics.intervals import Interval, corrected, melded, worst_case
 from edge_runtime.statistics.rates import MeasuredRate
 
 
@@ -24,6 +24,8 @@ class Estimate:
             nothing of parasites.
         parasitized: of these accepted and called parasitized.
         share: apparent share: the one of the other.
+        corrected: the true share that the rates make of it (Rogan and Gladen 1978); None where they tell
+            nothing.
         interval: 95 % bounds of the true share, from counts, the classifier's errors, and how much both
             differ between patients and fields (see `statistics.intervals.melded`).
         worst: the share if none of the rejected whole cells held a parasite, and if all of them did.
@@ -36,6 +38,7 @@ class Estimate:
     cells: int
     parasitized: int
     share: float
+    corrected: float | None
     interval: Interval
     worst: Interval
     dispersion: float
@@ -86,6 +89,7 @@ def estimate(header: SlideHeader, counts: Counts, fields: Sequence[FieldCounts])
         cells=cells,
         parasitized=counts.parasitized,
         share=counts.parasitized / cells,
+        corrected=_corrected(counts.parasitized / cells, header),
         interval=melded(
             counts.parasitized, cells, header.sensitivity, header.false_positives, dispersion=uneven
         ),
@@ -97,11 +101,19 @@ def estimate(header: SlideHeader, counts: Counts, fields: Sequence[FieldCounts])
     )
 
 
+def _corrected(share: float, header: SlideHeader) -> float | None:
+    if not (header.sensitivity.cells and header.false_positives.cells):
+        return None
+    found = corrected(share, header.sensitivity.share, header.false_positives.share)
+    return None if math.isnan(found) else found
+
+
 def told(of: Estimate) -> Iterator[tuple[str, str]]:
     """The estimate in plain text, each line with its name."""
     low, high = of.interval.low, of.interval.high
     yield "share", f"{percent(of.share)} of {of.cells} cells, {of.parasitized}, are called parasitized"
-    yield "interval", f"{percent(low)} to {percent(high)} truly are, with 95 % confidence"
+    about = "" if of.corrected is None else f"about {percent(of.corrected)}, "
+    yield "interval", f"{about}{percent(low)} to {percent(high)} truly are, with 95 % confidence"
     yield "density", f"{of.per_microlitre(low)} to {of.per_microlitre(high)} in a microlitre, {of.red_cells}"
     if of.detectable is None:
         yield "detectable", "nothing: on so few cells a parasite is not told from a false positive"

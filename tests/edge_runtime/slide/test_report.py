@@ -210,7 +210,9 @@ def test_the_share_is_told_with_its_interval_and_what_may_be_missed(recorded: Ca
         in text
     )
     assert "10.00 % of the cells are called parasitized (120 of 1,200)" in text
-    low, high = (float(share) for share in re.findall(r"confidence ([\d.]+) % to ([\d.]+) % of", text)[0])
+    told = r"confidence about ([\d.]+) %, ([\d.]+) % to ([\d.]+) % of"
+    about, low, high = (float(share) for share in re.findall(told, text)[0])
+    assert 11 < about < 12
     assert 8 < low < 10
     assert 11.8 < high < 25  # 85 % of the parasitized cells are called so
     assert "parasitized cells, with 5,000,000 red cells in it (assumed)" in text
