@@ -29,7 +29,7 @@ from training.run import CALIBRATION, GAUSSIANS, RUN_FILE, WEIGHTS, load_run, lo
 
 NAME = "cellgate-default"
 NETWORK, SPLIT = "edge", "patient"
-EPOCHS, OVERLAYS = 30, "0.2"  # docs/experiments/2026-11-27-calls.md
+EPOCHS, OVERLAYS = 30, "0.3"  # docs/experiments/2026-11-27-calls.md
 RUN = Path("runs/default")
 CELLS = "../shared/data/nih-cells.zip"
 OOD = "../shared/data/other.zip"
