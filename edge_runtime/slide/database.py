@@ -1,7 +1,9 @@
 """The SQLite file of a slide record: on the disk when it says so, and readable wherever it lies."""
 
+import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -11,6 +13,47 @@ from edge_runtime.errors import SourceError, StorageError
 
 PATIENCE = 120.0  # seconds to wait for another program that holds the record
 _PATIENCE_AT_THE_END = 5.0  # seconds; what is waited for then can be done later as well
+
+
+@contextmanager
+def reserved(folder: Path) -> Iterator[None]:
+    """Keep every other process that reads a slide into this folder out, until this one ends, however it ends.
+
+    Raises:
+        SourceError: another one does.
+    """
+    if sys.platform == "win32":  # knows no lock that ends with its process; devices run Linux
+        yield
+        return
+    import fcntl  # noqa: PLC0415 - not on Windows
+
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # SQLite will say what is wrong with it
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SourceError(
+                f"{folder}: another program reads a slide into it; wait for its end, or choose another --out"
+            ) from error
+        except OSError:  # some network drives have no locks; SQLite still keeps the record whole
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's list of files to the disk: a file whose name is lost is lost."""
+    with suppress(OSError):  # not every system lets a folder be opened
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def connect(path: Path) -> sqlite3.Connection:

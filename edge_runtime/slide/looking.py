@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.cells.preprocessing import Box
 from edge_runtime.clock import now
 from edge_runtime.errors import SourceError
 from edge_runtime.fields.dirt import Dirt
@@ -16,13 +16,11 @@ from edge_runtime.fields.looks import Look, look_at
 from edge_runtime.fields.places import SAME_FIELD, Places
 from edge_runtime.slide.judging import JudgedFrame, not_judged, read_field
 from edge_runtime.slide.known import KnownCell, KnownCells, counted_before
+from edge_runtime.slide.past import Past
 from edge_runtime.slide.readings import CellReading, FieldReading
 from edge_runtime.slide.record import SlideRecord
 from edge_runtime.sources.items import Frame, SkippedFrame, SourceNote
 from edge_runtime.statistics.stopping import Missing, Preset, missing
-
-if TYPE_CHECKING:
-    from edge_runtime.cells.preprocessing import Box
 
 OVERVIEW_WIDTH = 1600  # pixels; a report of fifty fields must still open on a phone
 OVERVIEW_QUALITY = 80
@@ -38,6 +36,7 @@ class Looking:
         classifier: Classifier,
         record: SlideRecord,
         tell: Callable[[FieldReading | SkippedFrame | SourceNote], None],
+        past: Past,
     ) -> None:
         self.counted = 0
         self._asked, self._parasitized = 0, 0  # cells, but for those that turn out to be dirt later
@@ -46,12 +45,18 @@ class Looking:
         self._news = 0.0  # the moment of the last look that showed something new
         self._classifier = classifier
         self._record = record
+        self._past = past
         self._tell = tell
         self._number = 0
         self._showed_nothing = False  # the look before
         self._names: dict[int, str] = {}
         self._boxes: dict[int, list[Box]] = {}  # by field, of everything that was found
         self._places, self._stopped, self._dirt, self._cells = Places(), Places(), Dirt(), KnownCells()
+
+    def remember(self) -> None:
+        """Take over what was read from a source that will not show it again."""
+        for field, image in self._past.rest():
+            self._take_over(field, image)
 
     def look(self, frame: Frame, *, patience: float | None = None) -> None:
         """Record one look.
@@ -97,16 +102,23 @@ class Looking:
 
     def note(self, note: SourceNote) -> None:
         """Record what happened to the source."""
+        if self._past.noted():
+            return
         self._record.add_note(note.text)
         self._tell(note)
 
     def skip(self, skipped: SkippedFrame) -> None:
         """Record what could not be read."""
+        if self._past.skipped():
+            return
         self._record.add_skipped(skipped)
         self._tell(skipped)
 
     def _look(self, frame: Frame) -> bool:
         """Whether it showed something new."""
+        if (before := self._past.met(frame)) is not None:
+            self._take_over(before, frame.image)
+            return True
         look = look_at(frame.image)
         overlaps = self._places.find(look)
         if overlaps and overlaps[0].share >= SAME_FIELD:
@@ -121,7 +133,7 @@ class Looking:
             return self._repeated(frame, earlier[0].field)
         self._number += 1
         height, width = frame.image.shape[:2]
-        cells = judged.cells if judged.reason else self._without_dirt(frame.image, judged.cells)
+        cells, withdrawn = self._without_dirt(frame.image, judged)
         field = FieldReading(
             number=self._number,
             name=frame.name,
@@ -134,24 +146,34 @@ class Looking:
             cells=cells,
             moment=frame.moment,
         )
-        self._record.add_field(field)
+        self._record.add_field(field, withdrawn)
         self._keep(field, look, known)
         self._tell(field)
         return True
 
+    def _take_over(self, field: FieldReading, image: NDArray[np.uint8]) -> None:
+        """Know of a field what was known when it was read."""
+        look = look_at(image)
+        known = self._cells.shown_again(self._places.find(look))
+        self._number = field.number
+        self._showed_nothing = bool(field.reason) and field.values["covered"] < _EMPTY
+        self._without_dirt(image, JudgedFrame(field.values, field.reason, field.cells))
+        self._keep(field, look, known)
+
     def _without_dirt(
-        self, image: NDArray[np.uint8], cells: tuple[CellReading, ...]
-    ) -> tuple[CellReading, ...]:
-        """The cells of a new field; what is dirt is not judged, nor are those before that turn out to be."""
+        self, image: NDArray[np.uint8], judged: JudgedFrame
+    ) -> tuple[tuple[CellReading, ...], set[tuple[int, Box]]]:
+        """The cells of a new field, and those of earlier ones that turn out to be dirt as well."""
+        if judged.reason:
+            return judged.cells, set()
+        cells = judged.cells
         self._boxes[self._number] = boxes = [cell.box for cell in cells]
         found = self._dirt.look(self._number, image, boxes)
         withdrawn = {(field, self._boxes[field][place]) for field, place in found if field != self._number}
-        self._record.withdraw(withdrawn, "dirt")
         self._cells.withdraw(withdrawn)
         here = {place for field, place in found if field == self._number}
-        return tuple(
-            not_judged(cell.box, "dirt") if place in here else cell for place, cell in enumerate(cells)
-        )
+        left = (not_judged(cell.box, "dirt") if place in here else cell for place, cell in enumerate(cells))
+        return tuple(left), withdrawn
 
     def _keep(self, field: FieldReading, look: Look, known: Sequence[KnownCell]) -> None:
         self._names[field.number] = field.name

@@ -9,6 +9,7 @@ from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.clock import now
 from edge_runtime.slide.estimate import rates_of
 from edge_runtime.slide.looking import Looking
+from edge_runtime.slide.past import Past
 from edge_runtime.slide.readings import FieldReading, SlideHeader, applied_gates, applied_tests
 from edge_runtime.slide.record import RECORD, SlideRecord
 from edge_runtime.slide.report import write_report
@@ -40,7 +41,8 @@ def read_slide(
         source: see `sources.frames`.
         classifier: what decides.
         slide: the slide's code.
-        out: folder for record and report; must not hold a record yet.
+        out: folder for record and report. Where it holds the beginning of this very slide, cut off by
+            whatever it was, the reading goes on behind it.
         limit: stop after so many fields that count.
         until: stop when enough was read by this preset (see `statistics.stopping.PRESETS`), which the verdict
             then asks for, too. A camera or stream, which have no end, need this or a limit.
@@ -62,11 +64,16 @@ def read_slide(
     looks = frames(source, every=every, patience=patience, endless=endless)
     first = next(looks, None)  # a source that is not there leaves nothing behind
     out.mkdir(parents=True, exist_ok=True)
+    header = _header(source, classifier, slide, until or DEFAULT, every)
+    unreported = not (out / REPORT).exists()  # as after a power cut between the last field and its report
     with (
         closing(looks),
-        SlideRecord.create(out / RECORD, _header(source, classifier, slide, until or DEFAULT)) as record,
+        SlideRecord.resume(out / RECORD, header, though_finished=unreported) as record,
     ):
-        looking = Looking(classifier, record, on_field)
+        if record.header().finished is not None:
+            write_report(record, out / REPORT)
+            return summarise(record)
+        looking = Looking(classifier, record, on_field, Past(record, shown_again=not is_live(source)))
         try:
             _look_through(
                 chain([] if first is None else [first], looks),
@@ -92,15 +99,21 @@ def _look_through(
     preset: Preset | None,
     patience: float | None,
 ) -> None:
+    def ended() -> bool:
+        counted = limit is not None and looking.counted >= limit
+        return counted or (preset is not None and looking.enough(preset))
+
     try:
-        for item in looks:
+        if patience is not None:
+            looking.remember()
+        for item in [] if ended() else looks:
             if isinstance(item, SourceNote):
                 looking.note(item)
             elif isinstance(item, SkippedFrame):
                 looking.skip(item)
             else:
                 looking.look(item, patience=patience)
-            if looking.counted == limit or (preset is not None and looking.enough(preset)):
+            if ended():
                 break
     except BaseException:
         with suppress(Exception):
@@ -109,7 +122,7 @@ def _look_through(
     looking.finish(whole=True)
 
 
-def _header(source: str | Path, classifier: Classifier, slide: str, until: str) -> SlideHeader:
+def _header(source: str | Path, classifier: Classifier, slide: str, until: str, every: float) -> SlideHeader:
     manifest = classifier.bundle.manifest
     sensitivity, false_positives = rates_of(manifest.performance.counts)
     return SlideHeader(
@@ -129,4 +142,5 @@ def _header(source: str | Path, classifier: Classifier, slide: str, until: str) 
         sensitivity=sensitivity,
         false_positives=false_positives,
         until=until,
+        every=every,
     )

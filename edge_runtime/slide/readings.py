@@ -11,6 +11,8 @@ from edge_runtime.fields.gates import GATES
 from edge_runtime.statistics.rates import UNKNOWN, MeasuredRate
 from edge_runtime.statistics.stopping import DEFAULT
 
+_SAME = ("slide", "source", "bundle_digest", "software", "until", "every")  # or a reading cannot go on
+
 Status = Literal["uninfected", "parasitized", "rejected", "not-judged"]
 
 
@@ -106,6 +108,7 @@ class SlideHeader:
         sensitivity: of the bundle, per cell that is accepted or suspect; unknown in older records.
         false_positives: likewise.
         until: name of the preset that says how much is to be read (see `statistics.stopping.PRESETS`).
+        every: seconds between two looks at a video or a live source; 0 in older records.
     """
 
     slide: str
@@ -126,6 +129,15 @@ class SlideHeader:
     sensitivity: MeasuredRate = UNKNOWN
     false_positives: MeasuredRate = UNKNOWN
     until: str = DEFAULT
+    every: float = 0.0
+
+    def differs_from(self, other: "SlideHeader") -> str:
+        """Why a reading with another header cannot go on with this one's record; empty if it can."""
+        for name in _SAME:
+            before, now = getattr(self, name), getattr(other, name)
+            if before != now:
+                return f"{name.replace('_', ' ')} {before}, which this one, {now}"
+        return ""
 
     @property
     def sentences(self) -> dict[str, str]:

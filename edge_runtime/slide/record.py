@@ -22,7 +22,9 @@ from edge_runtime.slide.database import (
     make_one_file,
     opened,
     reading_errors,
+    reserved,
     storage_errors,
+    sync_folder,
 )
 from edge_runtime.slide.readings import (
     AppliedGate,
@@ -35,7 +37,13 @@ from edge_runtime.slide.readings import (
 )
 from edge_runtime.sources.items import SkippedFrame
 from edge_runtime.statistics.rates import UNKNOWN, MeasuredRate
+from edge_runtime.statistics.stopping import DEFAULT
 
+_WITHDRAW = (
+    "UPDATE cell SET status = 'not-judged', reason = ?, label = '', probability = NULL, "
+    "\"values\" = '{}', confidences = '[]', crop = x'' "
+    "WHERE field = ? AND x = ? AND y = ? AND width = ? AND height = ?"
+)
 _RATES = ("sensitivity", "false_positives")
 _BOX = ("x", "y", "width", "height")
 RECORD = "slide.sqlite"  # in the folder of a slide
@@ -48,7 +56,7 @@ CREATE TABLE slide (
     schema INTEGER, slide TEXT, source TEXT, bundle TEXT, bundle_digest TEXT, tests TEXT, gates TEXT,
     classes TEXT, parasitized TEXT, usual REAL, correlation REAL, provider TEXT, software TEXT, started TEXT,
     finished TEXT, repeats INTEGER, sensitivity TEXT, false_positives TEXT,
-    until TEXT
+    until TEXT, every REAL
 );
 CREATE TABLE field (
     number INTEGER PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, overview BLOB, read_at TEXT,
@@ -82,11 +90,19 @@ class SlideRecord:
             StorageError: the disk is full or cannot be written.
         """
         path = Path(path)
-        if path.exists():
-            raise SourceError(f"{path}: holds a slide already; choose another --out")
-        with storage_errors(path), closing(connect(path)) as connection:
+        with reserved(path.parent), storage_errors(path):
+            if path.exists() and not _is_empty(path):
+                raise SourceError(f"{path}: holds a slide already; choose another --out")
+            with cls._begun(path, header) as record:
+                yield record
+
+    @classmethod
+    @contextmanager
+    def _begun(cls, path: Path, header: SlideHeader) -> Iterator["SlideRecord"]:
+        with closing(connect(path)) as connection:
             try:
                 _start(connection, header)
+                sync_folder(path.parent)
             except sqlite3.Error as error:
                 path.unlink(missing_ok=True)  # or the next try would take it for a slide
                 raise StorageError(
@@ -96,6 +112,53 @@ class SlideRecord:
                 yield cls(path, connection)
             finally:
                 make_one_file(connection)
+
+    @classmethod
+    @contextmanager
+    def resume(
+        cls, path: str | Path, header: SlideHeader, *, though_finished: bool = False
+    ) -> Iterator["SlideRecord"]:
+        """Go on with a record that was cut off, or start one where there is none.
+
+        Args:
+            path: of the record.
+            header: of the reading that goes on; what was noted at its start stays.
+            though_finished: whether to open a record that is finished, too.
+
+        Raises:
+            SourceError: it is finished, is of another slide, source, bundle or setting, or cannot be read.
+            StorageError: the disk is full or cannot be written.
+        """
+        path = Path(path)
+        with reserved(path.parent), storage_errors(path):
+            if not path.exists() or _is_empty(path):
+                with cls._begun(path, header) as record:
+                    yield record
+                return
+            with opened(path) as connection:  # which changes nothing in a record that is not this one's
+                begun = cls(path, connection)
+                begun._check_schema((_SCHEMA,))
+                noted = begun.header()
+            if noted.finished is not None and not though_finished:
+                raise SourceError(f"{path}: holds a slide already; choose another --out")
+            if other := noted.differs_from(header):
+                raise SourceError(
+                    f"{path}: holds the beginning of a slide with {other}, cannot go on with; give the same "
+                    "command, or another --out"
+                )
+            with closing(connect(path)) as connection:
+                try:
+                    yield cls(path, connection)
+                finally:
+                    make_one_file(connection)
+
+    def _check_schema(self, readable: Sequence[int]) -> None:
+        (schema,) = self._connection.execute("SELECT schema FROM slide").fetchone() or ("none",)
+        if schema not in readable:
+            raise SourceError(
+                f"{self.path}: slide record of schema {schema}, but this cellgate reads schema {_SCHEMA}; "
+                "open it with the cellgate that made it"
+            )
 
     @classmethod
     @contextmanager
@@ -110,24 +173,27 @@ class SlideRecord:
             raise SourceError(f"{path}: no slide record; make one with 'cellgate read'")
         try:
             with opened(path) as connection:
-                (schema,) = connection.execute("SELECT schema FROM slide").fetchone() or ("none",)
-                if schema not in _READABLE:
-                    raise SourceError(
-                        f"{path}: slide record of schema {schema}, but this cellgate reads schema {_SCHEMA}; "
-                        "open it with the cellgate that made it"
-                    )
-                yield cls(path, connection)
+                record = cls(path, connection)
+                record._check_schema(_READABLE)
+                yield record
         except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite quotes damaged names as they are
             raise damaged(path, error) from error
 
-    def add_field(self, field: FieldReading) -> None:
-        """Record one field with its cells, whole or not at all."""
+    def add_field(self, field: FieldReading, dirt: Iterable[tuple[int, Box]] = ()) -> None:
+        """Record one field with its cells, whole or not at all.
+
+        Args:
+            field: that was read.
+            dirt: cells of earlier fields, by number and box, which this one shows to be dirt: what was said
+                of them is taken back.
+        """
         about = {name: value for name, value in vars(field).items() if name != "cells"}
         about["values"] = json.dumps(dict(field.values))
         cells = [_cell_row(field.number, number, cell) for number, cell in enumerate(field.cells, start=1)]
         with storage_errors(self.path), self._connection as connection:
             _insert(connection, "field", [about])
             _insert(connection, "cell", cells)
+            connection.executemany(_WITHDRAW, [("dirt", number, *box) for number, box in dirt])
 
     def add_skipped(self, skipped: SkippedFrame) -> None:
         """Record a frame that could not be read."""
@@ -138,19 +204,6 @@ class SlideRecord:
         """Record something that happened to the source."""
         with storage_errors(self.path), self._connection as connection:
             _insert(connection, "note", [{"text": text}])
-
-    def withdraw(self, cells: Iterable[tuple[int, Box]], reason: str) -> None:
-        """Take back what was said of cells, by their field's number and box: they are not judged.
-
-        All or none of them.
-        """
-        with storage_errors(self.path), self._connection as connection:
-            connection.executemany(
-                "UPDATE cell SET status = 'not-judged', reason = ?, label = '', probability = NULL, "
-                "\"values\" = '{}', confidences = '[]', crop = x'' "
-                "WHERE field = ? AND x = ? AND y = ? AND width = ? AND height = ?",
-                [(reason, number, *box) for number, box in cells],
-            )
 
     def finish(self, when: str | None, *, repeats: int = 0) -> None:
         """Note that the reading ended, and how many looks showed what was read already.
@@ -167,6 +220,8 @@ class SlideRecord:
         """What holds for the whole slide."""
         with reading_errors(self.path):
             (row,) = self._rows("SELECT * FROM slide")
+            row.setdefault("every", 0.0)
+            row.setdefault("until", DEFAULT)
             applied = {
                 "tests": tuple(AppliedTest(**test) for test in json.loads(row["tests"])),
                 "gates": tuple(AppliedGate(**gate) for gate in json.loads(row["gates"])),
@@ -179,7 +234,9 @@ class SlideRecord:
 
     def fields(self) -> Iterator[FieldReading]:
         """The fields in the order of reading, one at a time."""
-        for row in self._rows("SELECT * FROM field ORDER BY number"):
+        numbers = [row["number"] for row in self._rows("SELECT number FROM field ORDER BY number")]
+        for number in numbers:  # one at a time: all their pictures together fill the memory
+            (row,) = self._rows("SELECT * FROM field WHERE number = ?", number)
             cells = self._rows("SELECT * FROM cell WHERE field = ? ORDER BY number", row["number"])
             with reading_errors(self.path):
                 values = {name: _number(value) for name, value in json.loads(row["values"]).items()}
@@ -251,6 +308,12 @@ def _start(connection: sqlite3.Connection, header: SlideHeader) -> None:
         applied |= {name: json.dumps(getattr(header, name)) for name in ("classes", "parasitized")}
         applied |= {name: json.dumps(asdict(getattr(header, name))) for name in _RATES}
         _insert(connection, "slide", [{"schema": _SCHEMA, **vars(header), **applied}])
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a file is what is left of a reading that ended before it began."""
+    with closing(sqlite3.connect(path)) as connection:
+        return not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
 
 
 def _insert(connection: sqlite3.Connection, into: str, rows: Sequence[Mapping[str, object]]) -> None:

@@ -117,8 +117,7 @@ def test_what_was_said_of_a_cell_is_taken_back(path: Path) -> None:
     other = replace(JUDGED, box=(50, 2, 30, 40))
     with SlideRecord.create(path, HEADER) as record:
         record.add_field(replace(FIELD, cells=(JUDGED, other)))
-        record.add_field(replace(FIELD, number=2, cells=(JUDGED,)))
-        record.withdraw([(1, JUDGED.box)], "dirt")
+        record.add_field(replace(FIELD, number=2, cells=(JUDGED,)), dirt=[(1, JUDGED.box)])
         first, second = record.fields()
         assert [(cell.status, cell.reason) for cell in first.cells] == [
             ("not-judged", "dirt"),
@@ -301,7 +300,7 @@ def test_a_record_of_the_last_version_is_read_and_knows_no_rates(path: Path) -> 
         record.add_field(FIELD)
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE slide SET schema = 6")
-        for column in ("sensitivity", "false_positives"):
+        for column in ("sensitivity", "false_positives", "until", "every"):
             connection.execute(f"ALTER TABLE slide DROP COLUMN {column}")
     connection.close()
     with SlideRecord.open(path) as record:
