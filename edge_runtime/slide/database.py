@@ -125,8 +125,8 @@ def storage_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         full = getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR"))
-        advice = "free some space and read the slide" if full else "read the slide"
+        first = "free some space and " if full else ""
         raise StorageError(
-            f"{path}: cannot be written ({error}); {advice} into another --out, "
-            "fields recorded before are kept"
+            f"{path}: cannot be written ({error}); {first}give the same command again: fields recorded before "
+            "are kept, and it goes on behind them"
         ) from error

@@ -70,7 +70,7 @@ def why_not_readable(header: SlideHeader, counts: Counts, group: GroupJudgement)
 
 def _doubts(header: SlideHeader, counts: Counts, group: GroupJudgement) -> Iterator[str]:
     if header.finished is None:
-        yield "the reading did not come to its end; read the slide again"
+        yield "the reading did not come to its end; give the same command again, and it goes on"
     preset, lack = PRESETS[header.until], lacking(header, counts)
     if lack.fields:
         yield f"{counts.fields} of at least {preset.fields} fields; read on at other places of the film"

@@ -8,7 +8,7 @@ from edge_runtime.statistics.rates import MeasuredRate
 
 FALSE_ALARMS = 0.05  # share of slides without a parasite on which parasites may be seen
 FOUND = 0.95  # share of slides at the limit of detection on which they are
-DRAWS = 5000  # patients; tails are added up exactly for each, so fewer do than for an interval
+DRAWS = 2000  # patients; tails are added up exactly for each, so fewer do than for an interval
 _SEED = 1
 _PRECISE = 1e-4  # of the limit of detection, relative
 

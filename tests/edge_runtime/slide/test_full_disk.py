@@ -109,7 +109,7 @@ def test_a_disk_that_fills_up_after_some_fields(
         assert message.startswith(
             f"error: {out / 'slide.sqlite'}: cannot be written (database or disk is full); "
         )
-        assert message.endswith("into another --out, fields recorded before are kept")
+        assert message.endswith("fields recorded before are kept, and it goes on behind them")
         told = told_fields(done)
         assert fields_in(out) == told > 0
 
