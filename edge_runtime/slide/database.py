@@ -127,6 +127,6 @@ def storage_errors(path: Path) -> Iterator[None]:
         full = getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR"))
         first = "free some space and " if full else ""
         raise StorageError(
-            f"{path}: cannot be written ({error}); {first}give the same command again: fields recorded before "
-            "are kept, and it goes on behind them"
+            f"{path}: cannot be written ({error}); {first}give the same command again: fields recorded "
+            "before are kept, and it goes on behind them"
         ) from error
