@@ -144,8 +144,9 @@ def main(kills: int, bundle: Path | None, seed: int) -> None:
             tally.slides += 1
             click.echo(f"{tally.kills} kills, {tally.slides} slides", err=True)
     click.echo(
-        f"{tally.kills} kills, {tally.before} of them before the record was begun; {tally.slides} slides came "
-        "to their end, each equal to one that was never killed, but for times; no field that was told was lost"
+        f"{tally.kills} kills, {tally.before} of them before the record was begun; {tally.slides} slides "
+        "came to their end, each equal to one that was never killed, but for times; no field that was told "
+        "was lost"
     )
 
 

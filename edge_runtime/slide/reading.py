@@ -1,7 +1,7 @@
 """Reading a slide: every look at a source is recorded by what it turns out to be, and a report is written."""
 
-from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
@@ -70,25 +70,29 @@ def read_slide(
         closing(looks),
         SlideRecord.resume(out / RECORD, header, though_finished=unreported) as record,
     ):
-        if record.header().finished is not None:
+        if record.header().finished is None:
+            past = Past(record, shown_again=not is_live(source))
+            with _reported(record, out):
+                _look_through(
+                    chain([] if first is None else [first], looks),
+                    Looking(classifier, record, on_field, past),
+                    limit=limit,
+                    preset=preset,
+                    patience=patience if is_live(source) else None,
+                )
+        write_report(record, out / REPORT)
+        return summarise(record)
+
+
+@contextmanager
+def _reported(record: SlideRecord, out: Path) -> Iterator[None]:
+    """Write the report of what was read, however the reading ends."""
+    try:
+        yield
+    except BaseException:  # also Ctrl-C
+        with suppress(Exception):  # the first failure is the one to be told
             write_report(record, out / REPORT)
-            return summarise(record)
-        looking = Looking(classifier, record, on_field, Past(record, shown_again=not is_live(source)))
-        try:
-            _look_through(
-                chain([] if first is None else [first], looks),
-                looking,
-                limit=limit,
-                preset=preset,
-                patience=patience if is_live(source) else None,
-            )
-            write_report(record, out / REPORT)
-            summary = summarise(record)
-        except BaseException:  # also Ctrl-C
-            with suppress(Exception):  # the first failure is the one to be told
-                write_report(record, out / REPORT)
-            raise
-    return summary
+        raise
 
 
 def _look_through(
