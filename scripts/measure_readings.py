@@ -2,9 +2,11 @@
 
     python -m scripts.measure_readings --run runs/default --cells 2000
 
-A slide is of one patient: so many cells, drawn with replacement from that patient's, a known share of them
-parasitized. The networks that decide never saw the patient, and the rates in the header are of all others.
-Slides without a parasite are of healthy patients. Prints tables in Markdown, and WHO's grade of a reader.
+A slide has so many cells, drawn with replacement, a known share of them parasitized: those of one patient.
+Its other cells are those of all healthy patients together. With --own they are the same patient's, too (a
+healthy one's where the share is 0): some 65 of them, so that a single false positive makes 1.5 % of the
+slide, and none makes 0; both are extremes. The networks that decide never saw the cells, and a slide is read
+with the rates of all other patients. Prints a table in Markdown, and WHO's grade of a reader.
 """
 
 from collections.abc import Iterator, Sequence
@@ -102,14 +104,18 @@ def patients_of(
     return found
 
 
-def compose(patient: Patient, share: float, cells: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """The answers to the cells of one slide: int64 [cells]."""
-    ill = rng.random(cells) < share
-    return np.where(
-        ill,
-        rng.choice(patient.parasitized if ill.any() else patient.uninfected, cells),
-        rng.choice(patient.uninfected, cells),
-    )
+def compose(
+    parasitized: NDArray[np.int64],
+    uninfected: NDArray[np.int64],
+    share: float,
+    cells: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """The answers to the cells of one slide, drawn from those to cells of both kinds: int64 [cells]."""
+    drawn = rng.choice(uninfected, cells)
+    ill = np.flatnonzero(rng.random(cells) < share)
+    drawn[ill] = rng.choice(parasitized, len(ill)) if len(ill) else drawn[ill]
+    return drawn
 
 
 def read(drawn: NDArray[np.int64], share: float, others: Sequence[PatientCounts]) -> Reading:
@@ -153,9 +159,19 @@ def read(drawn: NDArray[np.int64], share: float, others: Sequence[PatientCounts]
 
 
 def readings(
-    patients: Sequence[Patient], share: float, slides: int, cells: int, seed: int
+    patients: Sequence[Patient], share: float, slides: int, cells: int, *, seed: int, own: bool
 ) -> Iterator[Reading]:
-    """Slides of patients in turn, in a random order."""
+    """Slides of patients in turn, in a random order.
+
+    Args:
+        patients: all of them.
+        share: of the cells that hold a parasite.
+        slides: number of slides.
+        cells: per slide.
+        seed: of everything that is drawn.
+        own: whether cells without a parasite are the patient's own, or those of all healthy patients.
+    """
+    well = np.concatenate([one.uninfected for one in patients if one.counts.healthy])
     able = [
         number
         for number, one in enumerate(patients)
@@ -165,9 +181,11 @@ def readings(
     rng = np.random.default_rng([seed, round(share * 1e6)])
     order = rng.permutation(able)
     for slide in range(slides):
-        chosen = int(order[slide % len(order)])
-        others = [one.counts for number, one in enumerate(patients) if number != chosen]
-        yield read(compose(patients[chosen], share, cells, rng), share, others)
+        number = int(order[slide % len(order)])
+        chosen = patients[number]
+        others = [one.counts for one in (*patients[:number], *patients[number + 1 :])]
+        drawn = compose(chosen.parasitized, chosen.uninfected if own else well, share, cells, rng)
+        yield read(drawn, share, others)
 
 
 def row(share: float, made: Sequence[Reading]) -> str:
@@ -189,7 +207,8 @@ def row(share: float, made: Sequence[Reading]) -> str:
 @click.option("--cells", type=click.IntRange(1000), default=2000, show_default=True, help="Per slide.")
 @click.option("--slides", type=click.IntRange(10), default=100, show_default=True, help="Per share.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-def main(run: Path, cells: int, slides: int, seed: int) -> None:
+@click.option("--own", is_flag=True, help="Cells without a parasite of the slide's own patient only.")
+def main(run: Path, cells: int, slides: int, seed: int, own: bool) -> None:
     """Read slides composed of real cells."""
     answers, of, chosen = held_out_answers(run)
     healthy = of.healthy[chosen]
@@ -200,7 +219,7 @@ def main(run: Path, cells: int, slides: int, seed: int) -> None:
         "| corrected, median | within a quarter | limit of detection, median | none seen above it |\n"
         f"{'|---' * 10}|"
     )
-    made = {share: list(readings(patients, share, slides, cells, seed)) for share in SHARES}
+    made = {share: list(readings(patients, share, slides, cells, seed=seed, own=own)) for share in SHARES}
     for share, of_share in made.items():
         click.echo(row(share, of_share))
     every = [one for of_share in made.values() for one in of_share]

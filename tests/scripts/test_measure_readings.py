@@ -53,21 +53,29 @@ def test_answers_are_gathered_by_patient() -> None:
 
 
 def test_a_slide_has_the_share_that_was_asked_for() -> None:
-    drawn = compose(patient(1, 0, 0, 0), 0.1, 20_000, np.random.default_rng(0))
+    called, not_called, nothing = np.array([CALLED]), np.array([NOT_CALLED]), np.array([], np.int64)
+    drawn = compose(called, not_called, 0.1, 20_000, np.random.default_rng(0))
     assert (drawn == CALLED).mean() == pytest.approx(0.1, abs=0.01)
-    assert not (compose(patient(0, 0, 0, 0), 0.0, 500, np.random.default_rng(0)) == CALLED).any()
+    assert not (compose(nothing, not_called, 0.0, 500, np.random.default_rng(0)) == CALLED).any()
 
 
 def test_readings_of_patients_like_the_others_hold_the_truth() -> None:
     for share, word in ((0.0, "none-seen"), (0.1, "parasites-seen")):
-        made = list(readings(PATIENTS, share, 24, 2000, seed=0))
+        made = list(readings(PATIENTS, share, 24, 2000, seed=0, own=True))
         assert np.mean([one.covered for one in made]) > 0.9
         assert sum(one.word == word for one in made) >= 22
         assert f"| {100 * share:g} % | 24 |" in row(share, made)
 
 
+def test_cells_without_a_parasite_are_the_patients_own_or_those_of_all_healthy_ones() -> None:
+    some = [patient(50, 0, 0, 40)] * 3 + [patient(0, 0, 0, 0)] * 5
+    own, all_of_them = (next(readings(some, 0.02, 1, 2000, seed=0, own=kind)) for kind in (True, False))
+    assert own.found.share > 0.4
+    assert all_of_them.found.share < 0.04
+
+
 def test_a_slide_is_read_by_the_rates_of_other_patients() -> None:
-    drawn = compose(PATIENTS[0], 0.1, 2000, np.random.default_rng(1))
+    drawn = compose(PATIENTS[0].parasitized, PATIENTS[0].uninfected, 0.1, 2000, np.random.default_rng(1))
     others = [one.counts for one in PATIENTS[1:]]
     better = [patient(100, 0, 0, 0).counts] * 3 + others[11:]
     one, other = read(drawn, 0.1, others), read(drawn, 0.1, better)
