@@ -27,7 +27,7 @@ from edge_runtime.console import Commands
 from edge_runtime.errors import CheckFailedError
 from edge_runtime.simulator import simulate_field
 from edge_runtime.slide.reading import REPORT
-from edge_runtime.slide.record import RECORD
+from edge_runtime.slide.record import RECORD, SlideRecord
 
 FIELDS = 6
 _TIMES = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\+00:00| UTC)")
@@ -85,6 +85,14 @@ def check(out: Path) -> list[int]:
     return [number for (number,) in rows]
 
 
+def is_ended(out: Path) -> bool:
+    """Whether a slide was read to its end and has its report: the same command then has nothing to do."""
+    if not (out / REPORT).exists():
+        return False
+    with SlideRecord.open(out / RECORD) as record:
+        return record.header().finished is not None
+
+
 def command(folder: Path, out: Path, bundle: Path) -> list[str]:
     """What a technician would type."""
     said = ["read", str(folder), "--slide", "S", "--out", str(out), "--bundle", str(bundle), "--threads", "1"]
@@ -133,11 +141,10 @@ def main(kills: int, bundle: Path | None, seed: int) -> None:
         expected = content(Path(made, "whole"))
         while tally.kills < kills:
             out = Path(made, f"slide {tally.slides}")
-            line, held, killed = command(folder, out, bundle or default_bundle()), [], True
-            while killed:
-                killed = read_and_kill(line, out, float(rng.uniform(0, lasts)), held)
-                tally.kills += killed
-                tally.before += killed and not (out / RECORD).exists()
+            line, held = command(folder, out, bundle or default_bundle()), []
+            while not is_ended(out):
+                tally.kills += read_and_kill(line, out, float(rng.uniform(0, lasts)), held)
+                tally.before += not (out / RECORD).exists()
                 held = check(out) if (out / RECORD).exists() else []
             if content(out) != expected:
                 raise CheckFailedError(f"{out}: is not what a reading without a kill gives")
