@@ -19,7 +19,7 @@ from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
 
 PICTURE = Path("docs/report.png")
-SOURCE, SLIDE = "simulated:fields=3,seed=5", "demo"
+SOURCE, SLIDE = "simulated:fields=14,seed=5", "demo"
 WIDTH, HEIGHT = 1000, 1470  # pixels: down to the first rejected cells and their reasons
 COLOURS = 256
 _MORE = 200  # pixels of height: a browser's page is lower than its window
