@@ -171,7 +171,7 @@ def test_read_and_report_as_json_tell_the_slide_in_numbers(
     assert list(header) == [
         "slide", "source", "bundle", "bundle_digest", "tests", "gates", "classes", "parasitized", "usual",
         "correlation", "provider", "software", "started", "finished", "repeats", "sensitivity",
-        "false_positives", "until",
+        "false_positives", "until", "every",
     ]  # fmt: skip
     assert (header["slide"], header["source"]) == ("S-9", str(slide_folder))
     limits = open_bundle(tiny_bundle).manifest.detector.limits
