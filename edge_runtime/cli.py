@@ -200,11 +200,9 @@ def report(out: Path, as_json: bool) -> None:
     from edge_runtime.slide.reading import REPORT
     from edge_runtime.slide.record import RECORD, SlideRecord
     from edge_runtime.slide.report import write_report
-    from edge_runtime.slide.summary import summarise
 
     with SlideRecord.open(out / RECORD) as record:
-        write_report(record, out / REPORT)
-        summary = summarise(record)
+        summary = write_report(record, out / REPORT)
     _show(summary, out / REPORT, as_json=as_json)
 
 

@@ -21,7 +21,7 @@ from edge_runtime.bundle.performance import PatientCounts
 from edge_runtime.console import Commands
 from edge_runtime.decision.table import SUSPECT
 from edge_runtime.slide.estimate import Estimate, estimate, rates_of
-from edge_runtime.slide.readings import Counts, FieldCounts, SlideHeader
+from edge_runtime.slide.readings import Counts, FieldCounts
 from edge_runtime.slide.verdict import verdict
 from edge_runtime.statistics.grades import grade
 from edge_runtime.statistics.stopping import WITHIN
@@ -120,24 +120,6 @@ def compose(
 
 def read(drawn: NDArray[np.int64], share: float, others: Sequence[PatientCounts]) -> Reading:
     """Read a composed slide by the rates of other patients."""
-    sensitivity, false_positives = rates_of(others)
-    header = SlideHeader(
-        "composed",
-        "",
-        "",
-        "",
-        (),
-        (),
-        (),
-        (),
-        0.05,
-        0.0,
-        "",
-        "",
-        "",
-        sensitivity=sensitivity,
-        false_positives=false_positives,
-    )
     number = np.bincount(drawn, minlength=4)
     suspect, rejected = int(number[SUSPICIOUS]), int(number[REJECTED])
     counts = Counts(
@@ -153,7 +135,7 @@ def read(drawn: NDArray[np.int64], share: float, others: Sequence[PatientCounts]
         FieldCounts(int((field == CALLED).sum()), int((field != REJECTED).sum()))
         for field in np.array_split(drawn, len(drawn) // A_FIELD)
     ]
-    found = estimate(header, counts, fields)
+    found = estimate(counts, fields, *rates_of(others))
     assert found is not None
     return Reading(share, found, verdict((), found).word)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edge_runtime.bundle.performance import PatientCounts
-from edge_runtime.slide.readings import Counts, FieldCounts, SlideHeader
+from edge_runtime.slide.readings import Counts, FieldCounts
 from edge_runtime.statistics.density import RedCells, red_cells
 from edge_runtime.statistics.detection import critical_count, limit_of_detection
 from edge_runtime.statistics.fields import dispersion
@@ -72,39 +72,40 @@ def rates_of(patients: Sequence[PatientCounts]) -> tuple[MeasuredRate, MeasuredR
     )
 
 
-def estimate(header: SlideHeader, counts: Counts, fields: Sequence[FieldCounts]) -> Estimate | None:
+def estimate(
+    counts: Counts, fields: Sequence[FieldCounts], sensitivity: MeasuredRate, false_positives: MeasuredRate
+) -> Estimate | None:
     """Estimate the share of parasitized cells; None where no red cell was asked.
 
     Args:
-        header: with the rates of the bundle that decided.
         counts: of the slide.
         fields: parasitized and asked cells of every field that counts.
+        sensitivity: of the bundle that decided, as `rates_of` gives it.
+        false_positives: likewise.
     """
     cells = counts.asked
     if not cells:
         return None
     uneven = dispersion([of.parasitized for of in fields], [of.asked for of in fields])
-    critical = critical_count(cells, header.false_positives)
+    critical = critical_count(cells, false_positives)
     return Estimate(
         cells=cells,
         parasitized=counts.parasitized,
         share=counts.parasitized / cells,
-        corrected=_corrected(counts.parasitized / cells, header),
-        interval=melded(
-            counts.parasitized, cells, header.sensitivity, header.false_positives, dispersion=uneven
-        ),
+        corrected=_corrected(counts.parasitized / cells, sensitivity, false_positives),
+        interval=melded(counts.parasitized, cells, sensitivity, false_positives, dispersion=uneven),
         worst=worst_case(counts.parasitized, counts.uninfected, counts.whole_rejected),
         dispersion=uneven,
         critical=critical,
-        detectable=limit_of_detection(cells, critical, header.sensitivity, header.false_positives),
+        detectable=limit_of_detection(cells, critical, sensitivity, false_positives),
         red_cells=red_cells(),
     )
 
 
-def _corrected(share: float, header: SlideHeader) -> float | None:
-    if not (header.sensitivity.cells and header.false_positives.cells):
+def _corrected(share: float, sensitivity: MeasuredRate, false_positives: MeasuredRate) -> float | None:
+    if not (sensitivity.cells and false_positives.cells):
         return None
-    found = corrected(share, header.sensitivity.share, header.false_positives.share)
+    found = corrected(share, sensitivity.share, false_positives.share)
     return None if math.isnan(found) else found
 
 

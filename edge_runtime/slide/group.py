@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 from edge_runtime.errors import SourceError
+from edge_runtime.statistics.beta import log_beta
 
 FALSE_ALARMS = 0.01  # share of ordinary slides on which the alarm may sound
 
@@ -82,12 +83,8 @@ def _log_probability(count: int, cells: int, mean: float, correlation: float) ->
     # The correlation of a beta-binomial variable is 1 / (a + b + 1).
     both = (1 - correlation) / correlation
     a, b = mean * both, (1 - mean) * both
-    return chosen + _log_beta(count + a, cells - count + b) - _log_beta(a, b)
+    return chosen + log_beta(count + a, cells - count + b) - log_beta(a, b)
 
 
 def _log_choose(total: int, count: int) -> float:
     return math.lgamma(total + 1) - math.lgamma(count + 1) - math.lgamma(total - count + 1)
-
-
-def _log_beta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

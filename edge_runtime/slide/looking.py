@@ -17,10 +17,11 @@ from edge_runtime.fields.places import SAME_FIELD, Places
 from edge_runtime.slide.judging import JudgedFrame, not_judged, read_field
 from edge_runtime.slide.known import KnownCell, KnownCells, counted_before
 from edge_runtime.slide.past import Past
+from edge_runtime.slide.progress import SoFar
 from edge_runtime.slide.readings import CellReading, FieldReading
 from edge_runtime.slide.record import SlideRecord
 from edge_runtime.sources.items import Frame, SkippedFrame, SourceNote
-from edge_runtime.statistics.stopping import Missing, Preset, missing
+from edge_runtime.statistics.stopping import Preset
 
 OVERVIEW_WIDTH = 1600  # pixels; a report of fifty fields must still open on a phone
 OVERVIEW_QUALITY = 80
@@ -38,8 +39,7 @@ class Looking:
         tell: Callable[[FieldReading | SkippedFrame | SourceNote], None],
         past: Past,
     ) -> None:
-        self.counted = 0
-        self._asked, self._parasitized = 0, 0  # cells, but for those that turn out to be dirt later
+        self._so_far = SoFar()
         self.repeats = 0
         self._dropped = 0  # pictures of a live source that nobody looked at
         self._news = 0.0  # the moment of the last look that showed something new
@@ -52,6 +52,11 @@ class Looking:
         self._names: dict[int, str] = {}
         self._boxes: dict[int, list[Box]] = {}  # by field, of everything that was found
         self._places, self._stopped, self._dirt, self._cells = Places(), Places(), Dirt(), KnownCells()
+
+    @property
+    def counted(self) -> int:
+        """Number of fields that count."""
+        return self._so_far.fields
 
     def remember(self) -> None:
         """Take over what was read from a source that will not show it again."""
@@ -85,14 +90,11 @@ class Looking:
 
     def enough(self, preset: Preset) -> bool:
         """Whether all has been read that a preset asks for."""
-        if not self._lack(preset).nothing:
+        if not self._so_far.lack(preset).nothing:
             return False
-        counts = self._record.counts()
-        self._asked, self._parasitized = counts.asked, counts.parasitized
-        return self._lack(preset).nothing
-
-    def _lack(self, preset: Preset) -> Missing:
-        return missing(preset, judged=self._asked, parasitized=self._parasitized, fields=self.counted)
+        counts = self._record.counts()  # without what has turned out to be dirt
+        self._so_far = SoFar(self.counted, counts.asked, counts.parasitized)
+        return self._so_far.lack(preset).nothing
 
     def finish(self, *, whole: bool) -> None:
         """Note that the reading ended, and whether it came to its end."""
@@ -156,8 +158,9 @@ class Looking:
         look = look_at(image)
         known = self._cells.shown_again(self._places.find(look))
         self._number = field.number
-        self._showed_nothing = bool(field.reason) and field.values["covered"] < _EMPTY
-        self._without_dirt(image, JudgedFrame(field.values, field.reason, field.cells))
+        judged = JudgedFrame(field.values, field.reason, field.cells)
+        self._showed_nothing = _shows_nothing(judged)
+        self._without_dirt(image, judged)
         self._keep(field, look, known)
 
     def _without_dirt(
@@ -177,12 +180,10 @@ class Looking:
 
     def _keep(self, field: FieldReading, look: Look, known: Sequence[KnownCell]) -> None:
         self._names[field.number] = field.name
+        self._so_far.add(field)
         if field.reason:
             self._stopped.keep(look, field.number)
             return
-        self.counted += 1
-        self._parasitized += sum(cell.status == "parasitized" for cell in field.cells)
-        self._asked += sum(cell.asked for cell in field.cells)
         self._places.keep(look, field.number)
         self._cells.keep(field, known)
 

@@ -1,16 +1,42 @@
 """How far a reading has come towards what its preset asks for, for whoever watches it."""
 
+from dataclasses import dataclass
+
 from edge_runtime.slide.readings import FieldReading
-from edge_runtime.statistics.stopping import Preset, missing
+from edge_runtime.statistics.stopping import Missing, Preset, missing
 
 _MINUTE = 60.0  # seconds
 
 
-class Progress:
-    """Fields and cells so far, and how long the rest will take if it goes on like that.
+@dataclass
+class SoFar:
+    """What has been read. Cells that later turn out to be dirt are not taken back: the record counts.
 
-    Cells that later turn out to be dirt are not taken back: this is to be watched, the record counts.
+    Attributes:
+        fields: that count.
+        asked: cells on them that were asked for a parasite.
+        parasitized: of these called parasitized.
     """
+
+    fields: int = 0
+    asked: int = 0
+    parasitized: int = 0
+
+    def add(self, field: FieldReading) -> None:
+        """Count a field, if it counts."""
+        if field.reason:
+            return
+        self.fields += 1
+        self.asked += sum(cell.asked for cell in field.cells)
+        self.parasitized += sum(cell.status == "parasitized" for cell in field.cells)
+
+    def lack(self, preset: Preset) -> Missing:
+        """What a preset still asks for."""
+        return missing(preset, judged=self.asked, parasitized=self.parasitized, fields=self.fields)
+
+
+class Progress:
+    """Fields and cells so far, and how long the rest will take if it goes on like that."""
 
     def __init__(self, preset: Preset, started: float) -> None:
         """Begin to watch.
@@ -20,29 +46,25 @@ class Progress:
             started: seconds, of any clock that only goes forward.
         """
         self._preset, self._started = preset, started
-        self._fields = self._asked = self._parasitized = 0
+        self._so_far = SoFar()
 
     def add(self, field: FieldReading) -> None:
         """Count a field, if it counts."""
-        if field.reason:
-            return
-        self._fields += 1
-        self._asked += sum(cell.asked for cell in field.cells)
-        self._parasitized += sum(cell.status == "parasitized" for cell in field.cells)
+        self._so_far.add(field)
 
     def told(self, moment: float) -> str:
         """The state in a line, at a moment of the same clock: "412 of 1,000 cells, 5 of 10 fields, …"."""
-        lack = missing(self._preset, judged=self._asked, parasitized=self._parasitized, fields=self._fields)
+        done, lack = self._so_far, self._so_far.lack(self._preset)
         wanted = (
-            (self._asked, lack.cells, "cells"),
-            (self._fields, lack.fields, "fields"),
-            (self._parasitized, lack.parasitized, "parasitized"),
+            (done.asked, lack.cells, "cells"),
+            (done.fields, lack.fields, "fields"),
+            (done.parasitized, lack.parasitized, "parasitized"),
         )
-        parts = [f"{done:,} of {done + still:,} {what}" for done, still, what in wanted if still]
+        parts = [f"{read:,} of {read + still:,} {what}" for read, still, what in wanted if still]
         if not parts:
-            return f"{self._asked:,} cells, {self._fields} fields: enough for a verdict"
-        if all(done for done, still, _ in wanted if still):
-            share = max(still / done for done, still, _ in wanted if still)
+            return f"{done.asked:,} cells, {done.fields} fields: enough for a verdict"
+        if all(read for read, still, _ in wanted if still):
+            share = max(still / read for read, still, _ in wanted if still)
             parts.append(f"{_time((moment - self._started) * share)} left")
         return ", ".join(parts)
 

@@ -13,7 +13,7 @@ from edge_runtime.slide.past import Past
 from edge_runtime.slide.readings import FieldReading, SlideHeader, applied_gates, applied_tests
 from edge_runtime.slide.record import RECORD, SlideRecord
 from edge_runtime.slide.report import write_report
-from edge_runtime.slide.summary import SlideSummary, summarise
+from edge_runtime.slide.summary import SlideSummary
 from edge_runtime.sources.frames import EVERY_SECONDS, PATIENCE_SECONDS, frames, is_live, shown_source
 from edge_runtime.sources.items import Frame, SkippedFrame, SourceNote
 from edge_runtime.sources.names import printable
@@ -80,8 +80,7 @@ def read_slide(
                     preset=preset,
                     patience=patience if is_live(source) else None,
                 )
-        write_report(record, out / REPORT)
-        return summarise(record)
+        return write_report(record, out / REPORT)
 
 
 @contextmanager

@@ -27,32 +27,41 @@ from edge_runtime.slide.pictures import (
 )
 from edge_runtime.slide.readings import FieldReading, by_class
 from edge_runtime.slide.record import SlideRecord
-from edge_runtime.slide.summary import summarise
+from edge_runtime.slide.summary import SlideSummary, summarise
 from edge_runtime.storage import write_whole
 
 RESEARCH_ONLY = "Research use only. Not for use in diagnostic procedures."
 
 
-def write_report(record: SlideRecord, path: str | Path) -> None:
+def write_report(record: SlideRecord, path: str | Path) -> SlideSummary:
     """Write the report of a slide, whole or not at all.
+
+    Returns:
+        The numbers that it shows.
 
     Raises:
         StorageError: the file cannot be written; a report that was there before is untouched.
     """
-    path = Path(path)
+    path, summary = Path(path), summarise(record)
     write_whole(
         path,
-        render_report(record),
+        render_report(record, summary),
         otherwise=lambda reason: (
             f"the report cannot be written ({reason}); the record is kept, free some space "
             f"and run 'cellgate report {path.parent}'"
         ),
     )
+    return summary
 
 
-def render_report(record: SlideRecord) -> str:
-    """Return the report of a slide as one HTML page."""
-    summary = summarise(record)
+def render_report(record: SlideRecord, summary: SlideSummary | None = None) -> str:
+    """Return the report of a slide as one HTML page.
+
+    Args:
+        record: of the slide.
+        summary: its numbers; counted here if None.
+    """
+    summary = summary or summarise(record)
     cells: dict[str, list[NumberedCell]] = {"parasitized": [], "rejected": []}
     for field in record.fields():
         for cell in numbered(field):

@@ -41,7 +41,9 @@ def summarise(record: SlideRecord) -> SlideSummary:
         correlation=header.correlation,
     )
     why_not = why_not_readable(header, counts, group)
-    found = None if why_not else estimate(header, counts, record.field_counts())
+    found = None
+    if not why_not:
+        found = estimate(counts, record.field_counts(), header.sensitivity, header.false_positives)
     end = verdict(why_not, found)
     return SlideSummary(
         header, counts, group, unread(counts), end, None if end.word == "not-readable" else found

@@ -1,32 +1,14 @@
 """What a slide's counts say of the blood: by hand, and on slides made up of patients nobody has measured."""
 
-from dataclasses import replace
-
 import pytest
 
 from edge_runtime.bundle.performance import PatientCounts
 from edge_runtime.slide.estimate import Estimate, estimate, rates_of, round_number, told
-from edge_runtime.slide.readings import Counts, FieldCounts, SlideHeader
+from edge_runtime.slide.readings import Counts, FieldCounts
 from edge_runtime.statistics.intervals import Interval
 from edge_runtime.statistics.rates import UNKNOWN, MeasuredRate
 
-HEADER = SlideHeader(
-    "S",
-    "folder",
-    "tiny 1",
-    "ab",
-    (),
-    (),
-    ("uninfected", "parasitized"),
-    ("parasitized",),
-    usual=0.05,
-    correlation=0.02,
-    provider="CPUExecutionProvider",
-    software="cellgate",
-    started="2025-01-02T03:04:05+00:00",
-    sensitivity=MeasuredRate(5900, 6960, 0.025, 80),
-    false_positives=MeasuredRate(6, 2380, 0.0032, 35),
-)
+RATES = (MeasuredRate(5900, 6960, 0.025, 80), MeasuredRate(6, 2380, 0.0032, 35))
 
 
 def counts(uninfected: int, parasitized: int, suspect: int = 0, far: int = 0) -> Counts:
@@ -35,7 +17,7 @@ def counts(uninfected: int, parasitized: int, suspect: int = 0, far: int = 0) ->
 
 
 def of(uninfected: int, parasitized: int, **more: int) -> Estimate:
-    made = estimate(HEADER, counts(uninfected, parasitized, **more), [])
+    made = estimate(counts(uninfected, parasitized, **more), [], *RATES)
     assert made is not None
     return made
 
@@ -80,7 +62,7 @@ def test_a_slide_says_what_it_may_miss() -> None:
 
 
 def test_a_bundle_that_was_not_measured_tells_nothing() -> None:
-    made = estimate(replace(HEADER, sensitivity=UNKNOWN, false_positives=UNKNOWN), counts(900, 100), [])
+    made = estimate(counts(900, 100), [], UNKNOWN, UNKNOWN)
     assert made is not None
     assert made.interval == Interval(0.0, 1.0)
     assert made.detectable is None
@@ -90,7 +72,7 @@ def test_a_bundle_that_was_not_measured_tells_nothing() -> None:
 def test_parasites_in_some_fields_only_make_the_interval_wider() -> None:
     even = [FieldCounts(5, 100)] * 20
     uneven = [FieldCounts(50, 100)] * 2 + [FieldCounts(0, 100)] * 18
-    first, second = (estimate(HEADER, counts(1900, 100), fields) for fields in (even, uneven))
+    first, second = (estimate(counts(1900, 100), fields, *RATES) for fields in (even, uneven))
     assert first is not None
     assert second is not None
     assert first.dispersion == 1
@@ -99,7 +81,7 @@ def test_parasites_in_some_fields_only_make_the_interval_wider() -> None:
 
 
 def test_without_cells_there_is_no_estimate() -> None:
-    assert estimate(HEADER, counts(0, 0, far=30), []) is None
+    assert estimate(counts(0, 0, far=30), [], *RATES) is None
 
 
 @pytest.mark.parametrize(
