@@ -30,13 +30,13 @@ if TYPE_CHECKING:
         SourceError,
         StorageError,
     )
+    from edge_runtime.record.readings import CellReading, Counts, FieldReading
+    from edge_runtime.record.slide_record import SlideRecord
+    from edge_runtime.report.page import write_report
+    from edge_runtime.report.summary import SlideSummary
     from edge_runtime.simulator import simulate_field
     from edge_runtime.slide.judging import JudgedFrame, read_field
     from edge_runtime.slide.reading import read_slide
-    from edge_runtime.slide.readings import CellReading, Counts, FieldReading
-    from edge_runtime.slide.record import SlideRecord
-    from edge_runtime.slide.report import write_report
-    from edge_runtime.slide.summary import SlideSummary
     from edge_runtime.sources.items import SkippedFrame, SourceNote
 
 from edge_runtime.version import __version__ as __version__
@@ -84,23 +84,23 @@ __all__ = [
 _MODULES = {
     "Bundle": "bundle.files",
     "BundleError": "errors",
-    "CellReading": "slide.readings",
+    "CellReading": "record.readings",
     "CellScore": "bundle.scoring",
     "CellgateError": "errors",
     "CheckFailedError": "errors",
     "Classifier": "bundle.classifier",
-    "Counts": "slide.readings",
+    "Counts": "record.readings",
     "Decisions": "decision.decide",
     "Detector": "decision.detector",
     "Evidence": "decision.evidence",
-    "FieldReading": "slide.readings",
+    "FieldReading": "record.readings",
     "ImageError": "errors",
     "JudgedFrame": "slide.judging",
     "Manifest": "bundle.manifest",
     "ProviderError": "errors",
     "SkippedFrame": "sources.items",
-    "SlideRecord": "slide.record",
-    "SlideSummary": "slide.summary",
+    "SlideRecord": "record.slide_record",
+    "SlideSummary": "report.summary",
     "SourceError": "errors",
     "SourceNote": "sources.items",
     "StorageError": "errors",
@@ -118,7 +118,7 @@ _MODULES = {
     "segment": "cells.segmentation",
     "simulate_field": "simulator",
     "site_cells": "device.recalibration",
-    "write_report": "slide.report",
+    "write_report": "report.page",
 }
 
 if not TYPE_CHECKING:  # or a type checker would believe that every name is here

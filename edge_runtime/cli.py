@@ -23,8 +23,8 @@ from edge_runtime.statistics.stopping import DEFAULT, PRESETS
 from edge_runtime.version import __version__
 
 if TYPE_CHECKING:
-    from edge_runtime.slide.plain import Look
-    from edge_runtime.slide.summary import SlideSummary
+    from edge_runtime.report.plain import Look
+    from edge_runtime.report.summary import SlideSummary
 
 bundle_option = click.option(
     "--bundle",
@@ -147,10 +147,10 @@ def read(
     as_json: bool,
 ) -> None:
     """Read a slide: a folder, zip, video, camera number, stream or simulated:fields=12,seed=5."""
-    from edge_runtime.slide.plain import one_line
+    from edge_runtime.record.readings import FieldReading
+    from edge_runtime.report.plain import one_line
     from edge_runtime.slide.progress import Progress
     from edge_runtime.slide.reading import REPORT, read_slide
-    from edge_runtime.slide.readings import FieldReading
 
     if doubt(now()):
         tell(f"note: {doubt(now())}")
@@ -182,7 +182,7 @@ def read(
 
 def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
     """A slide in numbers, and where its report lies; as JSON, `SlideSummary` with "report" beside it."""
-    from edge_runtime.slide.plain import lines_of
+    from edge_runtime.report.plain import lines_of
 
     if as_json:
         answer(to_json({**asdict(summary), "report": str(report)}, indent=2))
@@ -197,9 +197,9 @@ def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
 @json_option
 def report(out: Path, as_json: bool) -> None:
     """Write the report of a slide again, from the record that 'read' left in a folder."""
+    from edge_runtime.record.slide_record import RECORD, SlideRecord
+    from edge_runtime.report.page import write_report
     from edge_runtime.slide.reading import REPORT
-    from edge_runtime.slide.record import RECORD, SlideRecord
-    from edge_runtime.slide.report import write_report
 
     with SlideRecord.open(out / RECORD) as record:
         summary = write_report(record, out / REPORT)

@@ -17,7 +17,7 @@ from edge_runtime.cells.boxes import best_match
 from edge_runtime.cells.preprocessing import Box, resize_crop
 from edge_runtime.decision.table import SMALL
 from edge_runtime.errors import SourceError
-from edge_runtime.slide.readings import CellReading
+from edge_runtime.record.readings import CellReading
 from edge_runtime.sources.decoding import decode_image
 from training.cells.archive import patient_of
 from training.cells.folders import list_folders

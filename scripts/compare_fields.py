@@ -29,8 +29,8 @@ from edge_runtime.bundle.files import default_bundle
 from edge_runtime.cells.boxes import best_match
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
-from edge_runtime.slide.readings import CellReading
-from edge_runtime.slide.record import SlideRecord
+from edge_runtime.record.readings import CellReading
+from edge_runtime.record.slide_record import SlideRecord
 from scripts.compare_crops import (
     Located,
     Readings,

@@ -13,9 +13,9 @@ import click
 from edge_runtime.cells.boxes import best_match
 from edge_runtime.console import Commands
 from edge_runtime.errors import SourceError
+from edge_runtime.record.readings import CellReading, FieldReading
+from edge_runtime.record.slide_record import RECORD, SlideRecord
 from edge_runtime.simulator import PARASITIZED_KINDS, RED_CELL_KINDS, SimulatedObject, simulate_field
-from edge_runtime.slide.readings import CellReading, FieldReading
-from edge_runtime.slide.record import RECORD, SlideRecord
 
 COLUMNS = ("true", "free", "found", "right", "wrong", "rejected", "not judged")
 

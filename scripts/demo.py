@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_runtime.slide.record import CellReading, SlideRecord
+from edge_runtime.record.slide_record import CellReading, SlideRecord
 from scripts.compare_simulated import truth_table
 
 CELLS = "simulated:slides=48,fields=1"  # what the network learns from; the slide that is read is none of them

@@ -29,6 +29,7 @@ from edge_runtime.cells.segmentation import segmentation
 from edge_runtime.console import Commands
 from edge_runtime.fields.gates import measure, stopped_by
 from edge_runtime.fields.view import view
+from edge_runtime.report.verdict import MOST_REJECTED
 from edge_runtime.simulator.corruptions import (
     defocus,
     faded,
@@ -39,7 +40,6 @@ from edge_runtime.simulator.corruptions import (
     tinted,
     uneven,
 )
-from edge_runtime.slide.verdict import MOST_REJECTED
 from edge_runtime.sources.decoding import decode_image
 from edge_runtime.sources.images import list_images
 from edge_runtime.sources.items import ImageFile

@@ -25,9 +25,9 @@ import numpy as np
 from edge_runtime.bundle.files import default_bundle
 from edge_runtime.console import Commands
 from edge_runtime.errors import CheckFailedError
+from edge_runtime.record.slide_record import RECORD, SlideRecord
 from edge_runtime.simulator import simulate_field
 from edge_runtime.slide.reading import REPORT
-from edge_runtime.slide.record import RECORD, SlideRecord
 
 FIELDS = 6
 _TIMES = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\+00:00| UTC)")

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from edge_runtime.bundle.performance import PatientCounts
 from edge_runtime.console import Commands
 from edge_runtime.decision.table import SUSPECT
-from edge_runtime.slide.estimate import Estimate, estimate, rates_of
-from edge_runtime.slide.readings import Counts, FieldCounts
-from edge_runtime.slide.verdict import verdict
+from edge_runtime.record.readings import Counts, FieldCounts
+from edge_runtime.report.estimate import Estimate, estimate, rates_of
+from edge_runtime.report.verdict import verdict
 from edge_runtime.statistics.grades import grade
 from edge_runtime.statistics.stopping import WITHIN
 from training.crossfit import held_out_answers

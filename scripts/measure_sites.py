@@ -20,8 +20,8 @@ from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.device.recalibration import recalibrate
 from edge_runtime.errors import CheckFailedError, SourceError
+from edge_runtime.report.group import judge_group
 from edge_runtime.simulator.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from edge_runtime.slide.group import judge_group
 from training.cells.source import CellSource, cell_source_options
 from training.evaluation.imagesets import ood_jobs
 from training.evaluation.subject import Subject, load_subject

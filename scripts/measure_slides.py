@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.console import Commands
 from edge_runtime.fields.places import SAME_FIELD
+from edge_runtime.record.readings import CellReading, FieldReading
+from edge_runtime.record.slide_record import RECORD, SlideRecord
 from edge_runtime.simulator import simulate_field
 from edge_runtime.slide.reading import read_slide
-from edge_runtime.slide.readings import CellReading, FieldReading
-from edge_runtime.slide.record import RECORD, SlideRecord
 from scripts.measure_places import HEIGHT, WIDTH, Picture, photographed, specks
 from training.intervals import of_share
 

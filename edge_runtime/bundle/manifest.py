@@ -31,7 +31,7 @@ class Calibrated:
         alpha: share of in-distribution cells that all tests together were set to reject.
         fusion_cells: cells that fitted the layer weights.
         threshold_cells: cells that set the thresholds.
-        correlation: of rejection among the cells of one patient, 0 to below 1 (see `slide/group.py`).
+        correlation: of rejection among the cells of one patient, 0 to below 1 (see `report/group.py`).
         how: the choices in words.
     """
 

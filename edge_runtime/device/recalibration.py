@@ -35,7 +35,7 @@ from edge_runtime.device.trust import (
 )
 from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.fields.gates import stopped_by
-from edge_runtime.slide.record import RECORD, SlideRecord
+from edge_runtime.record.slide_record import RECORD, SlideRecord
 from edge_runtime.sources.images import list_images
 from edge_runtime.sources.items import ImageFile, SkippedFrame
 

@@ -1,1 +1,1 @@
-"""One slide: its record, the reading that fills it and the report that shows it."""
+"""Reading a slide: looks become fields, and each cell is judged once and recorded."""

@@ -15,7 +15,7 @@ from edge_runtime.cells.segmentation import segmentation
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.fields import gates
 from edge_runtime.fields.view import view
-from edge_runtime.slide.readings import CellReading, Status
+from edge_runtime.record.readings import CellReading, Status
 
 WhyNot = Callable[[Box], NotCutReason | None]
 

@@ -8,7 +8,7 @@ import numpy as np
 from edge_runtime.cells.cutting import NotCutReason
 from edge_runtime.cells.preprocessing import Box
 from edge_runtime.fields.places import Overlap
-from edge_runtime.slide.readings import FieldReading
+from edge_runtime.record.readings import FieldReading
 
 # Of the larger of two boxes' sides: nearer to each other are the middles of one cell on two frames.
 _SAME_CELL = 0.5

@@ -14,12 +14,12 @@ from edge_runtime.errors import SourceError
 from edge_runtime.fields.dirt import Dirt
 from edge_runtime.fields.looks import Look, look_at
 from edge_runtime.fields.places import SAME_FIELD, Places
+from edge_runtime.record.readings import CellReading, FieldReading
+from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.slide.judging import JudgedFrame, not_judged, read_field
 from edge_runtime.slide.known import KnownCell, KnownCells, counted_before
 from edge_runtime.slide.past import Past
 from edge_runtime.slide.progress import SoFar
-from edge_runtime.slide.readings import CellReading, FieldReading
-from edge_runtime.slide.record import SlideRecord
 from edge_runtime.sources.items import Frame, SkippedFrame, SourceNote
 from edge_runtime.statistics.stopping import Preset
 

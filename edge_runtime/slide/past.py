@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.slide.readings import FieldReading
-from edge_runtime.slide.record import SlideRecord
+from edge_runtime.record.readings import FieldReading
+from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.sources.items import Frame
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from edge_runtime.slide.readings import FieldReading
+from edge_runtime.record.readings import FieldReading
 from edge_runtime.statistics.stopping import Missing, Preset, missing
 
 _MINUTE = 60.0  # seconds

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.clock import now
-from edge_runtime.slide.estimate import rates_of
+from edge_runtime.record.readings import FieldReading, SlideHeader, applied_gates, applied_tests
+from edge_runtime.record.slide_record import RECORD, SlideRecord
+from edge_runtime.report.estimate import rates_of
+from edge_runtime.report.page import write_report
+from edge_runtime.report.summary import SlideSummary
 from edge_runtime.slide.looking import Looking
 from edge_runtime.slide.past import Past
-from edge_runtime.slide.readings import FieldReading, SlideHeader, applied_gates, applied_tests
-from edge_runtime.slide.record import RECORD, SlideRecord
-from edge_runtime.slide.report import write_report
-from edge_runtime.slide.summary import SlideSummary
 from edge_runtime.sources.frames import EVERY_SECONDS, PATIENCE_SECONDS, frames, is_live, shown_source
 from edge_runtime.sources.items import Frame, SkippedFrame, SourceNote
 from edge_runtime.sources.names import printable

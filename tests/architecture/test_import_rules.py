@@ -58,7 +58,7 @@ def test_the_rooms_of_every_wing_have_an_order_and_none_is_left_out() -> None:
 
 def test_runtime_imports_where_nothing_heavy_is_installed() -> None:
     modules = runtime_modules()
-    assert {"edge_runtime.cli", "edge_runtime.simulator.field", "edge_runtime.slide.report"} <= set(modules)
+    assert {"edge_runtime.cli", "edge_runtime.simulator.field", "edge_runtime.report.page"} <= set(modules)
     done = python(IMPORT_EVERYTHING.format(heavy=HEAVY, modules=modules))
     assert done.returncode == 0, done.stderr
 

@@ -141,8 +141,8 @@ def test_the_wheel_holds_the_runtime_and_its_bundle_and_nothing_else(wheel: Path
 def test_the_wheel_holds_the_pages_of_the_report(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    pages = ("report.html", "pictures.html", "report.css")
-    assert {f"edge_runtime/slide/{name}" for name in pages} <= names
+    pages = ("page.html", "pictures.html", "page.css")
+    assert {f"edge_runtime/report/{name}" for name in pages} <= names
 
 
 PUBLIC = """

@@ -17,10 +17,10 @@ from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.errors import BundleError
 from edge_runtime.fields import gates
 from edge_runtime.fields.gates import Gate
+from edge_runtime.record import readings
+from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.simulator import SimulatedField
-from edge_runtime.slide import readings
 from edge_runtime.slide.judging import read_field
-from edge_runtime.slide.record import SlideRecord
 
 INVENTED = Gate(
     "darkness",

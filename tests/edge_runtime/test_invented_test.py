@@ -24,8 +24,8 @@ from edge_runtime.decision.evidence import Evidence
 from edge_runtime.decision.table import CellTest, Reason
 from edge_runtime.device.recalibration import recalibrate
 from edge_runtime.errors import BundleError, CheckFailedError
-from edge_runtime.slide.readings import AppliedTest
-from edge_runtime.slide.record import SlideRecord
+from edge_runtime.record.readings import AppliedTest
+from edge_runtime.record.slide_record import SlideRecord
 
 NAME = "redness parity"
 CODE, SENTENCE = "odd-red", "odd in its mean red"

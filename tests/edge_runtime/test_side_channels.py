@@ -17,10 +17,10 @@ from click.testing import Result
 
 import edge_runtime
 from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.simulator import SimulatedField
 from edge_runtime.slide import judging, looking
 from edge_runtime.slide.reading import read_slide
-from edge_runtime.slide.record import SlideRecord
 from edge_runtime.sources.items import SkippedFrame
 
 ROOT = Path(edge_runtime.__file__).parents[1]

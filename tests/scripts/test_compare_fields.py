@@ -18,10 +18,10 @@ from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.cells.boxes import best_match
 from edge_runtime.cells.preprocessing import Box, InputSpec
 from edge_runtime.errors import SourceError
+from edge_runtime.record.readings import CellReading, Status
+from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.simulator import PARASITIZED_KINDS, RED_CELL_KINDS, simulate_field
 from edge_runtime.slide.reading import read_slide
-from edge_runtime.slide.readings import CellReading, Status
-from edge_runtime.slide.record import SlideRecord
 from scripts.compare_crops import (
     Decision,
     Located,

@@ -11,7 +11,7 @@ import edge_runtime
 from edge_runtime.bundle import files
 from edge_runtime.bundle.files import default_bundle, open_bundle
 from edge_runtime.errors import BundleError
-from edge_runtime.slide.record import SlideRecord
+from edge_runtime.record.slide_record import SlideRecord
 
 Run = Callable[..., Result]
 

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.record.readings import Counts, FieldReading
+from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.simulator import simulate_field
 from edge_runtime.slide.reading import read_slide
-from edge_runtime.slide.readings import Counts, FieldReading
-from edge_runtime.slide.record import SlideRecord
 from edge_runtime.sources.items import SkippedFrame
 
 Picture = NDArray[np.uint8]

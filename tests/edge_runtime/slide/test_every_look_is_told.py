@@ -10,8 +10,8 @@ import pytest
 from click.testing import Result
 from numpy.typing import NDArray
 
+from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.simulator import SimulatedField
-from edge_runtime.slide.record import SlideRecord
 
 Picture = NDArray[np.uint8]
 Run = Callable[..., Result]

@@ -4,9 +4,9 @@ import pytest
 
 from edge_runtime.cells.preprocessing import Box
 from edge_runtime.fields.places import Overlap
+from edge_runtime.record.readings import CellReading, FieldReading
 from edge_runtime.slide.judging import not_judged
 from edge_runtime.slide.known import KnownCells, counted_before
-from edge_runtime.slide.readings import CellReading, FieldReading
 
 CELL: Box = (300, 100, 80, 80)
 

@@ -11,8 +11,8 @@ import pytest
 from click.testing import Result
 from numpy.typing import NDArray
 
+from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.simulator import SimulatedField
-from edge_runtime.slide.record import SlideRecord
 from edge_runtime.sources import live
 
 pytestmark = pytest.mark.usefixtures("sooner")

@@ -3,8 +3,8 @@
 import math
 from dataclasses import replace
 
+from edge_runtime.record.readings import CellReading, FieldReading
 from edge_runtime.slide.progress import Progress
-from edge_runtime.slide.readings import CellReading, FieldReading
 from edge_runtime.statistics.stopping import PRESETS
 
 UNINFECTED = CellReading((0, 0, 9, 9), "uninfected", "", "uninfected", 0.9, {}, (), b"")

@@ -18,13 +18,13 @@ from edge_runtime.cells.segmentation import Cell, segment, segmentation
 from edge_runtime.decision import table
 from edge_runtime.errors import SourceError
 from edge_runtime.fields import gates
+from edge_runtime.record.readings import FieldReading, applied_tests
+from edge_runtime.record.slide_record import SlideRecord
+from edge_runtime.report.summary import summarise
 from edge_runtime.simulator import SimulatedField
 from edge_runtime.slide import judging, reading
 from edge_runtime.slide.judging import read_field
 from edge_runtime.slide.reading import read_slide
-from edge_runtime.slide.readings import FieldReading, applied_tests
-from edge_runtime.slide.record import SlideRecord
-from edge_runtime.slide.summary import summarise
 from edge_runtime.sources.items import SkippedFrame
 
 

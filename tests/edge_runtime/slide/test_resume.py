@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.errors import SourceError
+from edge_runtime.record.database import reserved
+from edge_runtime.record.readings import FieldReading
+from edge_runtime.report.summary import SlideSummary
 from edge_runtime.simulator import simulate_field
-from edge_runtime.slide.database import reserved
 from edge_runtime.slide.reading import read_slide
-from edge_runtime.slide.readings import FieldReading
-from edge_runtime.slide.summary import SlideSummary
 from edge_runtime.sources.items import Frame, SkippedFrame, SourceNote
 
 Look = FieldReading | SkippedFrame | SourceNote
@@ -121,7 +121,7 @@ KILLED = """
 import os, sys, traceback
 from pathlib import Path
 from edge_runtime.bundle.classifier import Classifier
-from edge_runtime.slide import database
+from edge_runtime.record import database
 from edge_runtime.slide.reading import read_slide
 
 source, bundle, out, instants = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:]
@@ -139,7 +139,7 @@ def counting(path, at):
 for instant in [*map(int, instants), 10**9]:
     child = os.fork()
     if child == 0:
-        from edge_runtime.slide import record
+        from edge_runtime.record import slide_record as record
         record.connect = lambda path: counting(path, instant)
         try:
             read_slide(source, Classifier.open(bundle, threads=1), "S", out, every=0.5)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.device.recalibration import site_cells
 from edge_runtime.errors import SourceError
+from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.simulator import SimulatedField
 from edge_runtime.simulator.corruptions import defocus
 from edge_runtime.slide.reading import read_slide
-from edge_runtime.slide.record import SlideRecord
 
 Cellgate = Callable[..., Result]
 Frame = NDArray[np.uint8]

@@ -7,9 +7,9 @@ import pytest
 
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.errors import SourceError
+from edge_runtime.record.slide_record import SlideRecord
+from edge_runtime.report.verdict import lacking
 from edge_runtime.slide.reading import read_slide
-from edge_runtime.slide.record import SlideRecord
-from edge_runtime.slide.verdict import lacking
 from edge_runtime.statistics import stopping
 
 FIELDS = "simulated:fields=12,seed=5"
@@ -20,7 +20,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> stopping.Preset:
     """A preset of three fields and 130 cells."""
     preset = replace(stopping.PRESETS["quick"], cells=130, cells_if_rare=130, fields=3)
     monkeypatch.setattr(stopping, "PRESETS", {"quick": preset, "who": stopping.PRESETS["who"]})
-    monkeypatch.setattr("edge_runtime.slide.verdict.PRESETS", stopping.PRESETS)
+    monkeypatch.setattr("edge_runtime.report.verdict.PRESETS", stopping.PRESETS)
     return preset
 
 

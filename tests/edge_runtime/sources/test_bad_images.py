@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from edge_runtime.slide.record import SlideRecord
+from edge_runtime.record.slide_record import SlideRecord
 
 Refusal = Callable[..., str]
 Run = Callable[..., Result]

@@ -13,7 +13,7 @@ import cv2
 import pytest
 from click.testing import Result
 
-from edge_runtime.slide.record import SlideRecord
+from edge_runtime.record.slide_record import SlideRecord
 
 Refusal = Callable[..., str]
 Run = Callable[..., Result]

@@ -18,10 +18,10 @@ import pytest
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.manifest import manifest_from_json
 from edge_runtime.errors import CellgateError
+from edge_runtime.record.slide_record import SlideRecord
+from edge_runtime.report.page import render_report
 from edge_runtime.simulator import simulate_field
 from edge_runtime.slide.reading import read_slide
-from edge_runtime.slide.record import SlideRecord
-from edge_runtime.slide.report import render_report
 from edge_runtime.sources.decoding import decode_image
 from edge_runtime.sources.images import list_images
 

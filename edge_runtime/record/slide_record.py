@@ -16,7 +16,7 @@ from typing import Any
 from edge_runtime.cells.preprocessing import Box
 from edge_runtime.decision.table import SUSPECT
 from edge_runtime.errors import SourceError, StorageError
-from edge_runtime.slide.database import (
+from edge_runtime.record.database import (
     connect,
     damaged,
     make_one_file,
@@ -26,7 +26,7 @@ from edge_runtime.slide.database import (
     storage_errors,
     sync_folder,
 )
-from edge_runtime.slide.readings import (
+from edge_runtime.record.readings import (
     AppliedGate,
     AppliedTest,
     CellReading,

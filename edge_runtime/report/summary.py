@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from edge_runtime.slide.estimate import Estimate, estimate
-from edge_runtime.slide.group import GroupJudgement, judge_group
-from edge_runtime.slide.readings import Counts, SlideHeader
-from edge_runtime.slide.record import SlideRecord
-from edge_runtime.slide.verdict import Verdict, unread, verdict, why_not_readable
+from edge_runtime.record.readings import Counts, SlideHeader
+from edge_runtime.record.slide_record import SlideRecord
+from edge_runtime.report.estimate import Estimate, estimate
+from edge_runtime.report.group import GroupJudgement, judge_group
+from edge_runtime.report.verdict import Verdict, unread, verdict, why_not_readable
 
 
 @dataclass(frozen=True)

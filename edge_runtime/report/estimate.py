@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edge_runtime.bundle.performance import PatientCounts
-from edge_runtime.slide.readings import Counts, FieldCounts
+from edge_runtime.record.readings import Counts, FieldCounts
 from edge_runtime.statistics.density import RedCells, red_cells
 from edge_runtime.statistics.detection import critical_count, limit_of_detection
 from edge_runtime.statistics.fields import dispersion

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_runtime.slide.estimate import Estimate
-from edge_runtime.slide.group import FALSE_ALARMS, GroupJudgement
-from edge_runtime.slide.readings import Counts, SlideHeader
+from edge_runtime.record.readings import Counts, SlideHeader
+from edge_runtime.report.estimate import Estimate
+from edge_runtime.report.group import FALSE_ALARMS, GroupJudgement
 from edge_runtime.statistics.stopping import PRESETS, Missing, missing
 
 Word = Literal["parasites-seen", "none-seen", "not-readable"]

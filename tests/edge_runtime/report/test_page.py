@@ -20,10 +20,10 @@ from edge_runtime.decision import table
 from edge_runtime.decision.detector import Detector
 from edge_runtime.errors import StorageError
 from edge_runtime.fields.gates import GATES, default_limits
-from edge_runtime.slide.colours import PENS
-from edge_runtime.slide.readings import CellReading, FieldReading, SlideHeader, applied_gates, applied_tests
-from edge_runtime.slide.record import SlideRecord
-from edge_runtime.slide.report import render_report, write_report
+from edge_runtime.record.readings import CellReading, FieldReading, SlideHeader, applied_gates, applied_tests
+from edge_runtime.record.slide_record import SlideRecord
+from edge_runtime.report.colours import PENS
+from edge_runtime.report.page import render_report, write_report
 from edge_runtime.sources.items import SkippedFrame
 from edge_runtime.statistics.rates import MeasuredRate
 

@@ -1,7 +1,7 @@
 """The report of a slide: one HTML file that needs no network and no JavaScript to be read.
 
 It depends on the record alone, so the same record gives the same report, byte for byte. The page is
-report.html, with pictures.html and report.css beside it; Jinja2 escapes whatever they are given.
+page.html, with pictures.html and page.css beside it; Jinja2 escapes whatever they are given.
 """
 
 from collections.abc import Iterable
@@ -11,9 +11,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from edge_runtime.cells.cutting import WHY_NOT_CUT
 from edge_runtime.clock import doubt
-from edge_runtime.slide.colours import PENS
-from edge_runtime.slide.estimate import percent
-from edge_runtime.slide.pictures import (
+from edge_runtime.record.readings import FieldReading, by_class
+from edge_runtime.record.slide_record import SlideRecord
+from edge_runtime.report.colours import PENS
+from edge_runtime.report.estimate import percent
+from edge_runtime.report.pictures import (
     NumberedCell,
     counted,
     data_uri,
@@ -25,9 +27,7 @@ from edge_runtime.slide.pictures import (
     why,
     words,
 )
-from edge_runtime.slide.readings import FieldReading, by_class
-from edge_runtime.slide.record import SlideRecord
-from edge_runtime.slide.summary import SlideSummary, summarise
+from edge_runtime.report.summary import SlideSummary, summarise
 from edge_runtime.storage import write_whole
 
 RESEARCH_ONLY = "Research use only. Not for use in diagnostic procedures."
@@ -69,7 +69,7 @@ def render_report(record: SlideRecord, summary: SlideSummary | None = None) -> s
                 cells[cell.reading.status].append(cell)
     return (
         _environment()
-        .get_template("report.html")
+        .get_template("page.html")
         .render(
             header=summary.header,
             counts=summary.counts,

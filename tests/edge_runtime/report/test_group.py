@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import SourceError
-from edge_runtime.slide.group import GroupJudgement, judge_group
+from edge_runtime.report.group import GroupJudgement, judge_group
 
 
 def judged(rejected: int, cells: int, correlation: float = 0.0, usual: float = 0.05) -> GroupJudgement:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from edge_runtime.fields.gates import stopped_by
-from edge_runtime.slide.estimate import told
-from edge_runtime.slide.readings import FieldReading, by_class
-from edge_runtime.slide.summary import SlideSummary
+from edge_runtime.record.readings import FieldReading, by_class
+from edge_runtime.report.estimate import told
+from edge_runtime.report.summary import SlideSummary
 from edge_runtime.sources.items import SkippedFrame, SourceNote
 
 Look = FieldReading | SkippedFrame | SourceNote  # what becomes of a look at a source

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge_runtime.slide.readings import Status
+from edge_runtime.record.readings import Status
 
 
 @dataclass(frozen=True)

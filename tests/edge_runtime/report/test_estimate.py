@@ -3,8 +3,8 @@
 import pytest
 
 from edge_runtime.bundle.performance import PatientCounts
-from edge_runtime.slide.estimate import Estimate, estimate, rates_of, round_number, told
-from edge_runtime.slide.readings import Counts, FieldCounts
+from edge_runtime.record.readings import Counts, FieldCounts
+from edge_runtime.report.estimate import Estimate, estimate, rates_of, round_number, told
 from edge_runtime.statistics.intervals import Interval
 from edge_runtime.statistics.rates import UNKNOWN, MeasuredRate
 

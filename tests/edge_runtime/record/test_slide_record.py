@@ -14,9 +14,9 @@ import pytest
 
 from edge_runtime.decision import table
 from edge_runtime.errors import SourceError, StorageError
-from edge_runtime.slide import database
-from edge_runtime.slide import record as record_module
-from edge_runtime.slide.readings import (
+from edge_runtime.record import database
+from edge_runtime.record import slide_record as record_module
+from edge_runtime.record.readings import (
     AppliedGate,
     AppliedTest,
     CellReading,
@@ -25,7 +25,7 @@ from edge_runtime.slide.readings import (
     FieldReading,
     SlideHeader,
 )
-from edge_runtime.slide.record import SlideRecord
+from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.sources.items import SkippedFrame
 from edge_runtime.statistics.rates import UNKNOWN, MeasuredRate
 
@@ -203,7 +203,7 @@ def test_a_record_starts_with_one_transaction(path: Path, monkeypatch: pytest.Mo
 
 DYING = """
 import os, sys
-from edge_runtime.slide import record
+from edge_runtime.record import slide_record as record
 record._insert = lambda *_: os._exit(9)  # the tables are made, the header is not written
 rest = (0.05, 0.02, "cpu", "cellgate", "now")
 header = record.SlideHeader("S", "folder", "tiny 1", "ab", (), (), (), (), *rest)
@@ -390,7 +390,7 @@ def test_a_finished_record_is_one_file(path: Path) -> None:
 
 POWER_CUT = """
 import os, sys
-from edge_runtime.slide.record import SlideRecord
+from edge_runtime.record.slide_record import SlideRecord
 with SlideRecord.open(sys.argv[1]) as record:
     header, (field,) = record.header(), record.fields()
 with SlideRecord.create(sys.argv[2], header) as record:

@@ -13,8 +13,8 @@ import pytest
 from click.testing import Result
 
 from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.slide.reading import read_slide
-from edge_runtime.slide.record import SlideRecord
 
 Process = Callable[..., subprocess.CompletedProcess[str]]
 PAGE = 4096

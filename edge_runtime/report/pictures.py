@@ -11,8 +11,8 @@ import numpy as np
 
 from edge_runtime.cells.cutting import WHY_NOT_CUT
 from edge_runtime.decision.table import CONFIDENCE
-from edge_runtime.slide.colours import PENS
-from edge_runtime.slide.readings import CellReading, FieldReading, SlideHeader
+from edge_runtime.record.readings import CellReading, FieldReading, SlideHeader
+from edge_runtime.report.colours import PENS
 
 MOST_SHOWN = 200  # crops per gallery; at some 10 kB each a phone still opens the report
 _SHOWN_AT_ONCE = 48  # crops before the rest is folded away
