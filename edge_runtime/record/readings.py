@@ -14,6 +14,7 @@ from edge_runtime.statistics.stopping import DEFAULT
 _SAME = ("slide", "source", "bundle_digest", "software", "until", "every")  # or a reading cannot go on
 
 Status = Literal["uninfected", "parasitized", "rejected", "not-judged"]
+Answer = Literal["parasite", "none", "cannot-tell"]
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,12 @@ class SlideHeader:
         repeats: looks at a video or a live source that showed once more what was read already.
         sensitivity: of the bundle, per cell that is accepted or suspect; unknown in older records.
         false_positives: likewise.
+        findable: share of the parasitized cells that a review meets: called so, or suspect; unknown likewise.
         until: name of the preset that says how much is to be read (see `statistics.stopping.PRESETS`).
         every: seconds between two looks at a video or a live source; 0 in older records.
+        operator: who reads the slide; empty where nobody said so.
+        device: see `host.device_id`; empty in older records.
+        libraries: see `host.libraries`; empty in older records.
     """
 
     slide: str
@@ -128,8 +133,12 @@ class SlideHeader:
     repeats: int = 0
     sensitivity: MeasuredRate = UNKNOWN
     false_positives: MeasuredRate = UNKNOWN
+    findable: MeasuredRate = UNKNOWN
     until: str = DEFAULT
     every: float = 0.0
+    operator: str = ""
+    device: str = ""
+    libraries: str = ""
 
     def differs_from(self, other: "SlideHeader") -> str:
         """Why a reading with another header cannot go on with this one's record; empty if it can."""
@@ -187,6 +196,27 @@ class CellReading:
     def failed(self, tests: Sequence[AppliedTest]) -> list[AppliedTest]:
         """Which tests this cell fails, gravest first; none if it was not judged."""
         return [test for test in tests if test.name in self.values and test.fails(self.values[test.name])]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a person says of a cell. It stands beside what the model says, never over it.
+
+    Attributes:
+        field: number of the cell's field.
+        cell: its own number in that field, from 1.
+        answer: whether it holds a parasite; "cannot-tell" leaves the cell rejected.
+        remark: species, stage or anything else; empty if nothing.
+        reviewer: who says so.
+        at: when, UTC, ISO 8601.
+    """
+
+    field: int
+    cell: int
+    answer: Answer
+    remark: str
+    reviewer: str
+    at: str
 
 
 @dataclass(frozen=True)
