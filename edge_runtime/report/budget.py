@@ -120,4 +120,3 @@ def from_usual(sizes: Sequence[Size], allowance: int) -> Sequence[Size]:
 def _each(total: int, number: int, text: int) -> int:
     """Bytes for each of `number` pictures, before they are written as base64."""
     return max(0, int((total / max(1, number) - text) / _BASE64))
-

@@ -105,7 +105,9 @@ def _notes_of(summary: SlideSummary, texts: Texts) -> dict[str, str]:
         classes = by_class(header, counts, status)
         named = (f"{texts.number(number)} {texts.of_record('class', name, name)}" for number, name in classes)
         listed = ", ".join(named)
-        return texts.say("numbers.accepted-classes", classes=listed) if listed else texts.say("numbers.accepted")
+        return (
+            texts.say("numbers.accepted-classes", classes=listed) if listed else texts.say("numbers.accepted")
+        )
 
     reasons = {code: texts.of_record("reason", code, own) for code, own in header.sentences.items()}
     suspect = reasons.pop(SUSPECT.code, "")
@@ -146,4 +148,6 @@ def css_string(text: str) -> str:
     Anything else is written by its number (CSS Syntax Module Level 3, section 4.3.7).
     """
     short = text if len(text) <= _MOST_OF_CODE else f"{text[:_MOST_OF_CODE]}…"
-    return "".join(letter if letter.isascii() and letter.isalnum() else f"\\{ord(letter):x} " for letter in short)
+    return "".join(
+        letter if letter.isascii() and letter.isalnum() else f"\\{ord(letter):x} " for letter in short
+    )

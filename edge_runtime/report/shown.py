@@ -174,7 +174,9 @@ def _shown_cell(
 def _shown_field(
     field: FieldReading, picture: bytes, allowed: Allowances, header: SlideHeader, texts: Texts
 ) -> ShownField:
-    boxes: dict[Answer, list[tuple[Box, str]]] = {answer: [] for answer in reversed(PENS)}  # gravest on top
+    boxes: dict[Answer, list[tuple[Box, str]]] = {
+        answer: [] for answer in reversed([*PENS])
+    }  # gravest on top
     for number, cell in enumerate(field.cells, start=1):
         answer = answer_of(cell)
         if allowed.every_box:

@@ -37,7 +37,9 @@ def unread(counts: Counts, texts: Texts = ENGLISH) -> str:
             for reason, number in counts.stops.items()
             if number
         )
-        found = [texts.say("verdict.stopped", number=counts.stopped, reasons=reasons)] if counts.stopped else []
+        found = (
+            [texts.say("verdict.stopped", number=counts.stopped, reasons=reasons)] if counts.stopped else []
+        )
         found += [texts.say("verdict.skipped", number=counts.skipped)] if counts.skipped else []
         return texts.say("verdict.no-field", found=", ".join(found) or texts.say("verdict.no-frames"))
     if not counts.judged:

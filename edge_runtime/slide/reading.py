@@ -58,8 +58,8 @@ def read_slide(
         What was read, in numbers, and the verdict; everything else is in the record.
 
     Raises:
-        SourceError: there is no such preset or language, or the source is absent, broken or ended too early; fields
-            recorded before are kept and reported.
+        SourceError: there is no such preset or language, or the source is absent, broken or ended too
+            early; fields recorded before are kept and reported.
         StorageError: the disk is full; fields recorded before are kept.
     """
     out = Path(out)

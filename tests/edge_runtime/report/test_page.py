@@ -33,7 +33,7 @@ TESTS = applied_tests(
 )
 EVERY_REASON = (
     "smaller than a red cell, larger than a red cell, not one whole cell, too little colour or contrast, "
-    "unlike the training cells, of a class by the finest detail alone or perhaps a parasite"
+    "unlike the training cells or of a class by the finest detail alone"
 )
 EVERY_WHY = (
     "cut by the edge, clumped, too small, too dark, counted in an earlier field or dirt that stays while the "
@@ -187,12 +187,13 @@ def test_counts_and_shares_are_those_of_the_record(recorded: Callable[..., Path]
         f"rejected{EVERY_REASON} 2",
         f"not judged{EVERY_WHY} 1",
         "fields counted 2",
-        "frames not counted out of focus, badly lit, crowded or no thin film 0",
+        "suspectperhaps a parasite 0",
+        "fields not counted 0",
         "frames skipped 1",
     ):
         assert told.replace(" ", "") in text.replace(" ", ""), told
     assert "NOT READABLE not reviewed by a person 2 of at least 10 fields; read on" in text
-    assert "4 of at least 1000 cells; read on" in text
+    assert "4 of at least 1,000 cells; read on" in text
     assert "No share is shown: the verdict says why." in text
 
 
@@ -209,7 +210,7 @@ def test_the_share_is_told_with_its_interval_and_what_may_be_missed(recorded: Ca
         "PARASITES SEEN not reviewed by a person 120 of 1,200 cells are called parasitized; of a slide"
         in text
     )
-    assert "10.00 % of the cells are called parasitized (120 of 1,200)" in text
+    assert "10.00 % of the red cells are called parasitized (120 of 1,200)" in text
     told = r"confidence about ([\d.]+) %, ([\d.]+) % to ([\d.]+) % of"
     about, low, high = (float(share) for share in re.findall(told, text)[0])
     assert 11 < about < 12
@@ -240,7 +241,7 @@ def test_a_few_calls_are_not_parasites_seen(recorded: Callable[..., Path]) -> No
 
 @pytest.mark.parametrize(
     ("fields", "uninfected", "told"),
-    [(9, 150, "9 of at least 10 fields"), (10, 80, "920 of at least 1000 cells")],
+    [(9, 150, "9 of at least 10 fields"), (10, 80, "920 of at least 1,000 cells")],
 )
 def test_too_few_fields_or_cells_give_no_number(
     recorded: Callable[..., Path], fields: int, uninfected: int, told: str
@@ -267,7 +268,7 @@ def test_what_decided_is_told(recorded: Callable[..., Path]) -> None:
 
 def test_every_test_is_told_with_its_limit_and_what_failing_it_means(recorded: Callable[..., Path]) -> None:
     text = " ".join(read(rendered(recorded(*FIELDS))).text.split())
-    how = text[text.index("How it was read", text.index("Skipped frames")) :]
+    how = text[text.rindex("How it was read") :]
     for test in TESTS:
         told = (
             f"Test of {test.name}must be {test.side} {test.limit:g}, or the cell is rejected: {test.sentence}"
@@ -290,7 +291,7 @@ def section(page: str, name: str, following: str) -> str:
 def test_every_reason_is_counted_gravest_first(recorded: Callable[..., Path]) -> None:
     cells = [failing(test.name) for test in TESTS]
     page = rendered(recorded(field(1, "a.png", *cells, failing("margin"), failing("margin", "stability"))))
-    told = re.findall(r"<li>(\d+) ([^<]+)</li>", section(page, "rejected", "fields"))
+    told = re.findall(r"<li>(\d+) – ([^<]+)</li>", section(page, "rejected", "fields"))
     assert told == [
         ("1", "smaller than a red cell"),
         ("1", "larger than a red cell"),
@@ -298,23 +299,25 @@ def test_every_reason_is_counted_gravest_first(recorded: Callable[..., Path]) ->
         ("2", "too little colour or contrast"),  # of colour and of texture
         ("1", "unlike the training cells"),
         ("2", "of a class by the finest detail alone"),
-        ("3", "perhaps a parasite"),  # of margin and of certainty
     ]
+    assert len(cells_in(page, "suspect")) == 3  # of margin and of certainty
 
 
 def test_a_reason_that_no_cell_has_is_counted_too(recorded: Callable[..., Path]) -> None:
-    page = rendered(recorded(field(1, "a.png", failing("margin"))))
-    told = re.findall(r"<li>(\d+) [^<]+</li>", section(page, "rejected", "fields"))
-    assert told == ["0"] * 6 + ["1"]
+    page = rendered(recorded(field(1, "a.png", failing("stability"))))
+    told = re.findall(r"<li>(\d+) – [^<]+</li>", section(page, "rejected", "fields"))
+    assert told == ["0"] * 5 + ["1"]
 
 
 def test_a_cell_has_every_reason_in_its_caption_and_titles(recorded: Callable[..., Path]) -> None:
     cell = failing("colour", "texture", "stability", "margin")
     page = rendered(recorded(field(1, "a.png", cell)))
     why = "too little colour or contrast, of a class by the finest detail alone, perhaps a parasite"
-    assert f"<span>{why}</span>" in page
+    gravest, further = why.split(", ", 1)
+    assert f"<h3>1 – {gravest}</h3>" in page
+    assert f"<span>{further}</span>" in page
     described = f"rejected: {why}; parasitized, probability 87\u00a0%"
-    assert f'alt="Cell 1 of field 1, {described}"' in page
+    assert f'alt="Cell 1 of field 1: {described}"' in page
     assert f"<title>Cell 1: {described}</title>" in page
 
 
@@ -323,8 +326,8 @@ def test_the_reasons_are_those_of_the_record_and_not_of_this_cellgate(recorded: 
     cell = replace(REJECTED, reason="blue", values={"blueness": 7.0})
     page = rendered(recorded(field(1, "a.png", cell), header=replace(HEADER, tests=(blue,))))
     assert "<small>bluer than blood</small>" in page
-    assert "<li>1 bluer than blood</li>" in page
-    assert "<span>bluer than blood</span>" in page
+    assert "<li>1 – bluer than blood</li>" in page
+    assert "<h3>1 – bluer than blood</h3>" in page
     assert "must be at most 1.25, or the cell is rejected: bluer than blood" in page
     assert "unlike the training cells" not in page
 
@@ -338,14 +341,14 @@ def test_a_cell_that_was_not_judged_says_why(recorded: Callable[..., Path]) -> N
 
 
 def test_every_answer_is_drawn_with_its_pen(recorded: Callable[..., Path]) -> None:
-    page = rendered(recorded(*FIELDS))
+    suspect = replace(failing("certainty"), reason="suspect")
+    page = rendered(recorded(*FIELDS, field(3, "d.png", suspect)))
     style = page[page.index("<style>") : page.index("</style>")]
     for status, pen in PENS.items():
+        assert f'<svg class="{status}" viewBox' in page  # in the legend
         assert f".{status} rect {{ stroke: {pen.colour}; stroke-width: {pen.width};" in style
         assert f'<g class="{status}">' in page
-        assert f": {pen.look}</li>" in page
     assert "style=" not in page
-    assert "stroke=" not in page
 
 
 def test_every_answer_can_be_read_on_white() -> None:
@@ -365,10 +368,22 @@ def test_skipped_frames_are_listed_with_their_reason(recorded: Callable[..., Pat
     assert "the file is cut off; copy it again" in text
 
 
-def test_parasitized_and_rejected_cells_are_shown(recorded: Callable[..., Path]) -> None:
+def cells_in(page: str, answer: str) -> list[np.ndarray]:
+    """The pictures of the cells of an answer."""
+    following = {"parasitized": "suspect", "suspect": "rejected", "rejected": "fields"}[answer]
+    found = re.findall(r'class="tile"><img src="data:image/webp;base64,([^"]+)"', section(page, answer, following))
+    return [cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR) for data in found]
+
+
+def test_parasitized_and_rejected_cells_are_shown_in_their_surroundings(recorded: Callable[..., Path]) -> None:
     page = rendered(recorded(*FIELDS))
-    assert page.count(base64.b64encode(CROP).decode()) == 1
-    assert page.count(base64.b64encode(REJECTED_CROP).decode()) == 2
+    (called,) = cells_in(page, "parasitized")
+    one, other = cells_in(page, "rejected")
+    assert cells_in(page, "suspect") == []
+    for cell, colour in ((called, (9, 9, 200)), (one, (200, 9, 9)), (other, (200, 9, 9))):
+        middle = len(cell) // 2
+        np.testing.assert_allclose(cell[middle, middle], colour, atol=12)  # of the crop
+        np.testing.assert_allclose(cell[-4, middle], (220, 210, 230), atol=12)  # of the field around it
     assert "unlike the training cells" in page[page.index('id="rejected"') :]
 
 
@@ -425,9 +440,9 @@ def test_no_name_becomes_part_of_the_page(recorded: Callable[..., Path]) -> None
 
 def test_a_reading_that_was_cut_off_says_so_first(recorded: Callable[..., Path]) -> None:
     page = rendered(recorded(*FIELDS, finished=False))
-    assert "<title>INCOMPLETE: slide S-17 - cellgate</title>" in page
+    assert "<title>INCOMPLETE: slide S-17 – research use only – cellgate</title>" in page
     text = read(page).text
-    assert text.index("INCOMPLETE: cut off") < text.index("Counts")
+    assert text.index("INCOMPLETE: cut off") < text.index("Numbers")
     assert "never: cut off" in text
 
 
@@ -439,15 +454,32 @@ def test_a_slide_without_cells_has_a_report_too(recorded: Callable[..., Path]) -
     text = read(rendered(recorded(field(1, "a.png")))).text
     assert "No share is shown: the verdict says why." in text
     assert "NOT READABLE" in text
-    assert "No cell was rejected." in text
+    assert "No cell was rejected for another reason." in text
 
 
-def test_many_cells_are_folded_and_the_last_only_counted(recorded: Callable[..., Path]) -> None:
-    path = recorded(field(1, "a.png", *[REJECTED] * 230))
-    page = rendered(path)
-    assert page.count(base64.b64encode(REJECTED_CROP).decode()) == 200
-    assert "Show 152 more" in page
-    assert "30 more are in the slide record only." in page
+def test_every_parasitized_and_suspect_cell_is_shown_page_by_page(recorded: Callable[..., Path]) -> None:
+    suspect = replace(failing("certainty"), reason="suspect")
+    page = rendered(recorded(field(1, "a.png", *[PARASITIZED] * 230, *[suspect] * 70)))
+    assert len(cells_in(page, "parasitized")) == 230
+    assert len(cells_in(page, "suspect")) == 70
+    found = section(page, "parasitized", "suspect")
+    summaries = re.findall(r"<details class=\"page\"( open)?><summary>([^<]+)</summary>", found)
+    assert summaries == [
+        (" open", "Cells 1 to 60 of 230"),
+        ("", "Cells 61 to 120 of 230"),
+        ("", "Cells 121 to 180 of 230"),
+        ("", "Cells 181 to 230 of 230"),
+    ]
+
+
+def test_of_many_rejected_cells_a_sample_is_named_as_such(recorded: Callable[..., Path]) -> None:
+    unlikely = replace(REJECTED, label="uninfected")
+    cells = [unlikely] * 480 + [REJECTED] * 5 + [failing("stability")] * 2
+    page = rendered(recorded(field(1, "a.png", *cells)))
+    assert len(cells_in(page, "rejected")) == 60 + 2
+    found = section(page, "rejected", "fields")
+    assert "60 of 485 are shown, those first that the classifier would have called parasitized." in found
+    assert re.findall(r"<span>(uninfected)?</span>", found).count("uninfected") == 55
 
 
 def test_parasitized_labels_stand_before_others_the_likeliest_first(recorded: Callable[..., Path]) -> None:
@@ -462,7 +494,7 @@ def test_parasitized_labels_stand_before_others_the_likeliest_first(recorded: Ca
     ]
     page = rendered(recorded(field(1, "a.png", *cells)))
     gallery = section(page, "rejected", "fields")
-    assert re.findall(r"<span>\w+ (\d+)\s%", gallery) == ["33", "22", "44", "11"]
+    assert re.findall(r"<b>(\d+)\s%</b>", gallery) == ["33", "22", "44", "11"]
 
 
 def test_a_probability_is_never_rounded_to_certainty(recorded: Callable[..., Path]) -> None:
@@ -475,11 +507,8 @@ def test_a_probability_is_never_rounded_to_certainty(recorded: Callable[..., Pat
 @pytest.mark.parametrize("size", [(1200, 3), (3, 1200), (500, 400)])
 def test_a_crop_of_any_shape_is_shown(recorded: Callable[..., Path], size: tuple[int, int]) -> None:
     large = picture(".png", (1, 2, 3), *size)
-    page = rendered(recorded(field(1, "a.png", replace(REJECTED, crop=large))))
-    gallery = section(page, "rejected", "fields")
-    (data,) = re.findall(r"data:image/png;base64,([^\"]+)", gallery)
-    shown = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
-    assert max(shown.shape) == 176
+    (shown,) = cells_in(rendered(recorded(field(1, "a.png", replace(REJECTED, crop=large)))), "rejected")
+    assert shown.shape[0] == shown.shape[1]
 
 
 def test_a_report_that_cannot_be_written_leaves_the_old_one(
@@ -525,8 +554,9 @@ def test_a_frame_that_was_not_counted_is_shown_with_its_reason_and_advice(
     page = rendered(recorded(field(1, "a.png", UNINFECTED), stopped))
     text = read(page).text
     gate = next(gate for gate in GATES if gate.reason == "out-of-focus")
-    assert f"not counted: {gate.sentence}; {gate.advice}." in text
-    assert page.count('class="field"') == 2
+    assert f"not counted – {gate.sentence}; {gate.advice}" in text
+    assert f"1 – {gate.sentence}: {gate.advice}" in text
+    assert page.count('class="field"') == page.count('class="field stopped"') == 1
     assert "soft.mp4 frame 9, at 8.0 s" in text
 
 
@@ -567,7 +597,7 @@ def test_an_ordinary_slide_is_not(recorded: Callable[..., Path]) -> None:
 
 
 def test_a_clock_that_was_never_set_is_remarked(recorded: Callable[..., Path]) -> None:
-    told = "the clock of this device was not set: it said 1970-01-01"
+    told = "The clock of this device was not set: it said 1970-01-01"
     with page_of(recorded(header=replace(HEADER, started="1970-01-01T00:03:07+00:00"))) as page:
         assert told in page
 
