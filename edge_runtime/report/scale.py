@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edge_runtime.report.estimate import Estimate
 
 WIDTH = 400  # of the picture, in its own units; a phone shows it about so wide
-_MARGIN = 24
+_MARGIN = 30
 _LEAST = 10.0  # parasitized cells in a microlitre, at the left end; smaller shares stand there, too
 
 
