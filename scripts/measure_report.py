@@ -69,7 +69,9 @@ def write(folder: Path, language: str) -> None:
     with SlideRecord.open(folder / RECORD) as record:
         counts = write_report(record, folder / "report.html", language).counts
     seconds, fields = time.perf_counter() - began, counts.fields + counts.stopped
-    click.echo(f"{counts.parasitized} parasitized, {counts.suspect} suspect, {counts.rejected} rejected in all")
+    click.echo(
+        f"{counts.parasitized} parasitized, {counts.suspect} suspect, {counts.rejected} rejected in all"
+    )
     click.echo(
         f"written in {seconds:.1f} s, {1000 * seconds / fields:.1f} ms a field; "
         f"{before:.0f} MB before, {_memory():.0f} MB at most"

@@ -54,7 +54,8 @@ def overview(field: FieldReading, *, least: int = 0) -> NDArray[np.uint8]:
     """
     known = min(field.width, 1600)
     flag = next((flag for by, flag in _REDUCED.items() if least and known >= by * least), cv2.IMREAD_COLOR)
-    return _decoded(field.overview, flag)
+    pixels = _decoded(field.overview, flag)
+    return np.full((1, 1, 3), _OUTSIDE, np.uint8) if pixels is None else pixels
 
 
 def field_picture(shown: NDArray[np.uint8], allowance: int) -> bytes:
@@ -101,7 +102,8 @@ def surroundings(
     patch = cv2.warpAffine(shown, to_corner, (around, around), borderValue=_OUTSIDE)
     smaller = cv2.INTER_AREA if side < around else cv2.INTER_LINEAR
     view = np.asarray(cv2.resize(patch, (side, side), interpolation=smaller), np.uint8)
-    _lay(view, _decoded(cell.crop), side / across)
+    if (crop := _decoded(cell.crop)) is not None:
+        _lay(view, crop, side / across)
     return view
 
 
@@ -117,7 +119,8 @@ def _lay(view: NDArray[np.uint8], crop: NDArray[np.uint8], zoom: float) -> None:
 
 def map_picture(png: bytes, allowance: int) -> bytes:
     """WebP of a map of the pixels behind a decision; empty where there is none."""
-    return fitted(_decoded(png), CELL_SIZES, allowance) if png else b""
+    pixels = _decoded(png)
+    return b"" if pixels is None else fitted(pixels, CELL_SIZES, allowance)
 
 
 def fitted(pixels: NDArray[np.uint8], sizes: Sequence[Size], allowance: int) -> bytes:
@@ -146,6 +149,6 @@ def _shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _decoded(data: bytes, flag: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8]:
+def _decoded(data: bytes, flag: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8] | None:
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
-    return np.full((1, 1, 3), _OUTSIDE, np.uint8) if pixels is None else np.asarray(pixels, np.uint8)
+    return None if pixels is None else np.asarray(pixels, np.uint8)

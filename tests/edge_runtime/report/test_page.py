@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import cv2
@@ -23,7 +24,8 @@ from edge_runtime.fields.gates import GATES, default_limits
 from edge_runtime.record.readings import CellReading, FieldReading, SlideHeader, applied_gates, applied_tests
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.colours import PENS
-from edge_runtime.report.page import render_report, write_report
+from edge_runtime.report.page import css_string, render_report, write_report
+from edge_runtime.report.pictures import NumberedCell, numbered
 from edge_runtime.sources.items import SkippedFrame
 from edge_runtime.statistics.rates import MeasuredRate
 
@@ -371,11 +373,15 @@ def test_skipped_frames_are_listed_with_their_reason(recorded: Callable[..., Pat
 def cells_in(page: str, answer: str) -> list[np.ndarray]:
     """The pictures of the cells of an answer."""
     following = {"parasitized": "suspect", "suspect": "rejected", "rejected": "fields"}[answer]
-    found = re.findall(r'class="tile"><img src="data:image/webp;base64,([^"]+)"', section(page, answer, following))
+    found = re.findall(
+        r'class="tile"><img src="data:image/webp;base64,([^"]+)"', section(page, answer, following)
+    )
     return [cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR) for data in found]
 
 
-def test_parasitized_and_rejected_cells_are_shown_in_their_surroundings(recorded: Callable[..., Path]) -> None:
+def test_parasitized_and_rejected_cells_are_shown_in_their_surroundings(
+    recorded: Callable[..., Path],
+) -> None:
     page = rendered(recorded(*FIELDS))
     (called,) = cells_in(page, "parasitized")
     one, other = cells_in(page, "rejected")
@@ -497,13 +503,6 @@ def test_parasitized_labels_stand_before_others_the_likeliest_first(recorded: Ca
     assert re.findall(r"<b>(\d+)\s%</b>", gallery) == ["33", "22", "44", "11"]
 
 
-def test_a_probability_is_never_rounded_to_certainty(recorded: Callable[..., Path]) -> None:
-    page = rendered(recorded(field(1, "a.png", replace(PARASITIZED, probability=0.9997))))
-    text = " ".join(read(page).text.split())
-    assert "over 99 %" in text
-    assert " 100 %" not in text
-
-
 @pytest.mark.parametrize("size", [(1200, 3), (3, 1200), (500, 400)])
 def test_a_crop_of_any_shape_is_shown(recorded: Callable[..., Path], size: tuple[int, int]) -> None:
     large = picture(".png", (1, 2, 3), *size)
@@ -618,3 +617,79 @@ def test_cells_of_further_classes_are_counted_by_name(recorded: Callable[..., Pa
     with SlideRecord.open(made) as record:
         assert record.header() == replace(header, finished=record.header().finished)
         assert record.counts().classes == {"uninfected": 1, "gametocyte": 1, "ring": 2}
+
+
+def test_the_report_is_written_in_the_language_that_was_asked_for(recorded: Callable[..., Path]) -> None:
+    stopped = replace(field(11, "soft.png"), reason="out-of-focus")
+    cells = [
+        replace(REJECTED, box=(0, 0, 40, 30)),
+        NOT_JUDGED,
+        replace(failing("certainty"), reason="suspect"),
+    ]
+    made = recorded(*many(parasitized=12, uninfected=108, rejected=2), stopped, field(12, "b.png", *cells))
+    with SlideRecord.open(made) as record:
+        page = render_report(record, "fr")
+    assert '<html lang="fr">' in page
+    text = re.sub(r"\s+", " ", read(page).text)
+    for told in (
+        "PARASITES OBSERVÉS non relu par une personne",
+        "120 cellules sur 1 201 sont classées parasitées",
+        "9,99 % des hématies sont classées parasitées (120 sur 1 201)",
+        "non compté – mise au point incorrecte ; réglez la vis micrométrique",
+        "21 – différente des cellules d’apprentissage",
+        "Lecture menée à son terme le 02/01/2025 à 04:00:00 UTC",
+    ):
+        assert told in text, told
+    before = text[: text.rindex("Conditions de lecture")]  # behind it stand the names of tests and gates
+    assert not re.search(r"\b(cells?|fields|rejected|counted|limit of|perhaps|too)\b", before)
+
+
+def test_what_stands_on_every_printed_page_cannot_leave_its_quotes(recorded: Callable[..., Path]) -> None:
+    page = rendered(recorded(*FIELDS))
+    margins = page[page.index("@page {") : page.index("@media print")]
+    assert 'content: "Slide\\20 S\\2d 17"' in margins
+    assert 'content: "Research\\20 use\\20 only"' in margins
+    assert "counter(page)" in margins
+    hostile = 'a"; } </style><script>é\\' + "x" * 100
+    told = css_string(hostile)
+    assert re.fullmatch(r"([A-Za-z0-9]|\\[0-9a-f]+ )+", told)
+    back = re.sub(r"\\([0-9a-f]+) ", lambda found: chr(int(found[1], 16)), told)
+    assert back == hostile[:60] + "…"
+
+
+def test_a_persons_call_stands_beside_the_models_answer(
+    recorded: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = SimpleNamespace(answer="none", reviewer="R. <b>", remark="a platelet")
+    monkeypatch.setattr(SlideRecord, "latest_calls", lambda _: {(1, 1): call}, raising=False)
+    page = rendered(recorded(*FIELDS))
+    found = section(page, "parasitized", "suspect")
+    assert '<span class="call">R. &lt;b&gt;: no parasite – a platelet</span>' in found
+    assert page.count('class="call"') == 1
+    assert "<b>87\u00a0%</b>" in found
+
+
+def test_a_map_stands_beside_its_cell(recorded: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_map(of: FieldReading) -> list[NumberedCell]:
+        return [replace(cell, map=CROP if cell.number == 1 else b"") for cell in numbered(of)]
+
+    monkeypatch.setattr("edge_runtime.report.shown.numbered", with_map)
+    page = rendered(recorded(field(1, "a.png", PARASITIZED, PARASITIZED)))
+    assert page.count('<span class="map"><img src="data:image/webp') == 1
+    assert 'alt="The pixels behind the decision"' in page
+
+
+def test_a_long_slide_with_many_parasites_fits_a_phone(recorded: Callable[..., Path]) -> None:
+    """Two thousand fields, sixteen thousand cells to show, and none of them left out."""
+    noise = np.random.default_rng(0).normal(190, 9, (240, 320, 3)).clip(0, 255).astype(np.uint8)
+    busy = replace(field(1, "a.png"), overview=cv2.imencode(".jpg", noise)[1].tobytes())
+    suspect = replace(failing("certainty"), reason="suspect")
+    cells = [
+        replace(cell, crop=b"")
+        for cell in [PARASITIZED] * 6 + [suspect] * 2 + [UNINFECTED] * 3 + [REJECTED] * 2
+    ]
+    fields = [replace(busy, number=number, cells=tuple(cells)) for number in range(1, 2001)]
+    page = rendered(recorded(*fields))
+    assert len(page.encode()) < 15_000_000
+    assert page.count('class="tile"><img') == 16_000 + 60
+    assert page.count('<li class="field"') == 2000
