@@ -6,6 +6,7 @@ from edge_runtime.record.readings import Counts, SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.estimate import Estimate, estimate
 from edge_runtime.report.group import GroupJudgement, judge_group
+from edge_runtime.report.texts import ENGLISH, Texts
 from edge_runtime.report.verdict import Verdict, unread, verdict, why_not_readable
 
 
@@ -30,8 +31,13 @@ class SlideSummary:
     estimate: Estimate | None
 
 
-def summarise(record: SlideRecord) -> SlideSummary:
-    """Count a slide's cells and judge them as a group."""
+def summarise(record: SlideRecord, texts: Texts = ENGLISH) -> SlideSummary:
+    """Count a slide's cells and judge them as a group.
+
+    Args:
+        record: of the slide.
+        texts: of the language in which the verdict says why.
+    """
     header, counts = record.header(), record.counts()
     # Suspects are as many as there are parasites, which make no slide unusual.
     group = judge_group(
@@ -40,11 +46,11 @@ def summarise(record: SlideRecord) -> SlideSummary:
         usual=header.usual,
         correlation=header.correlation,
     )
-    why_not = why_not_readable(header, counts, group)
+    why_not = why_not_readable(header, counts, group, texts)
     found = None
     if not why_not:
         found = estimate(counts, record.field_counts(), header.sensitivity, header.false_positives)
-    end = verdict(why_not, found)
+    end = verdict(why_not, found, texts)
     return SlideSummary(
-        header, counts, group, unread(counts), end, None if end.word == "not-readable" else found
+        header, counts, group, unread(counts, texts), end, None if end.word == "not-readable" else found
     )
