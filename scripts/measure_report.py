@@ -57,7 +57,7 @@ def main(fields: int, source: str, bundle: Path | None, out: Path | None, langua
 def repeated(path: Path, header: SlideHeader, few: Sequence[FieldReading], number: int) -> None:
     """Make a record of so many fields, from a few that are inserted again and again."""
     path.unlink(missing_ok=True)
-    with SlideRecord.create(path, replace(header, finished=None)) as record:
+    with SlideRecord.begin(path, replace(header, finished=None)) as record:
         for place, field in enumerate(islice(cycle(few), number), start=1):
             record.add_field(replace(field, number=place, name=f"field {place}"))
         record.finish(header.finished)

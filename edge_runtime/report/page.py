@@ -86,11 +86,12 @@ def _pieces(record: SlideRecord, summary: SlideSummary, texts: Texts) -> Iterato
             red_cells=found and red_cells_told(found.red_cells, texts),
             notes_of=_notes_of(summary, texts),
             shown=gather(record, header, texts),
-            calls=record.latest_calls() if hasattr(record, "latest_calls") else {},
+            reviewed=summary.reviewed,
+            calls=record.latest_calls(),
             skipped=record.skipped(),
             notes=record.notes(),
             pens=PENS,
-            seal=record.seal() if hasattr(record, "seal") else "",
+            seal=record.seal(),
         )
     )
     stream.enable_buffering(_PIECES)

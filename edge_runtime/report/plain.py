@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from edge_runtime.fields.gates import stopped_by
 from edge_runtime.record.readings import FieldReading, by_class
 from edge_runtime.report.estimate import told
+from edge_runtime.report.reviewed import Reviewed
 from edge_runtime.report.summary import SlideSummary
 from edge_runtime.report.texts import ENGLISH, Texts
 from edge_runtime.report.wording import stop_told
@@ -68,8 +69,24 @@ def lines_of(summary: SlideSummary, texts: Texts = ENGLISH) -> Iterator[str]:
     if summary.estimate:
         for name, line in told(summary.estimate, texts):
             yield f"{name:<12}{line}"
-    word = texts.say(f"verdict.{summary.verdict.word}")
-    yield f"\n{word}, {texts.say('verdict.unreviewed')}"
+    yield f"\n{texts.say(f'verdict.{summary.verdict.word}')}, {texts.say('verdict.unreviewed')}"
     for reason in summary.verdict.reasons:
         yield f"  {reason}"
+    if summary.reviewed:
+        yield from _after_review(summary.reviewed, texts)
     yield f"bundle {header.bundle} on {header.provider}"
+
+
+def _after_review(found: Reviewed, texts: Texts) -> Iterator[str]:
+    names = ", ".join(found.reviewers)
+    yield f"\n{texts.say('review.called', count=found.cells, reviewers=names)}"
+    if found.waiting:
+        yield texts.say("review.waiting", count=found.waiting)
+    if found.estimate:
+        for name, line in told(found.estimate, texts):
+            yield f"{name:<12}{line}"
+    if found.verdict:
+        by = texts.say("verdict.reviewed", reviewers=names)
+        yield f"\n{texts.say(f'verdict.{found.verdict.word}')}, {by}"
+        for reason in found.verdict.reasons:
+            yield f"  {reason}"

@@ -6,6 +6,7 @@ from edge_runtime.record.readings import Counts, SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.estimate import Estimate, estimate
 from edge_runtime.report.group import GroupJudgement, judge_group
+from edge_runtime.report.reviewed import Reviewed, reviewed
 from edge_runtime.report.texts import ENGLISH, Texts
 from edge_runtime.report.verdict import Verdict, unread, verdict, why_not_readable
 
@@ -21,6 +22,7 @@ class SlideSummary:
         unread: why the slide says nothing about the patient, however much of it is read; empty if it may.
         verdict: what the reading ends with, and why.
         estimate: the share of parasitized cells and its interval; None where the slide is not readable.
+        reviewed: the same after review; None where nobody has looked.
     """
 
     header: SlideHeader
@@ -29,6 +31,7 @@ class SlideSummary:
     unread: str
     verdict: Verdict
     estimate: Estimate | None
+    reviewed: Reviewed | None = None
 
 
 def summarise(record: SlideRecord, texts: Texts = ENGLISH) -> SlideSummary:
@@ -51,6 +54,6 @@ def summarise(record: SlideRecord, texts: Texts = ENGLISH) -> SlideSummary:
     if not why_not:
         found = estimate(counts, record.field_counts(), header.sensitivity, header.false_positives)
     end = verdict(why_not, found, texts)
-    return SlideSummary(
-        header, counts, group, unread(counts, texts), end, None if end.word == "not-readable" else found
-    )
+    readable = None if end.word == "not-readable" else found
+    after = reviewed(record, why_not, texts)
+    return SlideSummary(header, counts, group, unread(counts, texts), end, readable, after)

@@ -18,7 +18,7 @@ MOST_REJECTED = 0.5
 
 @dataclass(frozen=True)
 class Verdict:
-    """The end of a reading that nobody has reviewed.
+    """The end of a reading.
 
     Attributes:
         word: the verdict. There is no number where it is "not-readable".
@@ -100,5 +100,37 @@ def verdict(why_not: tuple[str, ...], found: Estimate | None, texts: Texts = ENG
     if found.detectable is None:
         return Verdict("not-readable", (texts.say("verdict.too-few-to-tell", few=few),))
     none = texts.say("verdict.none-called", cells=found.cells)
-    missed = texts.say("verdict.missed", density=texts.density(found.per_microlitre(found.detectable)))
+    missed = _missed(found, found.detectable, texts)
     return Verdict("none-seen", (few if found.parasitized else none, missed))
+
+
+def reviewed_verdict(
+    why_not: tuple[str, ...],
+    found: Estimate | None,
+    parasites: int,
+    reviewers: tuple[str, ...],
+    texts: Texts = ENGLISH,
+) -> Verdict:
+    """Say what a reading ends with after review.
+
+    A parasite that a person has seen is one on a slide that is not readable, too; it gives no number then.
+
+    Args:
+        why_not: as `why_not_readable` gives it.
+        found: the estimate after review; None where no number may be taken.
+        parasites: cells that hold a parasite.
+        reviewers: who has looked.
+        texts: of the language in which to say it.
+    """
+    by = ", ".join(reviewers)
+    if parasites:
+        seen = texts.say("verdict.parasites-confirmed", count=parasites, reviewers=by)
+        return Verdict("parasites-seen", (seen, *why_not))
+    if why_not or found is None or found.detectable is None:
+        return verdict(why_not, found, texts)
+    none = texts.say("verdict.none-confirmed", reviewers=by, cells=found.cells)
+    return Verdict("none-seen", (none, _missed(found, found.detectable, texts)))
+
+
+def _missed(found: Estimate, detectable: float, texts: Texts) -> str:
+    return texts.say("verdict.missed", density=texts.density(found.per_microlitre(detectable)))
