@@ -15,3 +15,8 @@ def doubt(time: str) -> str:
     if time >= _EARLIEST:
         return ""
     return f"the clock of this device was not set: it said {time[:10]}; no date or time here can be relied on"
+
+
+def reliable(time: str | None) -> str | None:
+    """A time in ISO 8601, None where it cannot be true (see `doubt`)."""
+    return None if time is None or doubt(time) else time

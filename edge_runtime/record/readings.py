@@ -14,6 +14,7 @@ from edge_runtime.statistics.stopping import DEFAULT
 _SAME = ("slide", "source", "bundle_digest", "software", "until", "every")  # or a reading cannot go on
 
 Status = Literal["uninfected", "parasitized", "rejected", "not-judged"]
+Answer = Literal["parasite", "none", "cannot-tell"]
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,27 @@ class FieldReading:
     values: Mapping[str, float]
     cells: tuple[CellReading, ...]
     moment: float | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a person said of a cell. It stands beside the model's answer, never over it.
+
+    Attributes:
+        field: number of the field.
+        cell: number of the cell in it, from 1.
+        answer: whether the person sees a parasite.
+        remark: species or stage, free text; may be empty.
+        reviewer: who.
+        at: UTC, ISO 8601.
+    """
+
+    field: int
+    cell: int
+    answer: Answer
+    remark: str
+    reviewer: str
+    at: str
 
 
 @dataclass(frozen=True)
