@@ -5,6 +5,7 @@ Light microscopy", 48427-9 "Erythrocytes.Plasmodium sp infected/1000 erythrocyte
 parasitized red cells in a microlitre there is no code that fits, so it has words alone.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -32,6 +33,7 @@ _DENSITY = "Erythrocytes infected by Plasmodium sp in a microlitre of blood"
 _RESEARCH = {
     "security": [{"system": f"{_HL7}/v3-ActReason", "code": "HRESCH", "display": "healthcare research"}]
 }
+_METHOD = "images of a thin blood film, classified by software; a person's calls change nothing here"
 _FOUND = {
     "parasites-seen": ("260373001", "Detected"),
     "none-seen": ("260415000", "Not detected"),
@@ -91,7 +93,7 @@ def _report(summary: SlideSummary, calls: Calls, results: Sequence[str]) -> Reso
     """
     header = summary.header
     reviewers = sorted({call.reviewer for call in calls.values()})
-    told = _conclusion(summary, reviewers, len(calls))
+    told = _conclusion(summary, reviewers, calls)
     issued = _issued(header, calls)
     return {
         "resourceType": "DiagnosticReport",
@@ -111,10 +113,13 @@ def _report(summary: SlideSummary, calls: Calls, results: Sequence[str]) -> Reso
     }
 
 
-def _conclusion(summary: SlideSummary, reviewers: Sequence[str], cells: int) -> str:
-    reviewed = f"{cells} cells reviewed by {', '.join(reviewers)}" if reviewers else "not reviewed"
+def _conclusion(summary: SlideSummary, reviewers: Sequence[str], calls: Calls) -> str:
+    """The verdict of the model, and what people said of its cells."""
+    answers = Counter(call.answer for call in calls.values())
+    told = ", ".join(f"{number} {answer}" for answer, number in sorted(answers.items()))
+    reviewed = f"Cells reviewed by {', '.join(reviewers)}: {told}." if reviewers else "Not reviewed."
     end = summary.verdict
-    return f"{RESEARCH_ONLY} {end.title} ({reviewed}): {'; '.join(end.reasons)}."
+    return f"{RESEARCH_ONLY} {end.title}: {'; '.join(end.reasons)}. {reviewed}"
 
 
 def _observations(summary: SlideSummary, about: Mapping[str, Any]) -> dict[str, Resource]:
@@ -143,6 +148,7 @@ def _observations(summary: SlideSummary, about: Mapping[str, Any]) -> dict[str, 
             "status": "preliminary",
             "category": [_coded(f"{_HL7}/observation-category", "laboratory", "Laboratory")],
             "code": code,
+            "method": {"text": _METHOD},
             **about,
             **values[role],
         }

@@ -18,10 +18,10 @@ Cells = dict[str, CellReading]
 Make = Callable[..., FieldReading]
 
 
-def document_of(path: Path, calls: dict = {}) -> dict[str, Any]:  # noqa: B006
+def document_of(path: Path, calls: dict | None = None) -> dict[str, Any]:
     out = path.with_name("slide.json")
     with SlideRecord.open(path) as record:
-        write_document(record, calls, out)
+        write_document(record, calls or {}, out)
     return json.loads(out.read_text(encoding="utf-8"))
 
 

@@ -17,9 +17,9 @@ Cells = dict[str, CellReading]
 Make = Callable[..., FieldReading]
 
 
-def tables_of(path: Path, out: Path, calls: dict = {}) -> dict[str, list[dict[str, str]]]:  # noqa: B006
+def tables_of(path: Path, out: Path, calls: dict | None = None) -> dict[str, list[dict[str, str]]]:
     with SlideRecord.open(path) as record:
-        write_tables(record, calls, out)
+        write_tables(record, calls or {}, out)
     assert sorted(file.name for file in out.iterdir()) == ["cells.csv", "fields.csv", "slide.csv"]
     return {file.stem: rows_of(file) for file in out.iterdir()}
 
