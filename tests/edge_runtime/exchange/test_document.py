@@ -63,12 +63,23 @@ def test_not_readable_means_no_number(recorded: Callable[..., Path], field: Make
 
 
 def test_a_time_of_a_clock_that_was_never_set_is_none(
-    recorded: Callable[..., Path], field: Make, header: SlideHeader
+    recorded: Callable[..., Path],
+    field: Make,
+    cells: Cells,
+    header: SlideHeader,
+    calls_of: Callable[..., dict],
 ) -> None:
-    never = replace(header, started="1970-01-01T00:01:00+00:00")
-    found = document_of(recorded(field(1), header=never))
+    never = "1970-01-01T00:01:00+00:00"
+    path = recorded(
+        replace(field(1, cells["suspect"]), read_at=never), field(2), header=replace(header, started=never)
+    )
+    calls = {cell: replace(call, at=never) for cell, call in calls_of((1, 1, "none")).items()}
+    found = document_of(path, calls)
     assert found["slide"]["started"] is None
     assert found["slide"]["finished"]
+    assert found["fields"][0]["read_at"] is None
+    assert found["fields"][1]["read_at"]
+    assert found["cells"][0]["call"]["at"] is None
 
 
 def test_every_unit_is_of_a_name_that_is_there(

@@ -25,6 +25,7 @@ def tables_of(path: Path, out: Path, calls: dict | None = None) -> dict[str, lis
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:
+    assert file.read_bytes().startswith(b"\xef\xbb\xbf")  # or Excel takes UTF-8 for something else
     with file.open(newline="", encoding="utf-8-sig") as stream:
         return list(csv.DictReader(stream, strict=True))
 
