@@ -109,6 +109,7 @@ def _line(cell: CellScore) -> str:
 @bundle_option
 @click.option("--slide", required=True, help="The slide's code; no patient's name.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for record and report.")
+@click.option("--operator", default="", help="Who reads the slide: initials or a code.")
 @click.option("--fields", type=click.IntRange(1), help="Stop after so many fields.")
 @click.option(
     "--until",
@@ -139,6 +140,7 @@ def read(
     bundle: Path | None,
     slide: str,
     out: Path,
+    operator: str,
     fields: int | None,
     until: str | None,
     every: float,
@@ -172,6 +174,7 @@ def read(
         out,
         limit=fields,
         until=until,
+        operator=operator,
         every=every,
         patience=patience,
         on_field=tell_look,

@@ -5,41 +5,46 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge_runtime.console import to_json
-from edge_runtime.exchange.entries import UNITS, Calls, cell_entry, field_entry, numbers, slide_entry
+from edge_runtime.exchange.entries import (
+    UNITS,
+    Slide,
+    cell_entry,
+    field_entry,
+    numbers,
+    slide_entry,
+    slide_of,
+)
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.page import RESEARCH_ONLY
 from edge_runtime.report.pictures import numbered
-from edge_runtime.report.summary import SlideSummary, summarise
 from edge_runtime.storage import whole_file
 
 SCHEMA = "cellgate-slide/1"  # another number where a name changes its meaning or goes
 
 
-def write_document(record: SlideRecord, calls: Calls, path: str | Path) -> SlideSummary:
+def write_document(record: SlideRecord, path: str | Path) -> Slide:
     """Write a slide as JSON, whole or not at all; docs/exchange.md has the names.
 
     Args:
         record: of the slide.
-        calls: of people, the last of each cell.
         path: of the file.
 
     Returns:
-        The slide's numbers.
+        The slide as it was written.
 
     Raises:
         StorageError: the file cannot be written.
     """
-    summary = summarise(record)
-    header = summary.header
+    slide = slide_of(record)
     head = {
         "schema": SCHEMA,
         "use": RESEARCH_ONLY,
         "units": UNITS,
-        "slide": slide_entry(header),
-        **numbers(summary),
+        "slide": slide_entry(slide),
+        **numbers(slide.summary),
     }
-    fields = (field_entry(field, header) for field in record.fields())
-    cells = (cell_entry(cell, header, calls) for field in record.fields() for cell in numbered(field))
+    fields = (field_entry(field, slide) for field in record.fields())
+    cells = (cell_entry(cell, slide) for field in record.fields() for cell in numbered(field))
     with whole_file(Path(path)) as file:
         file.write(b"{\n")
         for name, value in head.items():
@@ -48,7 +53,7 @@ def write_document(record: SlideRecord, calls: Calls, path: str | Path) -> Slide
         file.write(b",\n")
         _write_list(file, "cells", cells)
         file.write(b"\n}\n")
-    return summary
+    return slide
 
 
 def _write_list(file: BinaryIO, name: str, entries: Iterable[object]) -> None:

@@ -3,18 +3,18 @@
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_runtime.clock import reliable
-from edge_runtime.record.readings import Call, CellReading, FieldReading, SlideHeader
+from edge_runtime.record.readings import Call, FieldReading, SlideHeader
+from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.colours import PENS
 from edge_runtime.report.estimate import Estimate
 from edge_runtime.report.pictures import NumberedCell
-from edge_runtime.report.summary import SlideSummary
+from edge_runtime.report.summary import SlideSummary, summarise
 from edge_runtime.statistics.intervals import LEVEL
 
-Calls = Mapping[tuple[int, int], Call]  # the last call of each cell, by the numbers of field and cell
 Entry = dict[str, Any]
 
 _BOX = ("x", "y", "width", "height")
@@ -42,13 +42,42 @@ UNITS = {
 }
 
 
-def slide_entry(header: SlideHeader) -> Entry:
-    """What holds for the whole slide; times that cannot be true are None."""
-    return {
-        **asdict(header),
-        "started": reliable(header.started),
-        "finished": reliable(header.finished),
-    }
+@dataclass(frozen=True)
+class Slide:
+    """A slide as it leaves its record; its fields and cells come one at a time.
+
+    Attributes:
+        summary: its numbers.
+        calls: of people, the last of each cell, by the numbers of field and cell.
+        seal: the digest that stands for all of the record.
+        clock_doubts: why no time in the record can be trusted; empty if they can.
+    """
+
+    summary: SlideSummary
+    calls: Mapping[tuple[int, int], Call]
+    seal: str
+    clock_doubts: tuple[str, ...]
+
+    @property
+    def header(self) -> SlideHeader:
+        """What holds for the whole slide."""
+        return self.summary.header
+
+    def time(self, stamp: str | None) -> str | None:
+        """A time that the record has, None where the clock cannot be trusted."""
+        return None if self.clock_doubts else reliable(stamp)
+
+
+def slide_of(record: SlideRecord) -> Slide:
+    """What leaves a record, but for its fields and cells."""
+    return Slide(summarise(record), record.latest_calls(), record.seal(), tuple(record.clock_doubts()))
+
+
+def slide_entry(slide: Slide) -> Entry:
+    """What holds for the whole slide."""
+    header = slide.header
+    times = {"started": slide.time(header.started), "finished": slide.time(header.finished)}
+    return {**asdict(header), **times, "clock_doubts": slide.clock_doubts, "seal": slide.seal}
 
 
 def numbers(summary: SlideSummary) -> Entry:
@@ -84,23 +113,23 @@ def _limit(found: Estimate | None) -> Entry | None:
     }
 
 
-def field_entry(field: FieldReading, header: SlideHeader) -> Entry:
+def field_entry(field: FieldReading, slide: Slide) -> Entry:
     """A field without its cells; its reason is empty where they count."""
     by_status = Counter(cell.status for cell in field.cells)
     return {
         "field": field.number,
         "name": field.name,
         "moment": field.moment,
-        "read_at": reliable(field.read_at),
+        "read_at": slide.time(field.read_at),
         "width": field.width,
         "height": field.height,
         "reason": field.reason,
-        "values": {gate.name: _number(field.values, gate.name) for gate in header.gates},
+        "values": {gate.name: _number(field.values, gate.name) for gate in slide.header.gates},
         "cells": {status.replace("-", "_"): by_status[status] for status in PENS},
     }
 
 
-def cell_entry(cell: NumberedCell, header: SlideHeader, calls: Calls) -> Entry:
+def cell_entry(cell: NumberedCell, slide: Slide) -> Entry:
     """A cell with the model's answer and, beside it, a person's."""
     reading = cell.reading
     return {
@@ -111,26 +140,22 @@ def cell_entry(cell: NumberedCell, header: SlideHeader, calls: Calls) -> Entry:
         "reason": reading.reason,
         "label": reading.label,
         "probability": None if math.isnan(reading.probability) else reading.probability,
-        "values": {test.name: _number(reading.values, test.name) for test in header.tests},
-        "call": call_entry(calls.get((cell.field, cell.number))),
+        "values": {test.name: _number(reading.values, test.name) for test in slide.header.tests},
+        "call": _call_entry(cell, slide),
     }
 
 
-def call_entry(call: Call | None) -> Entry | None:
+def _call_entry(cell: NumberedCell, slide: Slide) -> Entry | None:
     """What a person said of a cell; None where nobody did."""
+    call = slide.calls.get((cell.field, cell.number))
     if call is None:
         return None
     return {
         "answer": call.answer,
         "remark": call.remark,
         "reviewer": call.reviewer,
-        "at": reliable(call.at),
+        "at": slide.time(call.at),
     }
-
-
-def answer_of(cell: CellReading) -> str:
-    """The model's answer in one word: the class where it was accepted, else what became of the cell."""
-    return cell.status if cell.status in {"rejected", "not-judged"} else cell.label
 
 
 def _number(values: Mapping[str, float], name: str) -> float | None:

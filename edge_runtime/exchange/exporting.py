@@ -8,7 +8,6 @@ from edge_runtime.exchange.document import write_document
 from edge_runtime.exchange.fhir import write_fhir
 from edge_runtime.exchange.relabel import LABELS, RelabelPack, write_relabel_pack
 from edge_runtime.exchange.tables import write_tables
-from edge_runtime.record.readings import Call
 from edge_runtime.record.slide_record import RECORD, SlideRecord
 
 Form = Literal["csv", "json", "fhir", "relabel"]
@@ -31,12 +30,12 @@ def export_slide(folder: str | Path, form: Form, out: str | Path) -> list[str]:
         StorageError: it cannot be written.
     """
     with SlideRecord.open(Path(folder) / RECORD) as record:
-        calls = getattr(record, "latest_calls", dict[tuple[int, int], Call])()
         if form == "relabel":
-            return list(_told(write_relabel_pack(record, calls, out), Path(out)))
+            return list(_told(write_relabel_pack(record, out), Path(out)))
         write = {"csv": write_tables, "json": write_document, "fhir": write_fhir}[form]
-        summary = write(record, calls, out)
-    return [f"{summary.header.slide}: {summary.verdict.title}, {len(calls)} cells reviewed; {form} in {out}"]
+        slide = write(record, out)
+    title = slide.summary.verdict.title
+    return [f"{slide.header.slide}: {title}, {len(slide.calls)} cells reviewed; {form} in {out}"]
 
 
 def _told(pack: RelabelPack, out: Path) -> Iterator[str]:

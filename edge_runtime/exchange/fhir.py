@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
-from edge_runtime.clock import reliable
 from edge_runtime.console import to_json
-from edge_runtime.exchange.entries import Calls
+from edge_runtime.exchange.entries import Slide, slide_of
 from edge_runtime.record.readings import SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.estimate import Estimate
 from edge_runtime.report.page import RESEARCH_ONLY
-from edge_runtime.report.summary import SlideSummary, summarise
+from edge_runtime.report.summary import SlideSummary
 from edge_runtime.storage import write_whole
 
 Resource = dict[str, Any]
@@ -40,41 +39,36 @@ _FOUND = {
 }
 
 
-def write_fhir(record: SlideRecord, calls: Calls, path: str | Path) -> SlideSummary:
+def write_fhir(record: SlideRecord, path: str | Path) -> Slide:
     """Write a slide as a FHIR R4 bundle in JSON, whole or not at all.
 
     Args:
         record: of the slide.
-        calls: of people, the last of each cell.
         path: of the file.
 
     Returns:
-        The slide's numbers.
+        The slide as it was written.
 
     Raises:
         StorageError: the file cannot be written.
     """
-    summary = summarise(record)
-    write_whole(Path(path), to_json(fhir_bundle(summary, calls), indent=2) + "\n")
-    return summary
+    slide = slide_of(record)
+    write_whole(Path(path), to_json(fhir_bundle(slide), indent=2) + "\n")
+    return slide
 
 
-def fhir_bundle(summary: SlideSummary, calls: Calls) -> Resource:
-    """A slide as a FHIR R4 bundle of type "collection"; the same record gives the same bundle.
-
-    Args:
-        summary: the slide's numbers.
-        calls: of people, the last of each cell.
-    """
-    header = summary.header
+def fhir_bundle(slide: Slide) -> Resource:
+    """A slide as a FHIR R4 bundle of type "collection"; the same record gives the same bundle."""
+    header, issued = slide.header, _issued(slide)
     about = {
-        "issued": _issued(header, calls),
+        **({"issued": issued} if issued else {}),
+        **({"performer": [{"display": header.operator}]} if header.operator else {}),
         "specimen": _reference(header, "specimen"),
         "device": _reference(header, "device"),
     }
-    observations = _observations(summary, {name: value for name, value in about.items() if value})
+    observations = _observations(slide.summary, about)
     resources = {
-        "report": _report(summary, calls, list(observations)),
+        "report": _report(slide, list(observations)),
         **observations,
         "specimen": _specimen(header),
         "device": _device(header),
@@ -83,18 +77,23 @@ def fhir_bundle(summary: SlideSummary, calls: Calls) -> Resource:
     for role, resource in resources.items():
         named = {"resourceType": resource.pop("resourceType"), "id": _id(header, role), **resource}
         entries.append({"fullUrl": f"urn:uuid:{named['id']}", "resource": named})
-    return {"resourceType": "Bundle", "id": _id(header, "bundle"), "type": "collection", "entry": entries}
+    return {
+        "resourceType": "Bundle",
+        "id": _id(header, "bundle"),
+        "identifier": {"type": {"text": "sha256 that seals the slide's record"}, "value": slide.seal},
+        "type": "collection",
+        "entry": entries,
+    }
 
 
-def _report(summary: SlideSummary, calls: Calls, results: Sequence[str]) -> Resource:
+def _report(slide: Slide, results: Sequence[str]) -> Resource:
     """The report; never "final", which says that an authorized person has verified it.
 
     R4 calls "partial" what may be unverified, and of that "preliminary" what somebody has verified in part.
     """
-    header = summary.header
-    reviewers = sorted({call.reviewer for call in calls.values()})
-    told = _conclusion(summary, reviewers, calls)
-    issued = _issued(header, calls)
+    header, issued = slide.header, _issued(slide)
+    reviewers = sorted({call.reviewer for call in slide.calls.values()})
+    told = _conclusion(slide, reviewers)
     return {
         "resourceType": "DiagnosticReport",
         "meta": _RESEARCH,
@@ -113,12 +112,12 @@ def _report(summary: SlideSummary, calls: Calls, results: Sequence[str]) -> Reso
     }
 
 
-def _conclusion(summary: SlideSummary, reviewers: Sequence[str], calls: Calls) -> str:
+def _conclusion(slide: Slide, reviewers: Sequence[str]) -> str:
     """The verdict of the model, and what people said of its cells."""
-    answers = Counter(call.answer for call in calls.values())
+    answers = Counter(call.answer for call in slide.calls.values())
     told = ", ".join(f"{number} {answer}" for answer, number in sorted(answers.items()))
     reviewed = f"Cells reviewed by {', '.join(reviewers)}: {told}." if reviewers else "Not reviewed."
-    end = summary.verdict
+    end = slide.summary.verdict
     return f"{RESEARCH_ONLY} {end.title}: {'; '.join(end.reasons)}. {reviewed}"
 
 
@@ -205,22 +204,21 @@ def _specimen(header: SlideHeader) -> Resource:
 
 
 def _device(header: SlideHeader) -> Resource:
+    known = {"sha256 of the bundle": header.bundle_digest, "device": header.device}
+    runs = {"software": header.software, "bundle": header.bundle, "libraries": header.libraries}
     return {
         "resourceType": "Device",
-        "identifier": [{"type": {"text": "sha256 of the bundle"}, "value": header.bundle_digest}],
+        "identifier": [{"type": {"text": name}, "value": value} for name, value in known.items() if value],
         "deviceName": [{"name": "cellgate", "type": "model-name"}],
         "type": {"text": "software that classifies the cells of a blood film"},
-        "version": [
-            {"type": {"text": "software"}, "value": header.software},
-            {"type": {"text": "bundle"}, "value": header.bundle},
-        ],
+        "version": [{"type": {"text": name}, "value": value} for name, value in runs.items() if value],
         "note": [{"text": RESEARCH_ONLY}],
     }
 
 
-def _issued(header: SlideHeader, calls: Calls) -> str | None:
-    """When the last of it was known; None where the clock that said so cannot be relied on."""
-    return reliable(max([header.finished or "", *(call.at for call in calls.values())]))
+def _issued(slide: Slide) -> str | None:
+    """When the last of it was known; None where the clock that said so cannot be trusted."""
+    return slide.time(max([slide.header.finished or "", *(call.at for call in slide.calls.values())]))
 
 
 def _coded(system: str, code: str, display: str, text: str = "") -> Resource:

@@ -2,21 +2,19 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.errors import SourceError
-from edge_runtime.exchange.entries import Calls, answer_of
 from edge_runtime.exchange.tables import write_rows
 from edge_runtime.record.readings import Call, CellReading, SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
-from edge_runtime.report.pictures import numbered
 from edge_runtime.storage import whole_folder, write_whole
 
 LABELS = "labels.csv"
 # `fit --cells` reads the first three, `recalibrate --labels` the first two.
-_COLUMNS = ("path", "label", "patient", "model", "class_by", "reviewer", "at", "remark")
+_COLUMNS = ("path", "label", "patient", "model", "class_by", "reviewer", "remark")
 
 
 @dataclass(frozen=True)
@@ -49,22 +47,21 @@ class _Named:
     by: str
 
 
-def write_relabel_pack(record: SlideRecord, calls: Calls, out: str | Path) -> RelabelPack:
+def write_relabel_pack(record: SlideRecord, out: str | Path) -> RelabelPack:
     """Write the cells that people have named into a new folder: a folder of crops per class, and labels.csv.
 
     Args:
         record: of the slide.
-        calls: of people, the last of each cell.
         out: folder to make; it must not exist, or be empty.
 
     Raises:
         SourceError: no call names a cell.
         StorageError: the folder holds something or cannot be written.
     """
-    header, told, by_label = record.header(), Counter[str](), Counter[str]()
-    rows = []
+    header, calls = record.header(), record.latest_calls()
+    told, by_label, rows = Counter[str](), Counter[str](), []
     with whole_folder(Path(out)) as folder:
-        for named in _named(record, header, calls):
+        for named in _named(record, header, calls.values()):
             told[named.by] += 1
             if not named.label:
                 continue
@@ -82,15 +79,11 @@ def write_relabel_pack(record: SlideRecord, calls: Calls, out: str | Path) -> Re
     return RelabelPack(by_label, told["model"], told["cannot-tell"], told["no-class"], told["no-crop"])
 
 
-def _named(record: SlideRecord, header: SlideHeader, calls: Calls) -> Iterator[_Named]:
-    slide = _safe(header.slide)
-    for field in record.fields():
-        for cell in numbered(field):
-            call = calls.get((cell.field, cell.number))
-            if call is not None:
-                label, by = _label(call, cell.reading, header)
-                name = f"{slide}-f{cell.field:04}-c{cell.number:03}"
-                yield _Named(name, cell.reading, call, label, by)
+def _named(record: SlideRecord, header: SlideHeader, calls: Iterable[Call]) -> Iterator[_Named]:
+    for call in sorted(calls, key=lambda call: (call.field, call.cell)):
+        cell = record.cell(call.field, call.cell)
+        name = f"{_safe(header.slide)}-f{call.field:04}-c{call.cell:03}"
+        yield _Named(name, cell, call, *_label(call, cell, header))
 
 
 def _label(call: Call, cell: CellReading, header: SlideHeader) -> tuple[str, str]:
@@ -111,8 +104,8 @@ def _label(call: Call, cell: CellReading, header: SlideHeader) -> tuple[str, str
 
 def _row(path: str, named: _Named, header: SlideHeader) -> tuple[str, ...]:
     call = named.call
-    model = answer_of(named.cell)
-    return path, named.label, header.slide, model, named.by, call.reviewer, call.at, call.remark
+    model = "rejected" if named.cell.status == "rejected" else named.cell.label
+    return path, named.label, header.slide, model, named.by, call.reviewer, call.remark
 
 
 def _safe(text: str, also: str = "") -> str:

@@ -9,49 +9,58 @@ from typing import BinaryIO
 
 from edge_runtime.exchange.entries import (
     UNITS,
-    Calls,
     Entry,
+    Slide,
     cell_entry,
     field_entry,
     numbers,
     slide_entry,
+    slide_of,
 )
 from edge_runtime.record.readings import SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.colours import PENS
 from edge_runtime.report.pictures import numbered
-from edge_runtime.report.summary import SlideSummary, summarise
 from edge_runtime.storage import whole_file, whole_folder
 
 # A text that begins so is run by spreadsheets (OWASP, "CSV Injection"); an apostrophe keeps it a text.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _MARK = "\ufeff"  # by which spreadsheets know UTF-8
-_ABOUT = ("source", "bundle", "bundle_digest", "software", "provider", "started", "finished")
+_ABOUT = (
+    "source",
+    "bundle",
+    "bundle_digest",
+    "software",
+    "provider",
+    "operator",
+    "device",
+    "started",
+    "finished",
+    "seal",
+)
 
 
-def write_tables(record: SlideRecord, calls: Calls, out: str | Path) -> SlideSummary:
+def write_tables(record: SlideRecord, out: str | Path) -> Slide:
     """Write a slide as tables into a new folder, all of them or none; docs/exchange.md has the columns.
 
     Args:
         record: of the slide.
-        calls: of people, the last of each cell.
         out: folder to make; it must not exist, or be empty.
 
     Returns:
-        The slide's numbers.
+        The slide as it was written.
 
     Raises:
         StorageError: the folder holds something or cannot be written.
     """
-    summary = summarise(record)
-    header = summary.header
+    slide = slide_of(record)
     with whole_folder(Path(out)) as folder:
-        write_rows(folder / "slide.csv", ("slide", "name", "value", "unit"), _slide_rows(summary))
-        fields = (field_entry(field, header) for field in record.fields())
-        _write_entries(folder / "fields.csv", header, _field_columns(header), fields)
-        cells = (cell_entry(cell, header, calls) for field in record.fields() for cell in numbered(field))
-        _write_entries(folder / "cells.csv", header, _cell_columns(header), cells)
-    return summary
+        write_rows(folder / "slide.csv", ("slide", "name", "value", "unit"), _slide_rows(slide))
+        fields = (field_entry(field, slide) for field in record.fields())
+        _write_entries(folder / "fields.csv", slide, _field_columns(slide.header), fields)
+        cells = (cell_entry(cell, slide) for field in record.fields() for cell in numbered(field))
+        _write_entries(folder / "cells.csv", slide, _cell_columns(slide.header), cells)
+    return slide
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -82,8 +91,8 @@ def _harmless(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _write_entries(path: Path, header: SlideHeader, columns: Sequence[str], entries: Iterable[Entry]) -> None:
-    rows = ([header.slide, *(_value(entry, column) for column in columns)] for entry in entries)
+def _write_entries(path: Path, slide: Slide, columns: Sequence[str], entries: Iterable[Entry]) -> None:
+    rows = ([slide.header.slide, *(_value(entry, column) for column in columns)] for entry in entries)
     write_rows(path, ("slide", *columns), rows)
 
 
@@ -112,11 +121,11 @@ def _cell_columns(header: SlideHeader) -> list[str]:
     ]
 
 
-def _slide_rows(summary: SlideSummary) -> Iterable[tuple[object, ...]]:
-    about = slide_entry(summary.header)
-    told = {name: about[name] for name in _ABOUT} | numbers(summary)
+def _slide_rows(slide: Slide) -> Iterable[tuple[object, ...]]:
+    about = slide_entry(slide)
+    told = {name: about[name] for name in _ABOUT} | numbers(slide.summary)
     for name, value in _flat(told):
-        yield summary.header.slide, name, value, _unit(name) if isinstance(value, int | float) else ""
+        yield slide.header.slide, name, value, _unit(name) if isinstance(value, int | float) else ""
 
 
 def _flat(told: Mapping[str, object], before: str = "") -> Iterable[tuple[str, object]]:

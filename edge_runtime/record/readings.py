@@ -108,8 +108,12 @@ class SlideHeader:
         repeats: looks at a video or a live source that showed once more what was read already.
         sensitivity: of the bundle, per cell that is accepted or suspect; unknown in older records.
         false_positives: likewise.
+        findable: share of the parasitized cells that a review meets: called so, or suspect; unknown likewise.
         until: name of the preset that says how much is to be read (see `statistics.stopping.PRESETS`).
         every: seconds between two looks at a video or a live source; 0 in older records.
+        operator: who reads the slide; empty where nobody said so.
+        device: see `host.device_id`; empty in older records.
+        libraries: see `host.libraries`; empty in older records.
     """
 
     slide: str
@@ -129,8 +133,12 @@ class SlideHeader:
     repeats: int = 0
     sensitivity: MeasuredRate = UNKNOWN
     false_positives: MeasuredRate = UNKNOWN
+    findable: MeasuredRate = UNKNOWN
     until: str = DEFAULT
     every: float = 0.0
+    operator: str = ""
+    device: str = ""
+    libraries: str = ""
 
     def differs_from(self, other: "SlideHeader") -> str:
         """Why a reading with another header cannot go on with this one's record; empty if it can."""
@@ -191,6 +199,27 @@ class CellReading:
 
 
 @dataclass(frozen=True)
+class Call:
+    """What a person says of a cell. It stands beside what the model says, never over it.
+
+    Attributes:
+        field: number of the cell's field.
+        cell: its own number in that field, from 1.
+        answer: whether it holds a parasite; "cannot-tell" leaves the cell rejected.
+        remark: species, stage or anything else; empty if nothing.
+        reviewer: who says so.
+        at: when, UTC, ISO 8601.
+    """
+
+    field: int
+    cell: int
+    answer: Answer
+    remark: str
+    reviewer: str
+    at: str
+
+
+@dataclass(frozen=True)
 class FieldReading:
     """One frame, whose cells count if it passed every gate.
 
@@ -217,27 +246,6 @@ class FieldReading:
     values: Mapping[str, float]
     cells: tuple[CellReading, ...]
     moment: float | None = None
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a person said of a cell. It stands beside the model's answer, never over it.
-
-    Attributes:
-        field: number of the field.
-        cell: number of the cell in it, from 1.
-        answer: whether the person sees a parasite.
-        remark: species or stage, free text; may be empty.
-        reviewer: who.
-        at: UTC, ISO 8601.
-    """
-
-    field: int
-    cell: int
-    answer: Answer
-    remark: str
-    reviewer: str
-    at: str
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,15 @@ def rates_of(patients: Sequence[PatientCounts]) -> tuple[MeasuredRate, MeasuredR
     )
 
 
+def findable_of(patients: Sequence[PatientCounts]) -> MeasuredRate:
+    """Share of the parasitized cells that a review meets: called so, or suspect; `patients` as `rates_of`."""
+    ill = [of for of in patients if of.parasitized]
+    return MeasuredRate.of_patients(
+        [of.parasitized_called + of.parasitized_suspect for of in ill],
+        [of.parasitized_accepted + of.parasitized_suspect for of in ill],
+    )
+
+
 def estimate(
     counts: Counts, fields: Sequence[FieldCounts], sensitivity: MeasuredRate, false_positives: MeasuredRate
 ) -> Estimate | None:

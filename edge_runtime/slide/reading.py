@@ -7,9 +7,10 @@ from pathlib import Path
 
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.clock import now
+from edge_runtime.host import device_id, libraries
 from edge_runtime.record.readings import FieldReading, SlideHeader, applied_gates, applied_tests
 from edge_runtime.record.slide_record import RECORD, SlideRecord
-from edge_runtime.report.estimate import rates_of
+from edge_runtime.report.estimate import findable_of, rates_of
 from edge_runtime.report.page import write_report
 from edge_runtime.report.summary import SlideSummary
 from edge_runtime.slide.looking import Looking
@@ -31,6 +32,7 @@ def read_slide(
     *,
     limit: int | None = None,
     until: str | None = None,
+    operator: str = "",
     every: float = EVERY_SECONDS,
     patience: float = PATIENCE_SECONDS,
     on_field: Callable[[FieldReading | SkippedFrame | SourceNote], None] = lambda _: None,
@@ -46,6 +48,7 @@ def read_slide(
         limit: stop after so many fields that count.
         until: stop when enough was read by this preset (see `statistics.stopping.PRESETS`), which the verdict
             then asks for, too. A camera or stream, which have no end, need this or a limit.
+        operator: who reads the slide, as initials or a code.
         every: seconds between two looks at a video or a live source.
         patience: seconds for which a live source may show nothing new before the reading ends.
         on_field: called after each frame was recorded, and of whatever happens to the source.
@@ -64,11 +67,11 @@ def read_slide(
     looks = frames(source, every=every, patience=patience, endless=endless)
     first = next(looks, None)  # a source that is not there leaves nothing behind
     out.mkdir(parents=True, exist_ok=True)
-    header = _header(source, classifier, slide, until or DEFAULT, every)
+    header = _header(source, classifier, slide, until or DEFAULT, every, operator)
     unreported = not (out / REPORT).exists()  # as after a power cut between the last field and its report
     with (
         closing(looks),
-        SlideRecord.resume(out / RECORD, header, though_finished=unreported) as record,
+        SlideRecord.begin(out / RECORD, header, though_finished=unreported) as record,
     ):
         if record.header().finished is None:
             past = Past(record, shown_again=not is_live(source))
@@ -125,7 +128,9 @@ def _look_through(
     looking.finish(whole=True)
 
 
-def _header(source: str | Path, classifier: Classifier, slide: str, until: str, every: float) -> SlideHeader:
+def _header(
+    source: str | Path, classifier: Classifier, slide: str, until: str, every: float, operator: str
+) -> SlideHeader:
     manifest = classifier.bundle.manifest
     sensitivity, false_positives = rates_of(manifest.performance.counts)
     return SlideHeader(
@@ -144,6 +149,10 @@ def _header(source: str | Path, classifier: Classifier, slide: str, until: str, 
         started=now(),
         sensitivity=sensitivity,
         false_positives=false_positives,
+        findable=findable_of(manifest.performance.counts),
         until=until,
         every=every,
+        operator=printable(operator),
+        device=device_id(),
+        libraries=libraries(),
     )

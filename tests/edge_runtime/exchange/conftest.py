@@ -1,12 +1,13 @@
 """Records of slides whose every number is known, with the calls of a person."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import slide_samples
 
 from edge_runtime.decision import table
 from edge_runtime.decision.detector import Detector
@@ -23,45 +24,25 @@ from edge_runtime.record.readings import (
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.statistics.rates import MeasuredRate
 
-Calls = dict[tuple[int, int], Call]
 Recorded = Callable[..., Path]
 
 CROP = cv2.imencode(".png", np.full((30, 40, 3), 90, np.uint8))[1].tobytes()
 TESTS = applied_tests(Detector((), 0.0, (), 0.0, (), (), {test.name: 1.25 for test in table.TESTS}))
-HEADER = SlideHeader(
+HEADER = replace(
+    slide_samples.HEADER,
     slide="S-17",
-    source="/slides/17",
-    bundle="tiny 1 (0123456789ab)",
-    bundle_digest="0123456789abcdef" * 4,
     tests=TESTS,
     gates=applied_gates(default_limits()),
-    classes=("uninfected", "parasitized"),
-    parasitized=("parasitized",),
-    usual=0.05,
-    correlation=0.02,
-    provider="CPUExecutionProvider",
-    software="cellgate 0.1.0",
-    started="2025-01-02T03:04:05+00:00",
     sensitivity=MeasuredRate(5900, 6960, 0.025, 80),
     false_positives=MeasuredRate(6, 2380, 0.0032, 35),
 )
-PARASITIZED = CellReading(
-    (10, 20, 40, 30),
-    "parasitized",
-    "",
-    "parasitized",
-    0.875,
-    {test.name: 1.5 for test in TESTS},
-    (-1.0,),
-    CROP,
-)
+PARASITIZED = replace(slide_samples.JUDGED, values={test.name: 1.5 for test in TESTS}, crop=CROP)
 FINISHED = "2025-01-02T04:00:00+00:00"
 
 
 def _field(number: int, *cells: CellReading) -> FieldReading:
     values = {gate.name: gate.limit for gate in HEADER.gates}
-    name, at = f"field-{number}.png", "2025-01-02T03:04:06+00:00"
-    return FieldReading(number, name, 640, 480, b"\xff\xd8", at, "", values, cells)
+    return replace(slide_samples.FIELD, number=number, name=f"field-{number}.png", values=values, cells=cells)
 
 
 @pytest.fixture
@@ -77,7 +58,7 @@ def cells() -> dict[str, CellReading]:
         "parasitized": PARASITIZED,
         "uninfected": uninfected,
         "suspect": replace(PARASITIZED, status="rejected", reason="suspect"),
-        "not-judged": CellReading((0, 0, 9, 9), "not-judged", "edge", "", float("nan"), {}, (), b""),
+        "not-judged": slide_samples.NOT_JUDGED,
     }
 
 
@@ -100,28 +81,35 @@ def long_slide(cells: dict[str, CellReading]) -> Callable[[int], list[FieldReadi
 
 
 @pytest.fixture
-def calls_of() -> Callable[..., Calls]:
+def calls_of() -> Callable[..., list[Call]]:
     """Make calls of field, cell and answer."""
 
-    def make(*told: tuple[int, int, Answer], remark: str = "", reviewer: str = "N. Khumalo") -> Calls:
+    def make(*told: tuple[int, int, Answer], remark: str = "", reviewer: str = "N. Khumalo") -> list[Call]:
         at = "2025-01-03T08:00:00+00:00"
-        return {(of, cell): Call(of, cell, answer, remark, reviewer, at) for of, cell, answer in told}
+        return [Call(of, cell, answer, remark, reviewer, at) for of, cell, answer in told]
 
     return make
 
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Recorded:
-    """Write a record of some fields into a folder, as `read` does; returns the record's path."""
+    """Write a record of some fields and calls into a folder, as `read` does; returns the record's path."""
 
-    def make(*fields: FieldReading, header: SlideHeader = HEADER, finished: str | None = FINISHED) -> Path:
+    def make(
+        *fields: FieldReading,
+        header: SlideHeader = HEADER,
+        finished: str | None = FINISHED,
+        calls: Iterable[Call] = (),
+    ) -> Path:
         folder = tmp_path / "read"
         folder.mkdir()
-        with SlideRecord.create(folder / "slide.sqlite", header) as record:
+        with SlideRecord.begin(folder / "slide.sqlite", header) as record:
             for one in fields:
                 record.add_field(one)
             if finished:
                 record.finish(finished)
+            for call in calls:
+                record.add_call(call)
         return folder / "slide.sqlite"
 
     return make

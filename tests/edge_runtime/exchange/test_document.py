@@ -11,26 +11,26 @@ import pytest
 
 from edge_runtime.errors import CellgateError
 from edge_runtime.exchange.document import write_document
-from edge_runtime.record.readings import CellReading, FieldReading, SlideHeader
+from edge_runtime.record.readings import Call, CellReading, FieldReading, SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
 
 Cells = dict[str, CellReading]
 Make = Callable[..., FieldReading]
 
 
-def document_of(path: Path, calls: dict | None = None) -> dict[str, Any]:
+def document_of(path: Path) -> dict[str, Any]:
     out = path.with_name("slide.json")
     with SlideRecord.open(path) as record:
-        write_document(record, calls or {}, out)
+        write_document(record, out)
     return json.loads(out.read_text(encoding="utf-8"))
 
 
 def test_the_names_that_are_promised(
     recorded: Callable[..., Path],
     long_slide: Callable[[int], list[FieldReading]],
-    calls_of: Callable[..., dict],
+    calls_of: Callable[..., list[Call]],
 ) -> None:
-    found = document_of(recorded(*long_slide(10)), calls_of((2, 1, "parasite")))
+    found = document_of(recorded(*long_slide(10), calls=calls_of((2, 1, "parasite"))))
     assert {
         "schema",
         "units",
@@ -67,19 +67,37 @@ def test_a_time_of_a_clock_that_was_never_set_is_none(
     field: Make,
     cells: Cells,
     header: SlideHeader,
-    calls_of: Callable[..., dict],
+    calls_of: Callable[..., list[Call]],
 ) -> None:
     never = "1970-01-01T00:01:00+00:00"
     path = recorded(
-        replace(field(1, cells["suspect"]), read_at=never), field(2), header=replace(header, started=never)
+        replace(field(1, cells["suspect"]), read_at=never),
+        field(2),
+        header=replace(header, started=never),
+        calls=[replace(call, at=never) for call in calls_of((1, 1, "none"))],
     )
-    calls = {cell: replace(call, at=never) for cell, call in calls_of((1, 1, "none")).items()}
-    found = document_of(path, calls)
+    found = document_of(path)
     assert found["slide"]["started"] is None
     assert found["slide"]["finished"]
     assert found["fields"][0]["read_at"] is None
     assert found["fields"][1]["read_at"]
     assert found["cells"][0]["call"]["at"] is None
+
+
+def test_there_are_no_times_where_the_clock_was_set_meanwhile(
+    recorded: Callable[..., Path], field: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = recorded(field(1))
+    monkeypatch.setattr(SlideRecord, "clock_doubts", lambda _: ["the clock of this device was set"])
+    found = document_of(path)
+    assert found["slide"]["clock_doubts"] == ["the clock of this device was set"]
+    assert found["slide"]["started"] is found["slide"]["finished"] is found["fields"][0]["read_at"] is None
+
+
+def test_the_seal_is_that_of_the_record(recorded: Callable[..., Path], field: Make) -> None:
+    path = recorded(field(1))
+    with SlideRecord.open(path) as record:
+        assert document_of(path)["slide"]["seal"] == record.seal() != ""
 
 
 def test_every_unit_is_of_a_name_that_is_there(
@@ -120,9 +138,9 @@ def test_a_long_slide_is_written_a_field_at_a_time(
     recorded: Callable[..., Path], field: Make, cells: Cells, tmp_path: Path
 ) -> None:
     big = replace(cells["parasitized"], crop=bytes(20_000))
-    with SlideRecord.open(recorded(*(field(number, *[big] * 20) for number in range(1, 81)))) as record:
+    with SlideRecord.open(recorded(*(field(number, *[big] * 10) for number in range(1, 41)))) as record:
         tracemalloc.start()
-        write_document(record, {}, tmp_path / "slide.json")
+        write_document(record, tmp_path / "slide.json")
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert most < 80 * 20 * 20_000 / 4
+    assert most < 40 * 10 * 20_000 / 4

@@ -8,8 +8,7 @@ import pytest
 from click.testing import Result
 
 from edge_runtime.exchange.relabel import LABELS
-from edge_runtime.record.readings import FieldReading
-from edge_runtime.record.slide_record import SlideRecord
+from edge_runtime.record.readings import Call, FieldReading
 
 Make = Callable[..., FieldReading]
 
@@ -18,13 +17,11 @@ Make = Callable[..., FieldReading]
 def folder(
     recorded: Callable[..., Path],
     long_slide: Callable[[int], list[FieldReading]],
-    calls_of: Callable[..., dict],
-    monkeypatch: pytest.MonkeyPatch,
+    calls_of: Callable[..., list[Call]],
 ) -> Path:
     """A slide that a person has reviewed."""
     calls = calls_of((1, 1, "parasite"), (1, 20, "none"), (2, 1, "cannot-tell"))
-    monkeypatch.setattr(SlideRecord, "latest_calls", lambda _: calls, raising=False)
-    return recorded(*long_slide(10)).parent
+    return recorded(*long_slide(10), calls=calls).parent
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "fhir", "relabel"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edge_runtime.exchange.fhir import write_fhir
-from edge_runtime.record.readings import CellReading, FieldReading, SlideHeader
+from edge_runtime.record.readings import Call, CellReading, FieldReading, SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.page import RESEARCH_ONLY
 
@@ -18,10 +18,10 @@ Make = Callable[..., FieldReading]
 Long = Callable[[int], list[FieldReading]]
 
 
-def bundle_of(path: Path, calls: dict | None = None) -> dict[str, Any]:
+def bundle_of(path: Path) -> dict[str, Any]:
     out = path.with_name("fhir.json")
     with SlideRecord.open(path) as record:
-        write_fhir(record, calls or {}, out)
+        write_fhir(record, out)
     return json.loads(out.read_text(encoding="utf-8"))
 
 
@@ -53,14 +53,18 @@ def test_it_validates(
     recorded: Callable[..., Path],
     long_slide: Long,
     field: Make,
-    calls_of: Callable[..., dict],
+    cells: Cells,
+    header: SlideHeader,
+    calls_of: Callable[..., list[Call]],
     parasitized: int | None,
     reviewed: bool,
 ) -> None:
     # It has R4B, in which these resources are what they are in R4.
     models = pytest.importorskip("fhir.resources.R4B.bundle", reason="fhir.resources is not installed")
-    fields = [field(1)] if parasitized is None else long_slide(parasitized)
-    bundle = bundle_of(recorded(*fields), calls_of((1, 1, "parasite")) if reviewed else {})
+    fields = [field(1, cells["suspect"])] if parasitized is None else long_slide(parasitized)
+    calls = calls_of((1, 1, "parasite")) if reviewed else []
+    full = replace(header, operator="A. Diop", device="0123456789ab", libraries="numpy 2")
+    bundle = bundle_of(recorded(*fields, header=full if reviewed else header, calls=calls))
     checked = models.Bundle.model_validate(bundle)
     # It takes every element in; UTC it writes in its own way.
     assert json.loads(checked.model_dump_json(exclude_none=True).replace('Z"', '+00:00"')) == bundle
@@ -152,13 +156,21 @@ def test_what_is_not_readable_has_a_reason_and_no_value(
 
 
 def test_no_machine_calls_a_report_final(
-    recorded: Callable[..., Path], long_slide: Long, calls_of: Callable[..., dict]
+    recorded: Callable[..., Path], long_slide: Long, calls_of: Callable[..., list[Call]]
 ) -> None:
     path = recorded(*long_slide(10))
-    (report,) = resources(bundle_of(path), "DiagnosticReport")
+    before = bundle_of(path)
+    (report,) = resources(before, "DiagnosticReport")
     assert report["status"] == "partial"
     assert "resultsInterpreter" not in report
-    reviewed = bundle_of(path, calls_of((1, 1, "parasite"), (1, 2, "none")))
+    with SlideRecord.open_for_calls(path) as record:
+        for call in calls_of((1, 1, "parasite"), (1, 2, "none")):
+            record.add_call(call)
+    reviewed = bundle_of(path)
+    assert [entry["fullUrl"] for entry in reviewed["entry"]] == [
+        entry["fullUrl"] for entry in before["entry"]
+    ]
+    assert reviewed["identifier"]["value"] != before["identifier"]["value"]  # another state of the record
     (report,) = resources(reviewed, "DiagnosticReport")
     assert report["status"] == "preliminary"
     assert report["resultsInterpreter"] == [{"display": "N. Khumalo"}]
@@ -178,12 +190,11 @@ def test_it_says_what_it_is_for_and_names_no_patient(recorded: Callable[..., Pat
 
 
 def test_what_stands_in_the_page_of_the_report_is_escaped(
-    recorded: Callable[..., Path], field: Make, calls_of: Callable[..., dict]
+    recorded: Callable[..., Path], field: Make, cells: Cells, calls_of: Callable[..., list[Call]]
 ) -> None:
     hostile = "<script>alert(1)</script>"
-    (report,) = resources(
-        bundle_of(recorded(field(1)), calls_of((1, 1, "none"), reviewer=hostile)), "DiagnosticReport"
-    )
+    path = recorded(field(1, cells["suspect"]), calls=calls_of((1, 1, "none"), reviewer=hostile))
+    (report,) = resources(bundle_of(path), "DiagnosticReport")
     assert hostile not in report["text"]["div"]
     assert hostile in report["conclusion"]
 

@@ -10,16 +10,16 @@ import pytest
 
 from edge_runtime.errors import StorageError
 from edge_runtime.exchange.tables import write_tables
-from edge_runtime.record.readings import CellReading, FieldReading, SlideHeader
+from edge_runtime.record.readings import Call, CellReading, FieldReading, SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
 
 Cells = dict[str, CellReading]
 Make = Callable[..., FieldReading]
 
 
-def tables_of(path: Path, out: Path, calls: dict | None = None) -> dict[str, list[dict[str, str]]]:
+def tables_of(path: Path, out: Path) -> dict[str, list[dict[str, str]]]:
     with SlideRecord.open(path) as record:
-        write_tables(record, calls or {}, out)
+        write_tables(record, out)
     assert sorted(file.name for file in out.iterdir()) == ["cells.csv", "fields.csv", "slide.csv"]
     return {file.stem: rows_of(file) for file in out.iterdir()}
 
@@ -31,14 +31,19 @@ def rows_of(file: Path) -> list[dict[str, str]]:
 
 
 def test_a_row_for_each_field_and_each_cell(
-    recorded: Callable[..., Path], field: Make, cells: Cells, calls_of: Callable[..., dict], tmp_path: Path
+    recorded: Callable[..., Path],
+    field: Make,
+    cells: Cells,
+    calls_of: Callable[..., list[Call]],
+    tmp_path: Path,
 ) -> None:
     path = recorded(
         field(1, cells["parasitized"], cells["not-judged"]),
         replace(field(2), reason="out-of-focus", moment=2.5),
         field(3, cells["suspect"]),
+        calls=calls_of((3, 1, "none"), remark="platelet"),
     )
-    found = tables_of(path, tmp_path / "out", calls_of((3, 1, "none"), remark="platelet"))
+    found = tables_of(path, tmp_path / "out")
     assert [(row["field"], row["reason"], row["moment"]) for row in found["fields"]] == [
         ("1", "", ""),
         ("2", "out-of-focus", "2.5"),
@@ -55,7 +60,7 @@ def test_a_row_for_each_field_and_each_cell(
         ("3", "1", "rejected", "0.875", "none", "platelet"),
     ]
     assert found["cells"][0]["values.margin"] == "1.5"
-    assert found["cells"][0]["box.width"] == "40"
+    assert found["cells"][0]["box.width"] == "30"
     assert all(row["slide"] == "S-17" for rows in found.values() for row in rows)
 
 
@@ -86,14 +91,15 @@ def test_no_text_is_a_formula(
     field: Make,
     cells: Cells,
     header: SlideHeader,
-    calls_of: Callable[..., dict],
+    calls_of: Callable[..., list[Call]],
     tmp_path: Path,
     start: str,
 ) -> None:
     text = f'{start}HYPERLINK("http://x","é, y")'
     negative = replace(cells["parasitized"], values={"margin": -2.5})
-    path = recorded(replace(field(1, negative), name=text), header=replace(header, slide=text))
-    found = tables_of(path, tmp_path / "out", calls_of((1, 1, "none"), remark=text, reviewer=text))
+    calls = calls_of((1, 1, "none"), remark=text, reviewer=text)
+    one = replace(field(1, negative), name=text)
+    found = tables_of(recorded(one, header=replace(header, slide=text), calls=calls), tmp_path / "out")
     written = [value for rows in found.values() for row in rows for value in row.values()]
     assert written.count(f"'{text}") > 5
     assert text not in written
@@ -107,18 +113,18 @@ def test_a_folder_that_holds_something_is_left_alone(
     out.mkdir()
     (out / "mine").write_text("kept")
     with SlideRecord.open(recorded(field(1))) as record, pytest.raises(StorageError, match="not an empty"):
-        write_tables(record, {}, out)
+        write_tables(record, out)
     assert [file.name for file in out.iterdir()] == ["mine"]
 
 
 def test_a_long_slide_is_written_a_field_at_a_time(
     recorded: Callable[..., Path], field: Make, cells: Cells, tmp_path: Path
 ) -> None:
-    """Of 80 fields no more stands in memory than of 20."""
+    """Of 40 fields no more stands in memory than of 10."""
     big = replace(cells["parasitized"], crop=bytes(20_000))
-    with SlideRecord.open(recorded(*(field(number, *[big] * 20) for number in range(1, 81)))) as record:
+    with SlideRecord.open(recorded(*(field(number, *[big] * 10) for number in range(1, 41)))) as record:
         tracemalloc.start()
-        write_tables(record, {}, tmp_path / "out")
+        write_tables(record, tmp_path / "out")
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert most < 80 * 20 * 20_000 / 4
+    assert most < 40 * 10 * 20_000 / 4

@@ -11,72 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slide_samples import (
+    CALL,
+    FIELD,
+    HEADER,
+    JUDGED,
+    NOT_JUDGED,
+    REJECTED,
+    STOPPED,
+    TESTS,
+    UNINFECTED,
+    VALUES,
+)
 
 from edge_runtime.decision import table
 from edge_runtime.errors import SourceError, StorageError
 from edge_runtime.record import database
 from edge_runtime.record import slide_record as record_module
 from edge_runtime.record.readings import (
-    AppliedGate,
-    AppliedTest,
-    CellReading,
     Counts,
     FieldCounts,
-    FieldReading,
-    SlideHeader,
 )
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.sources.items import SkippedFrame
-from edge_runtime.statistics.rates import UNKNOWN, MeasuredRate
-
-TESTS = (
-    AppliedTest("wholeness", "not-one-cell", "not one whole cell", whole=False, side="at least", limit=0.0),
-    AppliedTest("redness", "odd", "of an odd red", whole=True, side="at most", limit=0.5),
-    AppliedTest("confidence", "far", "unlike others", whole=True, side="at least", limit=-2.25),
-)
-GATES = (
-    AppliedGate("sharpness", "out-of-focus", "out of focus", "turn the knob", "at least", 13.0),
-    AppliedGate("clipped", "overexposed", "too bright", "less lamp", "at most", 0.05),
-)
-
-HEADER = SlideHeader(
-    slide="S-17/ü",
-    source="camera 0",
-    bundle="tiny 1 (0123)",
-    bundle_digest="ab" * 32,
-    tests=TESTS,
-    gates=GATES,
-    classes=("uninfected", "parasitized"),
-    parasitized=("parasitized",),
-    usual=0.05,
-    correlation=0.02,
-    provider="CPUExecutionProvider",
-    software="cellgate 0.1.0",
-    started="2025-01-02T03:04:05+00:00",
-    sensitivity=MeasuredRate(900, 1000, 0.02, 30),
-    false_positives=MeasuredRate(3, 2000, 0.001, 20),
-)
-VALUES = {"wholeness": 0.75, "redness": 0.1, "confidence": -1.5}
-JUDGED = CellReading(
-    (1, 2, 30, 40), "parasitized", "", "parasitized", 0.875, VALUES, (-1.0, -2.5), b"\x89PNG"
-)
-REJECTED = replace(JUDGED, status="rejected", reason="far", values={**VALUES, "confidence": -9.0})
-UNINFECTED = replace(JUDGED, status="uninfected", label="uninfected")
-NOT_JUDGED = CellReading((0, 0, 5, 6), "not-judged", "edge", "", math.nan, {}, (), b"")
-FIELD = FieldReading(
-    1,
-    "a.png",
-    640,
-    480,
-    b"\xff\xd8",
-    "2025-01-02T03:04:06+00:00",
-    "",
-    {"sharpness": 20.5, "clipped": 0.0},
-    (JUDGED, REJECTED, REJECTED, UNINFECTED),
-)
-STOPPED = replace(
-    FIELD, number=3, moment=12.25, reason="out-of-focus", values={"sharpness": 7.5, "clipped": 0.0}, cells=()
-)
+from edge_runtime.statistics.rates import UNKNOWN
 
 
 @pytest.fixture
@@ -86,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_goes_in_comes_out(path: Path) -> None:
     second = replace(FIELD, number=2, name="b <&>.png", cells=())
-    with SlideRecord.create(path, HEADER) as record:
+    with SlideRecord.begin(path, HEADER) as record:
         record.add_field(FIELD)
         record.add_skipped(SkippedFrame("c.png", "cut off"))
         record.add_field(second)
@@ -115,7 +73,7 @@ def test_what_goes_in_comes_out(path: Path) -> None:
 
 def test_what_was_said_of_a_cell_is_taken_back(path: Path) -> None:
     other = replace(JUDGED, box=(50, 2, 30, 40))
-    with SlideRecord.create(path, HEADER) as record:
+    with SlideRecord.begin(path, HEADER) as record:
         record.add_field(replace(FIELD, cells=(JUDGED, other)))
         record.add_field(replace(FIELD, number=2, cells=(JUDGED,)), dirt=[(1, JUDGED.box)])
         first, second = record.fields()
@@ -130,7 +88,7 @@ def test_what_was_said_of_a_cell_is_taken_back(path: Path) -> None:
 
 
 def test_a_cell_that_was_not_judged_has_no_numbers(path: Path) -> None:
-    with SlideRecord.create(path, HEADER) as record:
+    with SlideRecord.begin(path, HEADER) as record:
         record.add_field(replace(FIELD, cells=(NOT_JUDGED,)))
         (cell,) = next(record.fields()).cells
         counts = record.counts()
@@ -145,7 +103,7 @@ def test_every_value_of_every_test_is_kept(path: Path) -> None:
     values = {test.name: (-1) ** number * math.pi**number for number, test in enumerate(table.TESTS)}
     odd = dict(zip(values, (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-308), strict=False))
     cells = (replace(JUDGED, values=values), replace(REJECTED, values=odd))
-    with SlideRecord.create(path, HEADER) as record:
+    with SlideRecord.begin(path, HEADER) as record:
         record.add_field(replace(FIELD, cells=cells))
     with SlideRecord.open(path) as record:
         first, second = next(record.fields()).cells
@@ -165,7 +123,7 @@ def test_the_tests_that_a_cell_fails_are_told_by_the_record(path: Path) -> None:
 
 def test_counts_name_every_reason_gravest_first(path: Path) -> None:
     cells = [REJECTED, replace(REJECTED, reason="not-one-cell"), replace(REJECTED, reason="not-one-cell")]
-    with SlideRecord.create(path, HEADER) as record:
+    with SlideRecord.begin(path, HEADER) as record:
         record.add_field(replace(FIELD, cells=(UNINFECTED, *cells)))
         counts = record.counts()
     assert list(counts.reasons.items()) == [("not-one-cell", 2), ("odd", 0), ("far", 1)]
@@ -178,7 +136,7 @@ def test_counts_name_every_reason_gravest_first(path: Path) -> None:
 
 
 def test_a_path_may_be_a_string(path: Path) -> None:
-    with SlideRecord.create(str(path), HEADER) as record:
+    with SlideRecord.begin(str(path), HEADER) as record:
         record.add_field(FIELD)
     with SlideRecord.open(str(path)) as record:
         assert list(record.fields()) == [FIELD]
@@ -193,21 +151,21 @@ def test_a_record_starts_with_one_transaction(path: Path, monkeypatch: pytest.Mo
         return connection
 
     monkeypatch.setattr(record_module, "connect", traced)
-    with SlideRecord.create(path, HEADER):
+    with SlideRecord.begin(path, HEADER):
         begun = list(said)
     assert begun[0] == "BEGIN"
     assert begun[-1] == "COMMIT"
     assert sum(statement == "COMMIT" for statement in begun) == 1
-    assert sum("CREATE TABLE" in statement for statement in begun) == 5
+    assert sum("CREATE TABLE" in statement for statement in begun) == 7
 
 
 DYING = """
 import os, sys
 from edge_runtime.record import slide_record as record
-record._insert = lambda *_: os._exit(9)  # the tables are made, the header is not written
+record.insert = lambda *_: os._exit(9)  # the tables are made, the header is not written
 rest = (0.05, 0.02, "cpu", "cellgate", "now")
 header = record.SlideHeader("S", "folder", "tiny 1", "ab", (), (), (), (), *rest)
-with record.SlideRecord.create(sys.argv[1], header):
+with record.SlideRecord.begin(sys.argv[1], header):
     pass
 """
 
@@ -224,7 +182,7 @@ def test_a_process_that_dies_at_the_start_leaves_no_half_record(path: Path) -> N
 
 def test_a_reading_that_was_cut_off_stays_readable_and_unfinished(path: Path) -> None:
     def interrupted() -> None:
-        with SlideRecord.create(path, HEADER) as record:
+        with SlideRecord.begin(path, HEADER) as record:
             record.add_field(FIELD)
             raise KeyboardInterrupt
 
@@ -236,7 +194,7 @@ def test_a_reading_that_was_cut_off_stays_readable_and_unfinished(path: Path) ->
 
 
 def test_what_add_field_returned_from_is_on_the_disk(path: Path) -> None:
-    with SlideRecord.create(path, HEADER) as record:
+    with SlideRecord.begin(path, HEADER) as record:
         record.add_field(FIELD)
         with sqlite3.connect(path) as other:
             assert other.execute("SELECT count(*) FROM cell").fetchone() == (4,)
@@ -245,7 +203,7 @@ def test_what_add_field_returned_from_is_on_the_disk(path: Path) -> None:
 
 def test_a_field_is_recorded_whole_or_not_at_all(path: Path) -> None:
     broken = replace(FIELD, number=2, cells=(JUDGED, replace(JUDGED, crop=object())))  # type: ignore[arg-type]
-    with SlideRecord.create(path, HEADER) as record:
+    with SlideRecord.begin(path, HEADER) as record:
         record.add_field(FIELD)
         with pytest.raises(StorageError):
             record.add_field(broken)
@@ -255,12 +213,13 @@ def test_a_field_is_recorded_whole_or_not_at_all(path: Path) -> None:
 
 
 def test_a_record_is_never_overwritten(path: Path) -> None:
-    with SlideRecord.create(path, HEADER) as record:
+    with SlideRecord.begin(path, HEADER) as record:
         record.add_field(FIELD)
+        record.finish("2025-01-02T04:00:00+00:00")
     before = path.read_bytes()
     with (
         pytest.raises(SourceError, match=r"slide\.sqlite: holds a slide already; choose another --out"),
-        SlideRecord.create(path, HEADER),
+        SlideRecord.begin(path, HEADER),
     ):
         pass
     assert path.read_bytes() == before
@@ -270,7 +229,7 @@ def test_a_place_that_cannot_be_written_is_named_and_left_clean(tmp_path: Path) 
     path = tmp_path / "gone" / "slide.sqlite"
     with (
         pytest.raises(StorageError, match=r"gone/slide\.sqlite: cannot be written \(unable to open"),
-        SlideRecord.create(path, HEADER),
+        SlideRecord.begin(path, HEADER),
     ):
         pass
     assert not path.parent.exists()
@@ -285,7 +244,7 @@ def test_what_is_no_record_is_refused(path: Path, content: bytes | None) -> None
 
 
 def test_a_damaged_record_is_refused_not_misread(path: Path) -> None:
-    with SlideRecord.create(path, HEADER) as record:
+    with SlideRecord.begin(path, HEADER) as record:
         record.add_field(replace(FIELD, overview=bytes(200_000)))
     path.write_bytes(path.read_bytes()[:40_000])
     with (
@@ -295,23 +254,54 @@ def test_a_damaged_record_is_refused_not_misread(path: Path) -> None:
         list(record.fields())
 
 
-def test_a_record_of_the_last_version_is_read_and_knows_no_rates(path: Path) -> None:
-    with SlideRecord.create(path, HEADER) as record:
-        record.add_field(FIELD)
+@pytest.fixture
+def old(path: Path) -> Path:
+    """A record as the cellgate before chain and calls wrote it: this test's field, another, and all else."""
     with sqlite3.connect(path) as connection:
+        connection.executescript(Path(__file__).with_name("schema-7.sql").read_text())
+    connection.close()
+    return path
+
+
+ENDED = replace(HEADER, finished="2025-01-02T04:00:00+00:00", repeats=7)
+
+
+def test_a_record_of_the_last_version_is_read_and_left_as_it_is(old: Path) -> None:
+    before = old.read_bytes()
+    with SlideRecord.open(old) as record:
+        assert record.header() == ENDED
+        assert list(record.fields()) == [FIELD, STOPPED]
+        assert record.notes() == ["camera 0: hangs"]
+        assert record.skipped() == [SkippedFrame("c.png", "cut off")]
+        assert (record.calls(), record.misfits()) == ([], [])
+    assert old.read_bytes() == before
+
+
+def test_a_record_of_the_last_version_takes_calls(old: Path) -> None:
+    with SlideRecord.open_for_calls(old) as record:
+        record.add_call(CALL)
+    with SlideRecord.open(old) as record:
+        assert record.header() == ENDED
+        assert list(record.fields()) == [FIELD, STOPPED]
+        assert record.calls() == [CALL]
+        assert record.misfits() == []
+
+
+def test_a_record_of_the_version_before_knows_no_rates(old: Path) -> None:
+    with sqlite3.connect(old) as connection:
         connection.execute("UPDATE slide SET schema = 6")
         for column in ("sensitivity", "false_positives", "until", "every"):
             connection.execute(f"ALTER TABLE slide DROP COLUMN {column}")
     connection.close()
-    with SlideRecord.open(path) as record:
-        assert record.header() == replace(HEADER, sensitivity=UNKNOWN, false_positives=UNKNOWN)
-        assert list(record.fields()) == [FIELD]
+    with SlideRecord.open(old) as record:
+        assert record.header() == replace(ENDED, sensitivity=UNKNOWN, false_positives=UNKNOWN)
+        assert list(record.fields()) == [FIELD, STOPPED]
 
 
 def test_of_every_field_the_cells_are_counted_that_were_asked(path: Path) -> None:
     suspect = replace(REJECTED, reason=table.SUSPECT.code)
     cells = (JUDGED, UNINFECTED, UNINFECTED, suspect, REJECTED, NOT_JUDGED)
-    with SlideRecord.create(path, HEADER) as record:
+    with SlideRecord.begin(path, HEADER) as record:
         record.add_field(replace(FIELD, cells=cells))
         record.add_field(replace(FIELD, number=FIELD.number + 1, cells=(NOT_JUDGED,)))
         record.add_field(replace(FIELD, number=FIELD.number + 2, cells=(UNINFECTED,)))
@@ -319,13 +309,13 @@ def test_of_every_field_the_cells_are_counted_that_were_asked(path: Path) -> Non
 
 
 def test_a_record_of_another_version_is_refused(path: Path) -> None:
-    with SlideRecord.create(path, HEADER):
+    with SlideRecord.begin(path, HEADER):
         pass
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE slide SET schema = 9")
     connection.close()
     with (
-        pytest.raises(SourceError, match="slide record of schema 9, but this cellgate reads schema 7"),
+        pytest.raises(SourceError, match="slide record of schema 9, but this cellgate reads schema 8"),
         SlideRecord.open(path),
     ):
         pass
@@ -355,7 +345,7 @@ def held(path: Path, how: str, seconds: float = 0.0) -> Iterator[subprocess.Pope
 def test_a_reader_that_never_lets_go_holds_up_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "PATIENCE", 0.0)  # not even a moment is waited
     monkeypatch.setattr(database, "_PATIENCE_AT_THE_END", 0.1)
-    with SlideRecord.create(path, HEADER) as record:
+    with SlideRecord.begin(path, HEADER) as record:
         record.add_field(FIELD)
         with held(path, "BEGIN"):
             record.add_field(replace(FIELD, number=2))
@@ -368,7 +358,7 @@ def test_a_reader_that_never_lets_go_holds_up_nothing(path: Path, monkeypatch: p
 
 def test_a_program_that_locks_the_record_is_waited_for(path: Path) -> None:
     assert database.PATIENCE >= 60
-    with SlideRecord.create(path, HEADER) as record:
+    with SlideRecord.begin(path, HEADER) as record:
         with held(path, "BEGIN EXCLUSIVE", seconds=6) as other:  # sqlite3 alone would wait for 5
             assert other.stdin is not None
             other.stdin.close()
@@ -377,7 +367,7 @@ def test_a_program_that_locks_the_record_is_waited_for(path: Path) -> None:
 
 
 def test_a_finished_record_is_one_file(path: Path) -> None:
-    with SlideRecord.create(path, HEADER) as record:
+    with SlideRecord.begin(path, HEADER) as record:
         record.add_field(FIELD)
         assert Path(f"{path}-wal").is_file()
         record.finish("2025-01-02T04:00:00+00:00")
@@ -393,7 +383,7 @@ import os, sys
 from edge_runtime.record.slide_record import SlideRecord
 with SlideRecord.open(sys.argv[1]) as record:
     header, (field,) = record.header(), record.fields()
-with SlideRecord.create(sys.argv[2], header) as record:
+with SlideRecord.begin(sys.argv[2], header) as record:
     record.add_field(field)
     os._exit(9)
 """
@@ -402,7 +392,7 @@ with SlideRecord.create(sys.argv[2], header) as record:
 @pytest.fixture
 def cut_off(path: Path, tmp_path: Path) -> Path:
     """A record, all of which stands in the log still, as a power cut leaves it."""
-    with SlideRecord.create(path, HEADER) as record:
+    with SlideRecord.begin(path, HEADER) as record:
         record.add_field(FIELD)
     (tmp_path / "cut").mkdir()
     left = tmp_path / "cut" / "slide.sqlite"
@@ -442,7 +432,7 @@ def test_a_file_system_without_shared_memory_is_written_to_all_the_same(
         "connect",
         lambda file, **settings: real(f"file:{file}?vfs=unix-dotfile", uri=True, **settings),
     )
-    with SlideRecord.create(path, HEADER) as record:
+    with SlideRecord.begin(path, HEADER) as record:
         record.add_field(FIELD)
         assert not Path(f"{path}-wal").exists()
         record.finish("2025-01-02T04:00:00+00:00")

@@ -90,7 +90,7 @@ def recorded(tmp_path: Path) -> Callable[..., Path]:
         *items: FieldReading | SkippedFrame, header: SlideHeader = HEADER, finished: bool = True
     ) -> Path:
         path = tmp_path / "slide.sqlite"
-        with SlideRecord.create(path, header) as record:
+        with SlideRecord.begin(path, header) as record:
             for item in items:
                 if isinstance(item, FieldReading):
                     record.add_field(item)
@@ -531,7 +531,7 @@ def test_a_frame_that_was_not_counted_is_shown_with_its_reason_and_advice(
 
 
 def test_what_happened_to_the_source_is_told(recorded: Callable[..., Path], tmp_path: Path) -> None:
-    with SlideRecord.create(tmp_path / "live.sqlite", HEADER) as record:
+    with SlideRecord.begin(tmp_path / "live.sqlite", HEADER) as record:
         record.add_field(field(1, "a.png", UNINFECTED))
         record.add_note("camera 0: hangs <b>")
         record.finish("2025-01-02T04:00:00+00:00", repeats=1234)

@@ -30,14 +30,13 @@ def read_and_reviewed(folder: Path, slide: str, seed: int) -> tuple[Path, int]:
         truth[f"{number}.png"] = simulated.objects
     out = folder / f"read-{slide}"
     read_slide(frames, Classifier.open(TINY, threads=1), slide, out)
-    with SlideRecord.open(out / RECORD) as record:
-        calls = {
-            (field.number, number): Call(field.number, number, answer, "", "the simulator", field.read_at)
-            for field in record.fields()
-            for number, cell in enumerate(field.cells, start=1)
-            if cell.crop and (answer := answer_of(cell.box, truth[Path(field.name).name])) is not None
-        }
-        pack = write_relabel_pack(record, calls, folder / f"pack-{slide}")
+    with SlideRecord.open_for_calls(out / RECORD) as record:
+        for field in record.fields():
+            for number, cell in enumerate(field.cells, start=1):
+                answer = answer_of(cell.box, truth[Path(field.name).name])
+                if cell.crop and answer is not None:
+                    record.add_call(Call(field.number, number, answer, "", "simulator", field.read_at))
+        pack = write_relabel_pack(record, folder / f"pack-{slide}")
     return folder / f"pack-{slide}" / LABELS, sum(pack.cells.values())
 
 
@@ -50,7 +49,7 @@ def answer_of(box: tuple[int, int, int, int], objects: tuple[SimulatedObject, ..
 
 @pytest.mark.slow
 def test_the_pack_of_a_reviewed_slide_trains(tmp_path: Path) -> None:
-    packs = [read_and_reviewed(tmp_path, f"S{seed}", seed) for seed in (70, 71, 72, 73)]
+    packs = [read_and_reviewed(tmp_path, f"S{seed}", seed) for seed in (70, 71, 72)]
     assert all(number > 30 for _, number in packs)
     sources = [part for labels, _ in packs for part in ("--cells", str(labels))]
     common = ["--run", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")]
