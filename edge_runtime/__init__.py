@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         SourceError,
         StorageError,
     )
+    from edge_runtime.exchange.exporting import export_slide
     from edge_runtime.record.readings import CellReading, Counts, FieldReading
     from edge_runtime.record.slide_record import SlideRecord
     from edge_runtime.report.page import write_report
@@ -68,6 +69,7 @@ __all__ = [
     "decide",
     "default_bundle",
     "examine",
+    "export_slide",
     "named_cells",
     "open_bundle",
     "read_field",
@@ -108,6 +110,7 @@ _MODULES = {
     "decide": "decision.decide",
     "default_bundle": "bundle.files",
     "examine": "device.doctor",
+    "export_slide": "exchange.exporting",
     "named_cells": "device.labels",
     "open_bundle": "bundle.files",
     "read_field": "slide.judging",

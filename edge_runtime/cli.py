@@ -24,6 +24,7 @@ from edge_runtime.statistics.stopping import DEFAULT, PRESETS
 from edge_runtime.version import __version__
 
 if TYPE_CHECKING:
+    from edge_runtime.exchange.exporting import Form
     from edge_runtime.report.plain import Look
     from edge_runtime.report.summary import SlideSummary
 
@@ -220,6 +221,21 @@ def report(out: Path, language: str, as_json: bool) -> None:
     with SlideRecord.open(out / RECORD) as record:
         summary = write_report(record, out / REPORT, language)
     _show(summary, out / REPORT, language, as_json=as_json)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--to", "form", type=click.Choice(("csv", "json", "fhir", "relabel")), required=True)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="File or new folder to write.")
+def export(folder: Path, form: "Form", out: Path) -> None:
+    """Write a slide that was read for other programs: tables, JSON, FHIR R4, or reviewed cells to train on.
+
+    FOLDER is one that 'read' wrote; csv and relabel make a folder, json and fhir a file.
+    """
+    from edge_runtime.exchange.exporting import export_slide
+
+    for line in export_slide(folder, form, out):
+        answer(line)
 
 
 @main.command()

@@ -45,6 +45,11 @@ def doubt(time: str) -> str:
     return f"the clock of this device was not set: it said {time[:10]}; no date or time here can be relied on"
 
 
+def reliable(time: str | None) -> str | None:
+    """A time in ISO 8601, None where it cannot be true (see `doubt`)."""
+    return None if time is None or doubt(time) else time
+
+
 def doubt_after(before: Instant | None, this: Instant) -> str:
     """Why the wall clock cannot be trusted at a moment, given the one before it; empty if it can."""
     if unset := doubt(this.at):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,6 +52,36 @@ def whole_file(path: Path, *, otherwise: Callable[[str], str] | None = None) -> 
         raise StorageError(f"{path}: {told}") from error
     except BaseException:
         _remove(unfinished)
+        raise
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which has its name only once everything in it is written.
+
+    Args:
+        path: of the folder; it must not exist, or be empty.
+
+    Raises:
+        StorageError: it holds something, or cannot be made.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise StorageError(f"{path}: not an empty folder; choose another one")
+    unfinished = path.with_name(f"{path.name}.part")
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was cut off
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        if path.exists():
+            path.rmdir()
+        unfinished.rename(path)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise StorageError(
+            f"{path}: {explain(OSError(error.errno, error.strerror or str(error)))}"
+        ) from error
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
         raise
 
 

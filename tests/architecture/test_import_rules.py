@@ -11,7 +11,10 @@ import pytest
 import edge_runtime
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "onnx", "onnxscript", "sklearn", "scipy", "matplotlib", "PIL", "training", "export")
+HEAVY = (
+    *("torch", "onnx", "onnxscript", "sklearn", "scipy", "matplotlib", "PIL"),
+    *("fhir", "pydantic", "training", "export"),
+)
 
 IMPORT_EVERYTHING = """
 import importlib, sys

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "onnx", "onnxscript", "sklearn", "scipy", "matplotlib", "PIL", "training", "export")
+HEAVY = (
+    *("torch", "onnx", "onnxscript", "sklearn", "scipy", "matplotlib", "PIL"),
+    *("fhir", "pydantic", "training", "export"),
+)
 
 
 def run(script: str, cwd: Path) -> str:

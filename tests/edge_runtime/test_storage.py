@@ -8,7 +8,7 @@ import pytest
 
 from edge_runtime import storage
 from edge_runtime.errors import StorageError
-from edge_runtime.storage import whole_file, write_whole
+from edge_runtime.storage import whole_file, whole_folder, write_whole
 
 
 @pytest.mark.parametrize("content", ["zwölf µm", "zwölf µm".encode()])
@@ -97,3 +97,42 @@ def test_a_failing_disk_is_told_with_the_name_of_the_file(
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"absent/a\.txt: No such file or directory"):
         write_whole(tmp_path / "absent" / "a.txt", "new")
+
+
+def test_a_folder_appears_whole(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "folder") as folder:
+        (folder / "one").write_text("1")
+        assert not (tmp_path / "folder").exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+    assert (tmp_path / "folder" / "one").read_text() == "1"
+
+
+def test_a_folder_that_failed_or_was_cut_off_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "folder.part").mkdir()  # of a run that was killed
+    (tmp_path / "folder.part" / "torn").write_text("")
+
+    def give_up() -> None:
+        with whole_folder(tmp_path / "folder") as folder:
+            (folder / "one").write_text("1")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        give_up()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "folder").mkdir()  # an empty one may be there
+    with whole_folder(tmp_path / "folder") as folder:
+        (folder / "one").write_text("1")
+    assert [file.name for file in (tmp_path / "folder").iterdir()] == ["one"]
+
+
+@pytest.mark.parametrize("kind", ["file", "full"])
+def test_what_is_there_is_never_a_new_folder(tmp_path: Path, kind: str) -> None:
+    there = tmp_path / "there"
+    if kind == "file":
+        there.write_text("kept")
+    else:
+        there.mkdir()
+        (there / "mine").write_text("kept")
+    with pytest.raises(StorageError, match="not an empty folder"), whole_folder(there):
+        pass
+    assert (there if kind == "file" else there / "mine").read_text() == "kept"
