@@ -16,7 +16,8 @@ from edge_runtime.bundle.classifier import Classifier, Provider
 from edge_runtime.bundle.files import MODEL_CARD, default_bundle, open_bundle
 from edge_runtime.bundle.scoring import CellScore, score_images
 from edge_runtime.clock import doubt, now
-from edge_runtime.console import Commands, answer, tell, tell_skipped, to_json
+from edge_runtime.console import Commands, answer, json_option, tell, tell_skipped, to_json
+from edge_runtime.device.commands import device, enter_reading, note_fit
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.frames import EVERY_SECONDS, PATIENCE_SECONDS
 from edge_runtime.statistics.stopping import DEFAULT, PRESETS
@@ -40,7 +41,6 @@ provider_option = click.option(
     help="Where to compute; an error if it is not to be had.",
 )
 threads_option = click.option("--threads", type=click.IntRange(1), help="CPU threads; all cores if left out.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _finite(_: click.Context, __: click.Parameter, seconds: float) -> float:
@@ -175,6 +175,7 @@ def read(
         patience=patience,
         on_field=tell_look,
     )
+    enter_reading(out)
     _show(summary, out / REPORT, as_json=as_json)
     if summary.unread:
         raise SourceError(f"{summary.header.source}: could not be read: {summary.unread}")
@@ -229,12 +230,14 @@ def recalibrate(
 ) -> None:
     """Fit a bundle to a site's stain and light, from unlabelled red cells of ordinary slides.
 
-    CELLS is a folder that 'read' wrote, or crops: a folder or zip; at least 100 cells. Named cells fit
-    nothing: they tell whether the answers can be relied on.
+    CELLS is a folder that 'read' wrote, one that holds such folders and the device's history, or crops: a
+    folder or zip; at least 100 cells. Named cells and known-negative slides fit nothing: they tell whether
+    the answers can be relied on.
     """
     from edge_runtime.device.labels import named_cells
-    from edge_runtime.device.recalibration import recalibrate_bundle, site_cells
-    from edge_runtime.device.trust import tell_named
+    from edge_runtime.device.recalibration import recalibrate_bundle
+    from edge_runtime.device.site import negative_cells, site_cells
+    from edge_runtime.device.trust import tell_false, tell_named
 
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)
     manifest = classifier.bundle.manifest
@@ -244,8 +247,10 @@ def recalibrate(
     if labels is not None:
         named, skipped = named_cells(labels, manifest.input.size, manifest.classes)
         tell_skipped(skipped)
-    made = recalibrate_bundle(classifier, found, site, out, named)
+    negative = negative_cells(cells, manifest.input.size, manifest.gates)
+    made = recalibrate_bundle(classifier, found, site, out, named, negative)
     title = open_bundle(out).title
+    note_fit(cells, site, title)
     if as_json:
         measured = {name: value for name, value in asdict(made).items() if name != "detector"}
         answer(to_json({"bundle": title, **measured}, indent=2))
@@ -254,6 +259,8 @@ def recalibrate(
     answer(f"{made.cells} cells: {before:.1%} were rejected before, {after:.1%} are now")
     if made.named:
         answer(tell_named(made.named))
+    if made.false:
+        answer(tell_false(made.false))
     answer(f"bundle {title} in {click.format_filename(out)}")
 
 
@@ -324,6 +331,8 @@ def doctor(as_json: bool) -> None:
                 answer(f"     {'':<22} {finding.advice}")
     sys.exit(0 if all(finding.ok for finding in findings) else 1)
 
+
+main.add_command(device)
 
 if __name__ == "__main__":
     main(prog_name="cellgate")

@@ -14,6 +14,8 @@ import cv2
 from edge_runtime.errors import CellgateError, StorageError
 from edge_runtime.storage import explain
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
 STOPPED = "stopped; what was done before is kept"
 _INTERRUPTED = 130  # 128 and the number of Ctrl-C's signal, as shells have it
 
