@@ -1,18 +1,19 @@
 """What a slide, a field and a cell are told as, by the same names in the tables and in JSON."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_runtime.clock import reliable
-from edge_runtime.record.readings import Call, FieldReading, SlideHeader
+from edge_runtime.record.readings import Call, Counts, FieldReading, SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.colours import PENS
 from edge_runtime.report.estimate import Estimate
 from edge_runtime.report.pictures import NumberedCell
 from edge_runtime.report.summary import SlideSummary, summarise
+from edge_runtime.report.verdict import Verdict
+from edge_runtime.report.wording import tally
 from edge_runtime.statistics.intervals import LEVEL
 
 Entry = dict[str, Any]
@@ -81,11 +82,23 @@ def slide_entry(slide: Slide) -> Entry:
 
 
 def numbers(summary: SlideSummary) -> Entry:
-    """What was counted and what follows from it; None wherever the slide gives no number."""
-    found = summary.estimate
+    """What was counted and what follows from it, by the model alone and after review.
+
+    None wherever the slide gives no number, or nobody has reviewed it.
+    """
+    after = summary.reviewed
+    alone = _numbers(summary.counts, summary.verdict, summary.estimate)
+    if after is None:
+        return {**alone, "reviewed": None}
+    found = _numbers(after.counts, after.verdict, after.estimate)
+    told = {"reviewers": after.reviewers, "cells": after.cells, "waiting": after.waiting}
+    return {**alone, "reviewed": {**told, **found}}
+
+
+def _numbers(counts: Counts, end: Verdict | None, found: Estimate | None) -> Entry:
     return {
-        "counts": asdict(summary.counts),
-        "verdict": asdict(summary.verdict),
+        "counts": asdict(counts),
+        "verdict": None if end is None else asdict(end),
         "share": None if found is None else {"apparent": found.share, "corrected": found.corrected},
         "interval": None if found is None else _interval(found),
         "limit_of_detection": _limit(found),
@@ -115,7 +128,7 @@ def _limit(found: Estimate | None) -> Entry | None:
 
 def field_entry(field: FieldReading, slide: Slide) -> Entry:
     """A field without its cells; its reason is empty where they count."""
-    by_status = Counter(cell.status for cell in field.cells)
+    found = tally(field)
     return {
         "field": field.number,
         "name": field.name,
@@ -125,7 +138,7 @@ def field_entry(field: FieldReading, slide: Slide) -> Entry:
         "height": field.height,
         "reason": field.reason,
         "values": {gate.name: _number(field.values, gate.name) for gate in slide.header.gates},
-        "cells": {status.replace("-", "_"): by_status[status] for status in PENS},
+        "cells": {status.replace("-", "_"): found.get(status, 0) for status in PENS},
     }
 
 
