@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @bundle_option
 @click.option("--slide", required=True, help="The slide's code; no patient's name.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for record and report.")
+@click.option("--no-name", is_flag=True, help="The code is none, though it looks like a person's name.")
 @click.option("--operator", default="", help="Who reads the slide: initials or a code.")
 @click.option("--fields", type=click.IntRange(1), help="Stop after so many fields.")
 @click.option(
@@ -68,6 +69,7 @@ def read(
     bundle: Path | None,
     slide: str,
     out: Path,
+    no_name: bool,
     operator: str,
     fields: int | None,
     until: str | None,
@@ -81,9 +83,15 @@ def read(
     """Read a slide: a folder, zip, video, camera number, stream or simulated:fields=12,seed=5."""
     from edge_runtime.record.readings import FieldReading
     from edge_runtime.report.plain import one_line
+    from edge_runtime.slide.codes import looks_like_a_name
     from edge_runtime.slide.progress import Progress
     from edge_runtime.slide.reading import REPORT, read_slide
 
+    if looks_like_a_name(slide) and not no_name:
+        raise click.BadParameter(
+            f"'{slide}' looks like a person's name; give a code, such as 2026-114; if it is one, --no-name",
+            param_hint="--slide",
+        )
     if doubt(now()):
         tell(f"note: {doubt(now())}")
     classifier = Classifier.open(bundle or default_bundle(), provider=provider, threads=threads)

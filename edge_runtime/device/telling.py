@@ -48,7 +48,8 @@ def _false_positives(found: FalsePositives) -> str:
         return f"no known-negative slide was read with this bundle; {told}"
     return (
         f"{rate.hits} of {rate.cells:,} cells of {rate.patients} known-negative slides, "
-        f"{ENGLISH.percent(rate.share)} ({_between(found.interval)}); {told} ({_between(found.stated_interval)})"
+        f"{ENGLISH.percent(rate.share)} ({_between(found.interval)}); "
+        f"{told} ({_between(found.stated_interval)})"
     )
 
 
