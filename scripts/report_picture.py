@@ -20,7 +20,7 @@ from edge_runtime.errors import SourceError
 
 PICTURE = Path("docs/report.png")
 SOURCE, SLIDE = "simulated:fields=14,seed=5", "demo"
-WIDTH, HEIGHT = 1000, 1470  # pixels: down to the first rejected cells and their reasons
+WIDTH, HEIGHT = 1000, 1470  # pixels: down to the first parasitized cells
 COLOURS = 256
 _MORE = 200  # pixels of height: a browser's page is lower than its window
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from edge_runtime.record.readings import Counts
 
-MOST_BYTES = 15_000_000  # of a report; the parts below leave 1.5 million for everything that is text
-FLAGGED_BYTES = 7_000_000  # of parasitized and suspect cells
-REJECTED_BYTES = 1_000_000  # of cells that were rejected for another reason
-FIELDS_BYTES = 5_500_000
+MOST_BYTES = 15_000_000  # of a report; the parts below leave a million for everything else
+FLAGGED_BYTES = 8_000_000  # of parasitized and suspect cells
+REJECTED_BYTES = 800_000  # of cells that were rejected for another reason
+FIELDS_BYTES = 5_200_000
 
 PAGE = 60  # cells or fields in sight at once
+MOST_PAGES = 40  # of one list; longer lists have larger pages
 MOST_REJECTED = 480  # cells rejected for another reason up to which all of them are shown
 MOST_BOXES = 20_000  # cells up to which each one has a box on its field
 MOST_LARGE = 60  # fields up to which each one is shown as wide as the page
@@ -32,7 +33,7 @@ class Size:
     Attributes:
         side: of the longer side, in pixels, at most.
         quality: of WebP, 0 to 100.
-        usual: bytes of such a picture, measured on simulated fields; where it begins to be tried.
+        usual: bytes of four of five such pictures, of simulated fields; where it begins to be tried.
     """
 
     side: int
@@ -42,15 +43,16 @@ class Size:
 
 # Largest first. A picture that does not fit its allowance in one size is made in the next.
 CELL_SIZES = (
-    Size(256, 82, 2600),
-    Size(192, 80, 1600),
-    Size(160, 75, 1000),
-    Size(128, 70, 650),
-    Size(96, 65, 340),
-    Size(80, 55, 215),
-    Size(64, 50, 158),
-    Size(64, 20, 125),
-    Size(48, 10, 90),
+    Size(256, 82, 1800),
+    Size(192, 80, 1500),
+    Size(160, 75, 1080),
+    Size(128, 70, 690),
+    Size(96, 65, 500),
+    Size(80, 55, 365),
+    Size(64, 50, 290),
+    Size(64, 35, 250),
+    Size(64, 20, 220),
+    Size(48, 10, 160),
 )
 FIELD_SIZES = (
     Size(1280, 75, 34_000),
@@ -62,7 +64,7 @@ FIELD_SIZES = (
     Size(160, 50, 2900),
     Size(160, 20, 1800),
     Size(120, 20, 1300),
-    Size(96, 10, 700),
+    Size(96, 10, 740),
 )
 
 

@@ -110,11 +110,12 @@ def surroundings(
 def _lay(view: NDArray[np.uint8], crop: NDArray[np.uint8], zoom: float) -> None:
     """Lay a crop, black outside its cell, over the middle of a view."""
     height, width = (min(len(view), max(1, round(length * zoom))) for length in crop.shape[:2])
-    small = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA)
-    inside = cv2.resize(crop.max(axis=2), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    inside = (crop.max(axis=2) > 0).astype(np.float32)
+    share = cv2.resize(inside, (width, height), interpolation=cv2.INTER_AREA)[..., None]
+    small = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA)  # black counts for nothing in it
     top, left = (len(view) - height) // 2, (len(view) - width) // 2
     middle = view[top : top + height, left : left + width]
-    middle[inside] = small[inside]
+    middle[:] = np.rint(middle * (1 - share) + small).clip(0, 255)
 
 
 def map_picture(png: bytes, allowance: int) -> bytes:

@@ -17,7 +17,7 @@ from edge_runtime.cells.preprocessing import Box
 from edge_runtime.decision.table import CONFIDENCE, SUSPECT
 from edge_runtime.record.readings import FieldReading, SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
-from edge_runtime.report.budget import MOST_REJECTED, PAGE, Allowances, allowances
+from edge_runtime.report.budget import MOST_PAGES, MOST_REJECTED, PAGE, Allowances, allowances
 from edge_runtime.report.colours import PENS
 from edge_runtime.report.pictures import (
     NumberedCell,
@@ -141,8 +141,9 @@ def gather(record: SlideRecord, header: SlideHeader, texts: Texts) -> Shown:
 
 def pages(items: Sequence[T]) -> Iterator[tuple[int, Sequence[T]]]:
     """Items page by page, each with the number of its first one, from 1."""
-    for start in range(0, len(items), PAGE):
-        yield start + 1, items[start : start + PAGE]
+    size = PAGE * max(1, math.ceil(len(items) / (PAGE * MOST_PAGES)))
+    for start in range(0, len(items), size):
+        yield start + 1, items[start : start + size]
 
 
 def _shown_cell(
@@ -180,7 +181,7 @@ def _shown_field(
     for number, cell in enumerate(field.cells, start=1):
         answer = answer_of(cell)
         if allowed.every_box:
-            told = texts.say("cell.numbered", cell=number, answer=describe(cell, header, texts))
+            told = texts.say("cell.numbered", cell=str(number), answer=describe(cell, header, texts))
             boxes[answer].append((cell.box, told))
         elif answer in _MARKED:
             boxes[answer].append((cell.box, ""))

@@ -61,12 +61,12 @@ def read_slide(
         What was read, in numbers, and the verdict; everything else is in the record.
 
     Raises:
-        SourceError: there is no such preset or language, or the source is absent, broken or ended too
-            early; fields recorded before are kept and reported.
+        SourceError: no such preset or language; or the source is absent, broken or ended too early: fields
+            recorded before are kept and reported.
         StorageError: the disk is full; fields recorded before are kept.
     """
     out = Path(out)
-    texts_in(language)  # before anything is read
+    texts_in(language)  # or it would be refused when all is read
     preset = None if until is None else preset_named(until)
     endless = limit is not None or preset is not None
     looks = frames(source, every=every, patience=patience, endless=endless)
@@ -74,10 +74,8 @@ def read_slide(
     out.mkdir(parents=True, exist_ok=True)
     header = _header(source, classifier, slide, until or DEFAULT, every, operator)
     unreported = not (out / REPORT).exists()  # as after a power cut between the last field and its report
-    with (
-        closing(looks),
-        SlideRecord.begin(out / RECORD, header, though_finished=unreported) as record,
-    ):
+    begun = SlideRecord.begin(out / RECORD, header, though_finished=unreported)
+    with closing(looks), begun as record:
         if record.header().finished is None:
             past = Past(record, shown_again=not is_live(source))
             with _reported(record, out, language):

@@ -158,6 +158,23 @@ def no_constant(name: str) -> float:
     raise AssertionError(f"{name} is no JSON")
 
 
+def test_report_and_verdict_are_in_the_language_that_was_asked_for(
+    cellgate: Callable[..., Result],
+    read_arguments: Callable[..., list[object]],
+    slide_folder: Path,
+    tmp_path: Path,
+) -> None:
+    done = cellgate(*read_arguments(slide_folder, "--language", "fr"))
+    assert "LECTURE NON EXPLOITABLE, non relu par une personne" in done.stdout
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert '<html lang="fr">' in page
+    again = cellgate("report", tmp_path / "out")
+    assert "NOT READABLE, not reviewed by a person" in again.stdout
+    assert '<html lang="en">' in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    cellgate("report", tmp_path / "out", "--language", "fr")
+    assert (tmp_path / "out" / "report.html").read_text(encoding="utf-8") == page
+
+
 def test_read_and_report_as_json_tell_the_slide_in_numbers(
     cellgate: Run, slide_folder: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:

@@ -50,7 +50,7 @@ def test_the_more_there_is_to_show_the_smaller_it_is_shown() -> None:
     assert few.roomy
     assert few.large
     assert few.every_box
-    assert not (many.roomy or many.large or many.every_box)
+    assert (many.roomy, many.large, many.every_box) == (False, False, False)
     assert few.context > many.context > 1
     assert few.flagged > many.flagged
     assert few.field > many.field

@@ -1,4 +1,4 @@
-"""The report's pictures: a cell stands in the middle of what surrounds it, in as many bytes as it may have."""
+"""The report's pictures: a cell stands amid what surrounds it, in as many bytes as it may have."""
 
 import cv2
 import numpy as np

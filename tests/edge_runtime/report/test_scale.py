@@ -1,6 +1,7 @@
 """The picture of the interval: densities stand where their logarithm puts them."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -22,7 +23,7 @@ def test_ticks_are_tens_of_densities_evenly_apart() -> None:
     ticks = scale_of(found()).ticks
     assert [density for _, density, _ in ticks] == [10, 100, 1000, 10_000, 100_000, 1_000_000]
     assert [share for _, _, share in ticks] == pytest.approx([density / 5e6 for _, density, _ in ticks])
-    gaps = [right[0] - left[0] for left, right in zip(ticks, ticks[1:], strict=False)]
+    gaps = [right[0] - left[0] for left, right in pairwise(ticks)]
     assert gaps == pytest.approx([gaps[0]] * len(gaps), abs=0.15)
 
 

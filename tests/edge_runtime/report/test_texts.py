@@ -1,4 +1,4 @@
-"""The texts: the same keys in every language, all of them used, and numbers written as the language has them."""
+"""The texts: the same keys in every language, all of them used, and numbers as the language writes them."""
 
 import math
 import re
