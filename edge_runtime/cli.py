@@ -18,6 +18,7 @@ from edge_runtime.bundle.scoring import CellScore, score_images
 from edge_runtime.clock import doubt, now
 from edge_runtime.console import Commands, answer, tell, tell_skipped, to_json
 from edge_runtime.errors import SourceError
+from edge_runtime.report.texts import LANGUAGES
 from edge_runtime.sources.frames import EVERY_SECONDS, PATIENCE_SECONDS
 from edge_runtime.statistics.stopping import DEFAULT, PRESETS
 from edge_runtime.version import __version__
@@ -41,6 +42,13 @@ provider_option = click.option(
     help="Where to compute; an error if it is not to be had.",
 )
 threads_option = click.option("--threads", type=click.IntRange(1), help="CPU threads; all cores if left out.")
+language_option = click.option(
+    "--language",
+    type=click.Choice(LANGUAGES),
+    default=LANGUAGES[0],
+    show_default=True,
+    help="Of the report and the verdict.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -132,6 +140,7 @@ def _line(cell: CellScore) -> str:
     show_default=True,
     help="Seconds for which a camera or stream may show nothing new.",
 )
+@language_option
 @provider_option
 @threads_option
 @json_option
@@ -145,6 +154,7 @@ def read(
     until: str | None,
     every: float,
     patience: float,
+    language: str,
     provider: Provider,
     threads: int | None,
     as_json: bool,
@@ -178,36 +188,39 @@ def read(
         every=every,
         patience=patience,
         on_field=tell_look,
+        language=language,
     )
-    _show(summary, out / REPORT, as_json=as_json)
+    _show(summary, out / REPORT, language, as_json=as_json)
     if summary.unread:
         raise SourceError(f"{summary.header.source}: could not be read: {summary.unread}")
 
 
-def _show(summary: "SlideSummary", report: Path, *, as_json: bool) -> None:
+def _show(summary: "SlideSummary", report: Path, language: str, *, as_json: bool) -> None:
     """A slide in numbers, and where its report lies; as JSON, `SlideSummary` with "report" beside it."""
     from edge_runtime.report.plain import lines_of
+    from edge_runtime.report.texts import texts_in
 
     if as_json:
         answer(to_json({**asdict(summary), "report": str(report)}, indent=2))
         return
-    for line in lines_of(summary):
+    for line in lines_of(summary, texts_in(language)):
         answer(line)
     answer(f"report {click.format_filename(report)}")
 
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
+@language_option
 @json_option
-def report(out: Path, as_json: bool) -> None:
+def report(out: Path, language: str, as_json: bool) -> None:
     """Write the report of a slide again, from the record that 'read' left in a folder."""
     from edge_runtime.record.slide_record import RECORD, SlideRecord
     from edge_runtime.report.page import write_report
     from edge_runtime.slide.reading import REPORT
 
     with SlideRecord.open(out / RECORD) as record:
-        summary = write_report(record, out / REPORT)
-    _show(summary, out / REPORT, as_json=as_json)
+        summary = write_report(record, out / REPORT, language)
+    _show(summary, out / REPORT, language, as_json=as_json)
 
 
 @main.command()

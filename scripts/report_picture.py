@@ -34,28 +34,40 @@ def main(out: Path) -> None:
         slide, shot = Path(folder) / "slide", Path(folder) / "shot.png"
         reading = ["read", SOURCE, "--slide", SLIDE, "--out", str(slide)]
         subprocess.run([sys.executable, "-m", "edge_runtime.cli", *reading], check=True)
-        photograph(slide / "report.html", shot, Path(folder) / "profile")
+        photograph(slide / "report.html", shot, Path(folder) / "profile", (WIDTH, HEIGHT + _MORE))
         top = Image.open(shot).convert("RGB").crop((0, 0, WIDTH, HEIGHT))
         top.quantize(COLOURS).save(out, optimize=True)
     click.echo(f"{out}: {out.stat().st_size / 1000:.0f} kB")
 
 
-def photograph(page: Path, shot: Path, profile: Path) -> None:
+def photograph(page: Path, shot: Path, profile: Path, window: tuple[int, int]) -> None:
     """Let the browser draw the top of a page into a PNG.
+
+    Args:
+        page: an HTML file.
+        shot: the picture to make.
+        profile: folder for what the browser keeps.
+        window: width and height in pixels.
 
     Raises:
         SourceError: there is no browser.
     """
+    width, height = window
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    options += [f"--user-data-dir={profile}", f"--window-size={width},{height}", f"--screenshot={shot}"]
+    subprocess.run([find_browser(), *options, page.resolve().as_uri()], check=True, capture_output=True)
+
+
+def find_browser() -> str:
+    """The browser's program.
+
+    Raises:
+        SourceError: there is none.
+    """
     browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if browser is None:
         raise SourceError(f"none of {', '.join(_BROWSERS)} is installed; install Chromium and try again")
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    options += [
-        f"--user-data-dir={profile}",
-        f"--window-size={WIDTH},{HEIGHT + _MORE}",
-        f"--screenshot={shot}",
-    ]
-    subprocess.run([browser, *options, page.resolve().as_uri()], check=True, capture_output=True)
+    return browser
 
 
 if __name__ == "__main__":

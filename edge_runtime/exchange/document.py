@@ -15,8 +15,8 @@ from edge_runtime.exchange.entries import (
     slide_of,
 )
 from edge_runtime.record.slide_record import SlideRecord
-from edge_runtime.report.page import RESEARCH_ONLY
 from edge_runtime.report.pictures import numbered
+from edge_runtime.report.texts import ENGLISH
 from edge_runtime.storage import whole_file
 
 SCHEMA = "cellgate-slide/1"  # another number where a name changes its meaning or goes
@@ -38,7 +38,7 @@ def write_document(record: SlideRecord, path: str | Path) -> Slide:
     slide = slide_of(record)
     head = {
         "schema": SCHEMA,
-        "use": RESEARCH_ONLY,
+        "use": ENGLISH.say("research"),
         "units": UNITS,
         "slide": slide_entry(slide),
         **numbers(slide.summary),

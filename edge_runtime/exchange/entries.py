@@ -4,15 +4,15 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 from edge_runtime.clock import reliable
-from edge_runtime.record.readings import Call, FieldReading, SlideHeader
+from edge_runtime.record.readings import Call, Counts, FieldReading, SlideHeader, Status
 from edge_runtime.record.slide_record import SlideRecord
-from edge_runtime.report.colours import PENS
 from edge_runtime.report.estimate import Estimate
 from edge_runtime.report.pictures import NumberedCell
 from edge_runtime.report.summary import SlideSummary, summarise
+from edge_runtime.report.verdict import Verdict
 from edge_runtime.statistics.intervals import LEVEL
 
 Entry = dict[str, Any]
@@ -80,12 +80,36 @@ def slide_entry(slide: Slide) -> Entry:
     return {**asdict(header), **times, "clock_doubts": slide.clock_doubts, "seal": slide.seal}
 
 
+def final_verdict(summary: SlideSummary) -> Verdict:
+    """After review where all that had to be was reviewed, else the model's own."""
+    after = summary.reviewed
+    return after.verdict if after and after.verdict else summary.verdict
+
+
 def numbers(summary: SlideSummary) -> Entry:
-    """What was counted and what follows from it; None wherever the slide gives no number."""
-    found = summary.estimate
+    """What was counted and what follows from it, by the model alone and after review.
+
+    Wherever the slide gives no number there is None.
+    """
+    after = summary.reviewed
     return {
-        "counts": asdict(summary.counts),
-        "verdict": asdict(summary.verdict),
+        **_numbers(summary.counts, summary.verdict, summary.estimate),
+        "reviewed": None
+        if after is None
+        else {
+            "reviewers": after.reviewers,
+            "cells": after.cells,
+            "waiting": after.waiting,
+            "rejected": after.rejected,
+            **_numbers(after.counts, after.verdict, after.estimate),
+        },
+    }
+
+
+def _numbers(counts: Counts, verdict: Verdict | None, found: Estimate | None) -> Entry:
+    return {
+        "counts": asdict(counts),
+        "verdict": None if verdict is None else asdict(verdict),
         "share": None if found is None else {"apparent": found.share, "corrected": found.corrected},
         "interval": None if found is None else _interval(found),
         "limit_of_detection": _limit(found),
@@ -125,7 +149,7 @@ def field_entry(field: FieldReading, slide: Slide) -> Entry:
         "height": field.height,
         "reason": field.reason,
         "values": {gate.name: _number(field.values, gate.name) for gate in slide.header.gates},
-        "cells": {status.replace("-", "_"): by_status[status] for status in PENS},
+        "cells": {status.replace("-", "_"): by_status[status] for status in get_args(Status)},
     }
 
 

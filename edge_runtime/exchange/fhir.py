@@ -13,12 +13,12 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from edge_runtime.console import to_json
-from edge_runtime.exchange.entries import Slide, slide_of
+from edge_runtime.exchange.entries import Slide, final_verdict, slide_of
 from edge_runtime.record.readings import SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
-from edge_runtime.report.estimate import Estimate
-from edge_runtime.report.page import RESEARCH_ONLY
+from edge_runtime.report.estimate import Estimate, red_cells_told
 from edge_runtime.report.summary import SlideSummary
+from edge_runtime.report.texts import ENGLISH
 from edge_runtime.storage import write_whole
 
 Resource = dict[str, Any]
@@ -32,7 +32,9 @@ _DENSITY = "Erythrocytes infected by Plasmodium sp in a microlitre of blood"
 _RESEARCH = {
     "security": [{"system": f"{_HL7}/v3-ActReason", "code": "HRESCH", "display": "healthcare research"}]
 }
-_METHOD = "images of a thin blood film, classified by software; a person's calls change nothing here"
+_RESEARCH_ONLY = ENGLISH.say("research")
+_METHOD = "images of a thin blood film, classified by software"
+_CONFIRMED = f"{_METHOD}; a person looked at each cell that it called parasitized, or perhaps so"
 _FOUND = {
     "parasites-seen": ("260373001", "Detected"),
     "none-seen": ("260415000", "Not detected"),
@@ -113,33 +115,31 @@ def _report(slide: Slide, results: Sequence[str]) -> Resource:
 
 
 def _conclusion(slide: Slide, reviewers: Sequence[str]) -> str:
-    """The verdict of the model, and what people said of its cells."""
+    """The verdict, and what people said of cells."""
     answers = Counter(call.answer for call in slide.calls.values())
     told = ", ".join(f"{number} {answer}" for answer, number in sorted(answers.items()))
     reviewed = f"Cells reviewed by {', '.join(reviewers)}: {told}." if reviewers else "Not reviewed."
-    end = slide.summary.verdict
-    return f"{RESEARCH_ONLY} {end.title}: {'; '.join(end.reasons)}. {reviewed}"
+    end = final_verdict(slide.summary)
+    title = ENGLISH.say(f"verdict.{end.word}")
+    return f"{_RESEARCH_ONLY} {title}: {'; '.join(end.reasons)}. {reviewed}"
 
 
 def _observations(summary: SlideSummary, about: Mapping[str, Any]) -> dict[str, Resource]:
-    """What was observed, by role; where the slide is not readable there is no number, and why."""
-    found, word = summary.estimate, summary.verdict.word
+    """What was observed, by role; where the slide gives no number there is none, and why."""
+    after, end = summary.reviewed, final_verdict(summary)
+    complete = after is not None and after.verdict is not None
+    found = after.estimate if after and complete else summary.estimate
     codes = {
         "presence": _coded(_LOINC, "51587-4", _PRESENCE),
         "share": _coded(_LOINC, "48427-9", _SHARE),
         "density": {"text": _DENSITY},
     }
-    if found is None or word not in _FOUND:
-        unknown = _coded(
-            f"{_HL7}/data-absent-reason", "unknown", "Unknown", "; ".join(summary.verdict.reasons)
-        )
-        values = {role: {"dataAbsentReason": unknown} for role in codes}
-    else:
-        values = {
-            "presence": {"valueCodeableConcept": _coded(_SNOMED, *_FOUND[word])},
-            "share": _share(found),
-            "density": _density(found),
-        }
+    unknown = _coded(f"{_HL7}/data-absent-reason", "unknown", "Unknown", "; ".join(end.reasons))
+    values = {role: {"dataAbsentReason": unknown} for role in codes}
+    if end.word in _FOUND:
+        values["presence"] = {"valueCodeableConcept": _coded(_SNOMED, *_FOUND[end.word])}
+    if found is not None:
+        values |= {"share": _share(found), "density": _density(found)}
     return {
         role: {
             "resourceType": "Observation",
@@ -147,7 +147,7 @@ def _observations(summary: SlideSummary, about: Mapping[str, Any]) -> dict[str, 
             "status": "preliminary",
             "category": [_coded(f"{_HL7}/observation-category", "laboratory", "Laboratory")],
             "code": code,
-            "method": {"text": _METHOD},
+            "method": {"text": _CONFIRMED if complete else _METHOD},
             **about,
             **values[role],
         }
@@ -179,7 +179,7 @@ def _density(found: Estimate) -> Resource:
         components.append(limit)
     return {
         "valueQuantity": per_microlitre(_best(found)),
-        "note": [{"text": f"a microlitre is taken {found.red_cells}"}],
+        "note": [{"text": f"a microlitre is taken {red_cells_told(found.red_cells, ENGLISH)}"}],
         "component": components,
     }
 
@@ -212,7 +212,7 @@ def _device(header: SlideHeader) -> Resource:
         "deviceName": [{"name": "cellgate", "type": "model-name"}],
         "type": {"text": "software that classifies the cells of a blood film"},
         "version": [{"type": {"text": name}, "value": value} for name, value in runs.items() if value],
-        "note": [{"text": RESEARCH_ONLY}],
+        "note": [{"text": _RESEARCH_ONLY}],
     }
 
 

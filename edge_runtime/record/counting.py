@@ -1,6 +1,7 @@
 """How many cells of a record have which answer."""
 
 import sqlite3
+from typing import Literal
 
 from edge_runtime.decision.table import SUSPECT
 from edge_runtime.record.readings import Counts, FieldCounts, SlideHeader
@@ -8,26 +9,29 @@ from edge_runtime.record.readings import Counts, FieldCounts, SlideHeader
 _ACCEPTED = "status IN ('uninfected', 'parasitized')"
 
 
-def count_fields(connection: sqlite3.Connection) -> list[FieldCounts]:
+View = Literal["cell_now", "cell_reviewed"]  # by the model alone, or after review (see `schema`)
+
+
+def count_fields(connection: sqlite3.Connection, view: View) -> list[FieldCounts]:
     """Of every field that counts, its parasitized cells and those that were asked."""
     rows = connection.execute(
-        f"SELECT sum(status = 'parasitized'), count(*) FROM cell_now WHERE {_ACCEPTED} "  # noqa: S608 - ours
+        f"SELECT sum(status = 'parasitized'), count(*) FROM {view} WHERE {_ACCEPTED} "  # noqa: S608 - ours
         "OR (status = 'rejected' AND reason = ?) GROUP BY field",
         (SUSPECT.code,),
     )
     return [FieldCounts(*row) for row in rows.fetchall()]
 
 
-def count_cells(connection: sqlite3.Connection, header: SlideHeader) -> Counts:
+def count_cells(connection: sqlite3.Connection, header: SlideHeader, view: View) -> Counts:
     """Cells by answer."""
 
     def counted(what: str, where: str) -> dict[str, int]:
         query = f"SELECT {what}, count(*) FROM {where} GROUP BY {what}"  # noqa: S608 - our names
         return dict(connection.execute(query).fetchall())
 
-    by_status = counted("status", "cell_now")
-    by_reason = counted("reason", "cell_now WHERE status = 'rejected'")
-    by_class = counted("label", f"cell_now WHERE {_ACCEPTED}")
+    by_status = counted("status", view)
+    by_reason = counted("reason", f"{view} WHERE status = 'rejected'")
+    by_class = counted("label", f"{view} WHERE {_ACCEPTED}")
     by_stop = counted("reason", "field")
     (skipped,) = connection.execute("SELECT count(*) FROM skipped").fetchone()
     no_cell = {test.reason for test in header.tests if not test.whole}

@@ -2,7 +2,10 @@
 
 Columns are named as the fields of the dataclasses in `readings`; a box is four columns, and what is no plain
 value is JSON. No row is ever changed but the slide's end: what turns out to be dirt is marked as withdrawn by
-the field that showed it, and a person's call stands beside the answer of the model.
+the field that showed it, and a person's call stands beside the answer of the model. `cell_now` is what holds
+of the cells with what was withdrawn, `cell_reviewed` what holds if persons are right: a parasite counts as
+one, a cell of which nobody can tell is rejected, and "none" makes an uninfected red cell of what was asked
+for a parasite; what was rejected for another reason stays so, for it may be no red cell.
 """
 
 import sqlite3
@@ -75,6 +78,22 @@ CREATE TABLE call (
     field INTEGER, cell INTEGER, answer TEXT, remark TEXT, reviewer TEXT, at TEXT,
     FOREIGN KEY (field, cell) REFERENCES cell(field, number)
 );
+CREATE VIEW cell_reviewed AS SELECT
+    cell_now.field AS field, cell_now.number AS number,
+    CASE WHEN answer IS NULL THEN status
+         WHEN answer = 'parasite' THEN 'parasitized'
+         WHEN answer = 'cannot-tell' THEN 'rejected'
+         WHEN status = 'rejected' AND reason != 'suspect' THEN status
+         ELSE 'uninfected' END AS status,
+    CASE WHEN answer IS NULL THEN reason
+         WHEN answer = 'cannot-tell' THEN 'cannot-tell'
+         WHEN answer = 'none' AND status = 'rejected' AND reason != 'suspect' THEN reason
+         ELSE '' END AS reason,
+    iif(answer IS NULL, label, '') AS label
+FROM cell_now LEFT JOIN (
+    SELECT field, cell, answer FROM call
+    WHERE rowid IN (SELECT max(rowid) FROM call GROUP BY field, cell)
+) AS last ON last.field = cell_now.field AND last.cell = cell_now.number;
 CREATE TABLE entry (
     number INTEGER PRIMARY KEY, kind TEXT, about INTEGER, content TEXT,
     at TEXT, boot TEXT, uptime REAL, doubt TEXT, digest TEXT

@@ -15,7 +15,7 @@ from typing import Any
 from edge_runtime.cells.preprocessing import Box
 from edge_runtime.errors import SourceError, StorageError
 from edge_runtime.record import chain
-from edge_runtime.record.counting import count_cells, count_fields
+from edge_runtime.record.counting import View, count_cells, count_fields
 from edge_runtime.record.database import (
     connect,
     damaged,
@@ -33,6 +33,7 @@ from edge_runtime.record.readings import (
     FieldCounts,
     FieldReading,
     SlideHeader,
+    Status,
 )
 from edge_runtime.record.rows import cell_of, cell_row, field_of, field_row, header_of, header_row, insert
 from edge_runtime.record.schema import (
@@ -50,6 +51,7 @@ _WITHDRAW = (
     "UPDATE cell SET withdrawn = ? WHERE withdrawn IS NULL AND status != 'not-judged' "
     "AND field = ? AND x = ? AND y = ? AND width = ? AND height = ?"
 )
+_VIEWS: tuple[View, View] = ("cell_now", "cell_reviewed")
 _LAST_CALLS = "rowid IN (SELECT max(rowid) FROM call GROUP BY field, cell)"
 
 
@@ -222,6 +224,18 @@ class SlideRecord:
         with reading_errors(self.path):
             return cell_of(rows[0])
 
+    def judged(self, status: Status) -> Iterator[tuple[int, int, CellReading]]:
+        """The cells of an answer with the number of their field and their own in it, in order of reading."""
+        found = self._connection.execute(
+            "SELECT * FROM cell_now WHERE status = ? ORDER BY field, number", (status,)
+        )
+        names = [column[0] for column in found.description]
+        for row in found:
+            named = dict(zip(names, row, strict=True))
+            with reading_errors(self.path):
+                cell = cell_of(named)
+            yield named["field"], named["number"], cell
+
     def notes(self) -> list[str]:
         """What happened to the source, in the order of reading."""
         return [row["text"] for row in self._rows("SELECT text FROM note")]
@@ -251,13 +265,17 @@ class SlideRecord:
         """Why times in the record cannot be trusted, each reason once; none if they can."""
         return chain.doubts(self._connection)
 
-    def field_counts(self) -> list[FieldCounts]:
-        """Of every field that counts, its parasitized cells and those that were asked."""
-        return count_fields(self._connection)
+    def field_counts(self, *, reviewed: bool = False) -> list[FieldCounts]:
+        """Of every field that counts, its parasitized cells and those that were asked; see `counts`."""
+        return count_fields(self._connection, _VIEWS[reviewed])
 
-    def counts(self) -> Counts:
-        """Cells by answer."""
-        return count_cells(self._connection, self.header())
+    def counts(self, *, reviewed: bool = False) -> Counts:
+        """Cells by answer.
+
+        Args:
+            reviewed: whether what persons say of cells takes the place of what the model says.
+        """
+        return count_cells(self._connection, self.header(), _VIEWS[reviewed])
 
     def _rows(self, query: str, *values: object) -> list[dict[str, Any]]:
         found = self._connection.execute(query, values)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edge_runtime.bundle.performance import PatientCounts
 from edge_runtime.record.readings import Counts, FieldCounts
+from edge_runtime.report.texts import ENGLISH, Texts
 from edge_runtime.statistics.density import RedCells, red_cells
 from edge_runtime.statistics.detection import critical_count, limit_of_detection
 from edge_runtime.statistics.fields import dispersion
@@ -46,9 +47,9 @@ class Estimate:
     detectable: float | None
     red_cells: RedCells
 
-    def per_microlitre(self, share: float) -> str:
-        """A density for people: parasitized cells in a microlitre where `share` of the red cells are."""
-        return round_number(self.red_cells.density(share))
+    def per_microlitre(self, share: float) -> float:
+        """Parasitized cells in a microlitre of blood where `share` of the red cells are."""
+        return self.red_cells.density(share)
 
 
 def rates_of(patients: Sequence[PatientCounts]) -> tuple[MeasuredRate, MeasuredRate]:
@@ -118,29 +119,32 @@ def _corrected(share: float, sensitivity: MeasuredRate, false_positives: Measure
     return None if math.isnan(found) else found
 
 
-def told(of: Estimate) -> Iterator[tuple[str, str]]:
+def told(of: Estimate, texts: Texts = ENGLISH) -> Iterator[tuple[str, str]]:
     """The estimate in plain text, each line with its name."""
+
+    def density(share: float) -> str:
+        return texts.density(of.per_microlitre(share))
+
     low, high = of.interval.low, of.interval.high
-    yield "share", f"{percent(of.share)} of {of.cells} cells, {of.parasitized}, are called parasitized"
-    about = "" if of.corrected is None else f"about {percent(of.corrected)}, "
-    yield "interval", f"{about}{percent(low)} to {percent(high)} truly are, with 95 % confidence"
-    yield "density", f"{of.per_microlitre(low)} to {of.per_microlitre(high)} in a microlitre, {of.red_cells}"
-    if of.detectable is None:
-        yield "detectable", "nothing: on so few cells a parasite is not told from a false positive"
+    yield (
+        "share",
+        texts.say("told.share", share=texts.percent(of.share), cells=of.cells, parasitized=of.parasitized),
+    )
+    bounds = {"low": texts.percent(low), "high": texts.percent(high)}
+    if of.corrected is None:
+        yield "interval", texts.say("told.interval", **bounds)
     else:
-        yield "detectable", f"{of.per_microlitre(of.detectable)} in a microlitre; fewer may be missed"
+        yield "interval", texts.say("told.about", share=texts.percent(of.corrected), **bounds)
+    held = red_cells_told(of.red_cells, texts)
+    yield "density", texts.say("told.density", low=density(low), high=density(high), red_cells=held)
+    if of.detectable is None:
+        yield "detectable", texts.say("told.limit-none")
+    else:
+        yield "detectable", texts.say("told.limit", density=density(of.detectable))
     if of.parasitized < of.critical <= of.cells:
-        yield "", f"up to {of.critical - 1} of so many cells are called so on slides without a parasite, too"
+        yield "", texts.say("told.false", most=of.critical - 1)
 
 
-def percent(share: float) -> str:
-    """Two digits after the point, since at low parasitaemia one hides all there is."""
-    return f"{100 * share:.2f} %"
-
-
-def round_number(value: float) -> str:
-    """With two digits that count: no density is known any better."""
-    if value <= 0:
-        return "0"
-    step = 10 ** (math.floor(math.log10(value)) - 1)
-    return f"{round(value / step) * step:,.0f}"
+def red_cells_told(of: RedCells, texts: Texts) -> str:
+    """What a density rests on."""
+    return texts.say(f"numbers.red-cells.{of.origin}", number=round(of.per_microlitre))

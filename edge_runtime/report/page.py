@@ -1,94 +1,127 @@
 """The report of a slide: one HTML file that needs no network and no JavaScript to be read.
 
-It depends on the record alone, so the same record gives the same report, byte for byte. The page is
-page.html, with pictures.html and page.css beside it; Jinja2 escapes whatever they are given.
+It depends on the record and the language alone: the same record gives the same report, byte for byte. The
+page is page.html, with the other .html files and page.css beside it; Jinja2 escapes whatever they are given.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from edge_runtime.cells.cutting import WHY_NOT_CUT
 from edge_runtime.clock import doubt
-from edge_runtime.record.readings import FieldReading, by_class
+from edge_runtime.decision.table import SUSPECT
+from edge_runtime.record.readings import Status, by_class
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.colours import PENS
-from edge_runtime.report.estimate import percent
-from edge_runtime.report.pictures import (
-    NumberedCell,
-    counted,
-    data_uri,
-    describe,
-    gallery,
-    numbered,
-    probability,
-    thumbnail,
-    why,
-    words,
-)
+from edge_runtime.report.estimate import red_cells_told
+from edge_runtime.report.pictures import data_uri
+from edge_runtime.report.scale import scale_of
+from edge_runtime.report.shown import gather, pages
 from edge_runtime.report.summary import SlideSummary, summarise
-from edge_runtime.storage import write_whole
+from edge_runtime.report.texts import DEFAULT, Texts, texts_in
+from edge_runtime.storage import whole_file
 
-RESEARCH_ONLY = "Research use only. Not for use in diagnostic procedures."
+_PIECES = 500  # of the page are written at once
+_MOST_OF_CODE = 60  # characters of the slide's code, in the margin of a printed page
 
 
-def write_report(record: SlideRecord, path: str | Path) -> SlideSummary:
+def write_report(record: SlideRecord, path: str | Path, language: str = DEFAULT) -> SlideSummary:
     """Write the report of a slide, whole or not at all.
-
-    Returns:
-        The numbers that it shows.
-
-    Raises:
-        StorageError: the file cannot be written; a report that was there before is untouched.
-    """
-    path, summary = Path(path), summarise(record)
-    write_whole(
-        path,
-        render_report(record, summary),
-        otherwise=lambda reason: (
-            f"the report cannot be written ({reason}); the record is kept, free some space "
-            f"and run 'cellgate report {path.parent}'"
-        ),
-    )
-    return summary
-
-
-def render_report(record: SlideRecord, summary: SlideSummary | None = None) -> str:
-    """Return the report of a slide as one HTML page.
 
     Args:
         record: of the slide.
-        summary: its numbers; counted here if None.
+        path: of the file.
+        language: of the report, one of `texts.LANGUAGES`.
+
+    Returns:
+        The numbers that it shows; the verdict says why in the same language.
+
+    Raises:
+        SourceError: there are no texts in this language.
+        StorageError: the file cannot be written; a report that was there before is untouched.
     """
-    summary = summary or summarise(record)
-    cells: dict[str, list[NumberedCell]] = {"parasitized": [], "rejected": []}
-    for field in record.fields():
-        for cell in numbered(field):
-            if cell.reading.status in cells:
-                cells[cell.reading.status].append(cell)
-    return (
-        _environment()
+    path, texts = Path(path), texts_in(language)
+    summary = summarise(record, texts)
+
+    def otherwise(reason: str) -> str:
+        return (
+            f"the report cannot be written ({reason}); the record is kept, free some space "
+            f"and run 'cellgate report {path.parent}'"
+        )
+
+    with whole_file(path, otherwise=otherwise) as file:
+        for piece in _pieces(record, summary, texts):
+            file.write(piece.encode())
+    return summary
+
+
+def render_report(record: SlideRecord, language: str = DEFAULT) -> str:
+    """The report of a slide as one HTML page.
+
+    Args:
+        record: of the slide.
+        language: of the report, one of `texts.LANGUAGES`.
+
+    Raises:
+        SourceError: there are no texts in this language.
+    """
+    texts = texts_in(language)
+    return "".join(_pieces(record, summarise(record, texts), texts))
+
+
+def _pieces(record: SlideRecord, summary: SlideSummary, texts: Texts) -> Iterator[str]:
+    """The page from its beginning to its end."""
+    header, found = summary.header, summary.estimate
+    stream = (
+        _environment(texts)
         .get_template("page.html")
-        .render(
-            header=summary.header,
+        .stream(
+            header=header,
             counts=summary.counts,
             verdict=summary.verdict,
-            estimate=summary.estimate,
-            by_class=by_class,
-            galleries={status: gallery(found, summary.header.parasitized) for status, found in cells.items()},
-            fields=record.fields(),  # read again, one at a time: their pictures together fill the memory
-            stopped=record.fields(),
+            estimate=found,
+            scale=found and scale_of(found),
+            red_cells=found and red_cells_told(found.red_cells, texts),
+            notes_of=_notes_of(summary, texts),
+            shown=gather(record, header, texts),
+            reviewed=summary.reviewed,
+            calls=record.latest_calls(),
             skipped=record.skipped(),
             notes=record.notes(),
             pens=PENS,
-            not_cut=WHY_NOT_CUT,
-            research_only=RESEARCH_ONLY,
+            seal=record.seal(),
         )
     )
+    stream.enable_buffering(_PIECES)
+    yield from stream
 
 
-def _environment() -> Environment:
+def _notes_of(summary: SlideSummary, texts: Texts) -> dict[str, str]:
+    """What is said of the numbers of each answer: of which classes they are, or why."""
+    header, counts = summary.header, summary.counts
+
+    def accepted(status: Status) -> str:
+        classes = by_class(header, counts, status)
+        named = (f"{texts.number(number)} {texts.of_record('class', name, name)}" for number, name in classes)
+        listed = ", ".join(named)
+        return (
+            texts.say("numbers.accepted-classes", classes=listed) if listed else texts.say("numbers.accepted")
+        )
+
+    reasons = {code: texts.of_record("reason", code, own) for code, own in header.sentences.items()}
+    suspect = reasons.pop(SUSPECT.code, "")
+    return {
+        "parasitized": accepted("parasitized"),
+        "suspect": suspect,
+        "uninfected": accepted("uninfected"),
+        "rejected": texts.either(reasons.values()),
+        "not-judged": texts.either(texts.of_record("reason", code, own) for code, own in WHY_NOT_CUT.items()),
+    }
+
+
+def _environment(texts: Texts) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -97,39 +130,25 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals |= {"say": texts.say, "texts": texts, "pages": pages}
     environment.filters |= {
-        "count": _count,
-        "counted": counted,
+        "css_string": css_string,
         "data_uri": data_uri,
-        "describe": describe,
+        "density": texts.density,
         "doubt": doubt,
-        "either": _either,
-        "named": _named,
-        "numbered": numbered,
-        "percent": percent,
-        "probability": probability,
-        "thumbnail": thumbnail,
-        "time": _time,
-        "why": why,
-        "words": words,
+        "number": texts.number,
+        "percent": texts.percent,
+        "time": texts.time,
     }
     return environment
 
 
-def _count(number: int) -> str:
-    return f"{number:,}"
+def css_string(text: str) -> str:
+    """A text between the quotes of a CSS string, where HTML's escapes mean nothing: digits and letters alone.
 
-
-def _either(phrases: Iterable[str]) -> str:
-    """Join phrases by commas, the last by "or"."""
-    *before, last = phrases
-    return f"{', '.join(before)} or {last}" if before else last
-
-
-def _named(field: FieldReading) -> str:
-    """The frame's name and, of a video or camera, its time."""
-    return field.name if field.moment is None else f"{field.name}, at {field.moment:.1f} s"
-
-
-def _time(stamp: str) -> str:
-    return stamp.replace("T", " ").replace("+00:00", " UTC")
+    Anything else is written by its number (CSS Syntax Module Level 3, section 4.3.7).
+    """
+    short = text if len(text) <= _MOST_OF_CODE else f"{text[:_MOST_OF_CODE]}…"
+    return "".join(
+        letter if letter.isascii() and letter.isalnum() else f"\\{ord(letter):x} " for letter in short
+    )

@@ -1,22 +1,18 @@
-"""What the report shows of cells: which of them, in which order, as which picture and in which words."""
+"""The report's pictures: a cell amid its surroundings, and a field, in as many bytes as they may have."""
 
 import base64
-import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from edge_runtime.cells.cutting import WHY_NOT_CUT
-from edge_runtime.decision.table import CONFIDENCE
-from edge_runtime.record.readings import CellReading, FieldReading, SlideHeader
-from edge_runtime.report.colours import PENS
+from edge_runtime.record.readings import CellReading, FieldReading
+from edge_runtime.report.budget import CELL_SIZES, FIELD_SIZES, Size, from_usual
 
-MOST_SHOWN = 200  # crops per gallery; at some 10 kB each a phone still opens the report
-_SHOWN_AT_ONCE = 48  # crops before the rest is folded away
-_CROP_SIDE = 176  # pixels; twice the size on the page, sharp on a phone's dense screen
+_OUTSIDE = (224, 224, 224)  # beyond the frame's edge
+_REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 
 
 @dataclass(frozen=True)
@@ -27,94 +23,132 @@ class NumberedCell:
         field: number of its field.
         number: its own number in that field, from 1.
         reading: what was found.
+        map: PNG of the pixels behind the decision; empty where there is none.
     """
 
     field: int
     number: int
     reading: CellReading
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """Cells for review.
-
-    Attributes:
-        shown: in sight.
-        folded: behind a click.
-        left_out: number of further cells, which are in the record only.
-    """
-
-    shown: list[NumberedCell]
-    folded: list[NumberedCell]
-    left_out: int
+    map: bytes = b""
 
 
 def numbered(field: FieldReading) -> list[NumberedCell]:
-    """Return the cells of a field with their numbers."""
+    """The cells of a field with their numbers."""
     return [NumberedCell(field.number, number, cell) for number, cell in enumerate(field.cells, start=1)]
 
 
-def gallery(cells: list[NumberedCell], parasitized: Sequence[str]) -> Gallery:
-    """Order cells for review: those of classes that count as parasitized, then the most confident first."""
-
-    def order(cell: NumberedCell) -> tuple[bool, float]:
-        confidence = cell.reading.values.get(CONFIDENCE, math.nan)
-        return cell.reading.label not in parasitized, math.inf if math.isnan(confidence) else -confidence
-
-    ordered = sorted(cells, key=order)
-    shown = ordered[:MOST_SHOWN]
-    return Gallery(shown[:_SHOWN_AT_ONCE], shown[_SHOWN_AT_ONCE:], len(ordered) - len(shown))
+def data_uri(picture: bytes) -> str:
+    """A WebP picture as the address of itself."""
+    return f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
 
 
-def counted(field: FieldReading) -> str:
-    """Return how many cells of a field have which answer."""
-    by_status = Counter(cell.status for cell in field.cells)
-    return ", ".join(f"{by_status[status]} {words(status)}" for status in PENS)
+def overview(field: FieldReading, *, least: int = 0) -> NDArray[np.uint8]:
+    """A field's picture.
 
+    Args:
+        field: as it was recorded.
+        least: width in pixels that is enough, as it is quicker to decode; 0 for all there is.
 
-def describe(cell: CellReading, header: SlideHeader) -> str:
-    """Return a cell's answer as plain text."""
-    if cell.status == "not-judged":
-        return f"not judged: {why(cell, header)}"
-    label = f"{cell.label}, probability {probability(cell.probability)}"
-    return f"rejected: {why(cell, header)}; {label}" if cell.status == "rejected" else label
-
-
-def why(cell: CellReading, header: SlideHeader) -> str:
-    """Return every reason why a cell was rejected, gravest first, or why it was not judged; in words.
-
-    A code that nobody explains stays as it is.
+    Returns:
+        uint8 [h, w, 3] BGR; one grey pixel where the record's picture cannot be decoded.
     """
-    sentences = WHY_NOT_CUT if cell.status == "not-judged" else header.sentences
-    failed = [test.sentence for test in cell.failed(header.tests)]
-    return ", ".join(dict.fromkeys([sentences.get(cell.reason, cell.reason), *failed]))
+    known = min(field.width, 1600)
+    flag = next((flag for by, flag in _REDUCED.items() if least and known >= by * least), cv2.IMREAD_COLOR)
+    pixels = _decoded(field.overview, flag)
+    return np.full((1, 1, 3), _OUTSIDE, np.uint8) if pixels is None else pixels
 
 
-def words(status: str) -> str:
-    """Return an answer as a person reads it."""
-    return status.replace("-", " ")
+def field_picture(shown: NDArray[np.uint8], allowance: int) -> bytes:
+    """WebP of a field, in at most so many bytes where any size of it fits.
+
+    Args:
+        shown: uint8 [h, w, 3] BGR, of `overview`.
+        allowance: bytes.
+    """
+    return fitted(shown, FIELD_SIZES, allowance)
 
 
-def probability(share: float) -> str:
-    """Return a probability as a percentage; no classifier is certain, so 99.97 % is not rounded to 100."""
-    if math.isnan(share):
-        return "unknown"
-    return "over 99\u00a0%" if share > 0.99 else f"{100 * share:.0f}\u00a0%"
+def cell_picture(
+    shown: NDArray[np.uint8], field: FieldReading, cell: CellReading, context: float, allowance: int
+) -> bytes:
+    """WebP of a cell in the middle of its surroundings, in at most so many bytes where any size fits.
+
+    Args:
+        shown: uint8 [h, w, 3] BGR, all of the field's `overview`.
+        field: of the cell.
+        cell: that is to be seen.
+        context: side of the picture, in units of the cell's longer side.
+        allowance: bytes.
+    """
+    most = from_usual(CELL_SIZES, allowance)[0].side
+    return fitted(surroundings(shown, field, cell, context, most), CELL_SIZES, allowance)
 
 
-def data_uri(data: bytes, kind: str) -> str:
-    """Return an encoded picture as the address of itself; `kind` is "png" or "jpeg"."""
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+def surroundings(
+    shown: NDArray[np.uint8], field: FieldReading, cell: CellReading, context: float, most: int
+) -> NDArray[np.uint8]:
+    """A cell amid its neighbours. It is taken from its own crop, for the field's picture may be reduced.
+
+    Returns:
+        uint8 [side, side, 3] BGR, no larger than `most`, nor than it is on the frame.
+    """
+    x, y, width, height = cell.box
+    across = context * max(width, height)  # pixels of the frame
+    side = max(1, min(most, round(across)))
+    scale = shown.shape[1] / field.width
+    left, top = (x + (width - across) / 2) * scale, (y + (height - across) / 2) * scale
+    around = max(1, round(across * scale))
+    to_corner = np.array([[1, 0, -left], [0, 1, -top]], np.float64)
+    patch = cv2.warpAffine(shown, to_corner, (around, around), borderValue=_OUTSIDE)
+    smaller = cv2.INTER_AREA if side < around else cv2.INTER_LINEAR
+    view = np.asarray(cv2.resize(patch, (side, side), interpolation=smaller), np.uint8)
+    if (crop := _decoded(cell.crop)) is not None:
+        _lay(view, crop, side / across)
+    return view
 
 
-def thumbnail(png: bytes) -> bytes:
-    """Shrink a large crop; a small one stays as it was judged."""
-    side = max(int.from_bytes(png[16:20]), int.from_bytes(png[20:24]))  # PNG's first chunk
-    if side <= _CROP_SIDE:
-        return png
-    pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-    if pixels is None:
-        return b""
-    height, width = (max(1, round(length * _CROP_SIDE / side)) for length in pixels.shape[:2])
-    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".png", small)[1].tobytes()
+def _lay(view: NDArray[np.uint8], crop: NDArray[np.uint8], zoom: float) -> None:
+    """Lay a crop, black outside its cell, over the middle of a view."""
+    height, width = (min(len(view), max(1, round(length * zoom))) for length in crop.shape[:2])
+    small = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA)
+    inside = cv2.resize(crop.max(axis=2), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    top, left = (len(view) - height) // 2, (len(view) - width) // 2
+    middle = view[top : top + height, left : left + width]
+    middle[inside] = small[inside]
+
+
+def map_picture(png: bytes, allowance: int) -> bytes:
+    """WebP of a map of the pixels behind a decision; empty where there is none."""
+    pixels = _decoded(png)
+    return b"" if pixels is None else fitted(pixels, CELL_SIZES, allowance)
+
+
+def fitted(pixels: NDArray[np.uint8], sizes: Sequence[Size], allowance: int) -> bytes:
+    """WebP in the first size that fits; in the smallest one where none does, for nothing is left out.
+
+    Args:
+        pixels: uint8 [h, w, 3] BGR.
+        sizes: largest first.
+        allowance: bytes.
+    """
+    made = b""
+    for size in from_usual(sizes, allowance):
+        quality = [cv2.IMWRITE_WEBP_QUALITY, size.quality]
+        made = cv2.imencode(".webp", _shrunk(pixels, size.side), quality)[1].tobytes()
+        if len(made) <= allowance:
+            break
+    return made
+
+
+def _shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _decoded(data: bytes, flag: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8] | None:
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+    return None if pixels is None else np.asarray(pixels, np.uint8)

@@ -5,7 +5,10 @@ from collections.abc import Iterator, Mapping
 from edge_runtime.fields.gates import stopped_by
 from edge_runtime.record.readings import FieldReading, by_class
 from edge_runtime.report.estimate import told
+from edge_runtime.report.reviewed import Reviewed
 from edge_runtime.report.summary import SlideSummary
+from edge_runtime.report.texts import ENGLISH, Texts
+from edge_runtime.report.wording import stop_told
 from edge_runtime.sources.items import SkippedFrame, SourceNote
 
 Look = FieldReading | SkippedFrame | SourceNote  # what becomes of a look at a source
@@ -36,17 +39,23 @@ def one_line(field: Look, limits: Mapping[str, float]) -> str:
     )
 
 
-def lines_of(summary: SlideSummary) -> Iterator[str]:
-    """The counts with their reasons, the estimate where there is one, and the verdict."""
+def lines_of(summary: SlideSummary, texts: Texts = ENGLISH) -> Iterator[str]:
+    """The counts with their reasons, the estimate where there is one, and the verdict.
+
+    Args:
+        summary: of the slide; its verdict is in the language it was made in.
+        texts: of that language. The names before the numbers stay those of the JSON.
+    """
     header, counts = summary.header, summary.counts
     whys = {
         "uninfected": by_class(header, counts, "uninfected"),
         "parasitized": by_class(header, counts, "parasitized"),
         "rejected": [
-            (number, f"{code}: {header.sentences[code]}") for code, number in counts.reasons.items()
+            (number, f"{code}: {texts.of_record('reason', code, header.sentences[code])}")
+            for code, number in counts.reasons.items()
         ],
         "stopped": [
-            (number, f"{code}: {header.stops[code].sentence}; {header.stops[code].advice}")
+            (number, f"{code}: {stop_told(header.stops[code], texts)}")
             for code, number in counts.stops.items()
             if number
         ],
@@ -58,9 +67,26 @@ def lines_of(summary: SlideSummary) -> Iterator[str]:
     if header.repeats:
         yield f"{'repeats':<12}{header.repeats:>7}"
     if summary.estimate:
-        for name, line in told(summary.estimate):
+        for name, line in told(summary.estimate, texts):
             yield f"{name:<12}{line}"
-    yield f"\n{summary.verdict.title}, not reviewed"
+    yield f"\n{texts.say(f'verdict.{summary.verdict.word}')}, {texts.say('verdict.unreviewed')}"
     for reason in summary.verdict.reasons:
         yield f"  {reason}"
+    if summary.reviewed:
+        yield from _after_review(summary.reviewed, texts)
     yield f"bundle {header.bundle} on {header.provider}"
+
+
+def _after_review(found: Reviewed, texts: Texts) -> Iterator[str]:
+    names = ", ".join(found.reviewers)
+    yield f"\n{texts.say('review.called', count=found.cells, reviewers=names)}"
+    if found.waiting:
+        yield texts.say("review.waiting", count=found.waiting)
+    if found.estimate:
+        for name, line in told(found.estimate, texts):
+            yield f"{name:<12}{line}"
+    if found.verdict:
+        by = texts.say("verdict.reviewed", reviewers=names)
+        yield f"\n{texts.say(f'verdict.{found.verdict.word}')}, {by}"
+        for reason in found.verdict.reasons:
+            yield f"  {reason}"

@@ -6,6 +6,8 @@ from edge_runtime.record.readings import Counts, SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.estimate import Estimate, estimate
 from edge_runtime.report.group import GroupJudgement, judge_group
+from edge_runtime.report.reviewed import Reviewed, reviewed
+from edge_runtime.report.texts import ENGLISH, Texts
 from edge_runtime.report.verdict import Verdict, unread, verdict, why_not_readable
 
 
@@ -20,6 +22,7 @@ class SlideSummary:
         unread: why the slide says nothing about the patient, however much of it is read; empty if it may.
         verdict: what the reading ends with, and why.
         estimate: the share of parasitized cells and its interval; None where the slide is not readable.
+        reviewed: the same after review; None where nobody has looked.
     """
 
     header: SlideHeader
@@ -28,10 +31,16 @@ class SlideSummary:
     unread: str
     verdict: Verdict
     estimate: Estimate | None
+    reviewed: Reviewed | None = None
 
 
-def summarise(record: SlideRecord) -> SlideSummary:
-    """Count a slide's cells and judge them as a group."""
+def summarise(record: SlideRecord, texts: Texts = ENGLISH) -> SlideSummary:
+    """Count a slide's cells and judge them as a group.
+
+    Args:
+        record: of the slide.
+        texts: of the language in which the verdict says why.
+    """
     header, counts = record.header(), record.counts()
     # Suspects are as many as there are parasites, which make no slide unusual.
     group = judge_group(
@@ -40,11 +49,11 @@ def summarise(record: SlideRecord) -> SlideSummary:
         usual=header.usual,
         correlation=header.correlation,
     )
-    why_not = why_not_readable(header, counts, group)
+    why_not = why_not_readable(header, counts, group, texts)
     found = None
     if not why_not:
         found = estimate(counts, record.field_counts(), header.sensitivity, header.false_positives)
-    end = verdict(why_not, found)
-    return SlideSummary(
-        header, counts, group, unread(counts), end, None if end.word == "not-readable" else found
-    )
+    end = verdict(why_not, found, texts)
+    readable = None if end.word == "not-readable" else found
+    after = reviewed(record, why_not, texts)
+    return SlideSummary(header, counts, group, unread(counts, texts), end, readable, after)

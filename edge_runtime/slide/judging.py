@@ -1,6 +1,6 @@
 """One frame judged: the gates first, and only where it passes them its cells."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -59,11 +59,17 @@ def read_field(
         typical=known_typical(found),
     )
     not_cut += [NotCut(box, why) for box, why in refused.items()]
+    left = (not_judged(cell.box, cell.reason) for cell in not_cut)
+    return JudgedFrame(values, "", (*judge(cut, classifier), *left))
+
+
+def judge(cut: Sequence[CutCell], classifier: Classifier) -> list[CellReading]:
+    """Judge the cells of one frame."""
     decisions = classifier.decide_resized(
         [cell.resized for cell in cut], np.array([cell.relative_size for cell in cut], np.float64)
     )
-    readings = [_reading(cell, decisions, index, manifest) for index, cell in enumerate(cut)]
-    return JudgedFrame(values, "", (*readings, *(not_judged(cell.box, cell.reason) for cell in not_cut)))
+    manifest = classifier.bundle.manifest
+    return [_reading(cell, decisions, index, manifest) for index, cell in enumerate(cut)]
 
 
 def not_judged(box: Box, why: NotCutReason) -> CellReading:

@@ -13,6 +13,8 @@ from edge_runtime.record.slide_record import RECORD, SlideRecord
 from edge_runtime.report.estimate import findable_of, rates_of
 from edge_runtime.report.page import write_report
 from edge_runtime.report.summary import SlideSummary
+from edge_runtime.report.texts import DEFAULT as LANGUAGE
+from edge_runtime.report.texts import texts_in
 from edge_runtime.slide.looking import Looking
 from edge_runtime.slide.past import Past
 from edge_runtime.sources.frames import EVERY_SECONDS, PATIENCE_SECONDS, frames, is_live, shown_source
@@ -36,6 +38,7 @@ def read_slide(
     every: float = EVERY_SECONDS,
     patience: float = PATIENCE_SECONDS,
     on_field: Callable[[FieldReading | SkippedFrame | SourceNote], None] = lambda _: None,
+    language: str = LANGUAGE,
 ) -> SlideSummary:
     """Read a slide into `out`: slide.sqlite, written field by field, and report.html.
 
@@ -52,16 +55,18 @@ def read_slide(
         every: seconds between two looks at a video or a live source.
         patience: seconds for which a live source may show nothing new before the reading ends.
         on_field: called after each frame was recorded, and of whatever happens to the source.
+        language: of the report, one of `report.texts.LANGUAGES`.
 
     Returns:
         What was read, in numbers, and the verdict; everything else is in the record.
 
     Raises:
-        SourceError: there is no such preset, or the source is absent, broken or ended too early; fields
-            recorded before are kept and reported.
+        SourceError: there is no such preset or language, or the source is absent, broken or ended too
+            early; fields recorded before are kept and reported.
         StorageError: the disk is full; fields recorded before are kept.
     """
     out = Path(out)
+    texts_in(language)  # before anything is read
     preset = None if until is None else preset_named(until)
     endless = limit is not None or preset is not None
     looks = frames(source, every=every, patience=patience, endless=endless)
@@ -75,7 +80,7 @@ def read_slide(
     ):
         if record.header().finished is None:
             past = Past(record, shown_again=not is_live(source))
-            with _reported(record, out):
+            with _reported(record, out, language):
                 _look_through(
                     chain([] if first is None else [first], looks),
                     Looking(classifier, record, on_field, past),
@@ -83,17 +88,17 @@ def read_slide(
                     preset=preset,
                     patience=patience if is_live(source) else None,
                 )
-        return write_report(record, out / REPORT)
+        return write_report(record, out / REPORT, language)
 
 
 @contextmanager
-def _reported(record: SlideRecord, out: Path) -> Iterator[None]:
+def _reported(record: SlideRecord, out: Path, language: str) -> Iterator[None]:
     """Write the report of what was read, however the reading ends."""
     try:
         yield
     except BaseException:  # also Ctrl-C
         with suppress(Exception):  # the first failure is the one to be told
-            write_report(record, out / REPORT)
+            write_report(record, out / REPORT, language)
         raise
 
 

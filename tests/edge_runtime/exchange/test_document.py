@@ -51,6 +51,9 @@ def test_the_names_that_are_promised(
     called = [cell for cell in found["cells"] if cell["call"]]
     assert [(cell["field"], cell["cell"], cell["status"]) for cell in called] == [(2, 1, "parasitized")]
     assert called[0]["call"]["answer"] == "parasite"
+    after = found["reviewed"]
+    assert (after["reviewers"], after["cells"], after["waiting"]) == (["N. Khumalo"], 1, 131)
+    assert after["verdict"] is after["interval"] is None  # as long as cells wait
     assert sum(cell["status"] == "parasitized" for cell in found["cells"]) == found["counts"]["parasitized"]
 
 

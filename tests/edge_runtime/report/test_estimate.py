@@ -1,10 +1,8 @@
 """What a slide's counts say of the blood: by hand, and on slides made up of patients nobody has measured."""
 
-import pytest
-
 from edge_runtime.bundle.performance import PatientCounts
 from edge_runtime.record.readings import Counts, FieldCounts
-from edge_runtime.report.estimate import Estimate, estimate, rates_of, round_number, told
+from edge_runtime.report.estimate import Estimate, estimate, rates_of, told
 from edge_runtime.statistics.intervals import Interval
 from edge_runtime.statistics.rates import UNKNOWN, MeasuredRate
 
@@ -82,10 +80,3 @@ def test_parasites_in_some_fields_only_make_the_interval_wider() -> None:
 
 def test_without_cells_there_is_no_estimate() -> None:
     assert estimate(counts(0, 0, far=30), [], *RATES) is None
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"), [(0, "0"), (7.31, "7"), (148, "150"), (68_030, "68,000"), (1_249_000, "1,200,000")]
-)
-def test_a_density_has_two_digits_that_count(value: float, shown: str) -> None:
-    assert round_number(value) == shown

@@ -265,7 +265,7 @@ def test_the_command_line_prints_fields_counts_bundle_and_report(
     reasons = [line.split(maxsplit=1)[1] for line in lines if line.startswith("   ")]
     every = dict.fromkeys(f"{test.reason.code}: {test.reason.sentence}" for test in table.TESTS)
     assert reasons == list(every)
-    end = lines.index("NOT READABLE, not reviewed")
+    end = lines.index("NOT READABLE, not reviewed by a person")
     assert lines[end + 1].startswith("  3 of at least 10 fields; read on")
     assert not any(line.startswith("share") for line in lines)
     assert "bundle tiny 1 (" in result.stdout

@@ -72,7 +72,7 @@ def test_what_is_no_thin_film_ends_by_saying_that_it_could_not_be_read(
     folder = save(tmp_path / "slide", *(NOT_A_FILM[kind](field.frame) for field in fields[:2]))
     done = cellgate("read", folder, "--bundle", tiny_bundle, "--slide", "S", "--out", tmp_path / "out")
     assert done.exit_code == 1
-    assert "NOT READABLE, not reviewed\n  none of its frames counts: " in done.stdout
+    assert "NOT READABLE, not reviewed by a person\n  none of its frames counts: " in done.stdout
     assert done.stderr.splitlines()[-1].startswith(f"error: {folder}: could not be read: ")
     assert "NOT READABLE" in (tmp_path / "out" / "report.html").read_text()
     with SlideRecord.open(tmp_path / "out" / "slide.sqlite") as record:

@@ -1,0 +1,104 @@
+"""Replay: the cells that a record keeps, judged once more by its bundle, and its report written once more."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.cells.cutting import CutCell
+from edge_runtime.cells.preprocessing import resize_crop
+from edge_runtime.decision.table import SMALL
+from edge_runtime.errors import BundleError, SourceError
+from edge_runtime.record.readings import CellReading, SlideHeader
+from edge_runtime.record.slide_record import RECORD, SlideRecord
+from edge_runtime.report.page import render_report
+from edge_runtime.report.texts import LANGUAGES
+from edge_runtime.slide.judging import judge
+from edge_runtime.slide.reading import REPORT
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """How a slide is judged the second time.
+
+    Attributes:
+        cells: number of judged cells in the record.
+        differing: each cell that is answered otherwise now, in words.
+        misfits: what in the record is not as it was written, each in words (see `record/chain.py`).
+        report: what is wrong with report.html, in words; empty if it says what the record says.
+        provider: the execution provider of the second time.
+    """
+
+    cells: int
+    differing: tuple[str, ...]
+    misfits: tuple[str, ...]
+    report: str
+    provider: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is as it was."""
+        return not (self.differing or self.misfits or self.report)
+
+
+def replay_slide(folder: Path, classifier: Classifier) -> Replayed:
+    """Judge the cells of a slide once more.
+
+    Args:
+        folder: of the slide's record and report.
+        classifier: with the bundle that read the slide.
+
+    Raises:
+        SourceError: there is no record, or a damaged one.
+        BundleError: another bundle read the slide; it is named.
+    """
+    with SlideRecord.open(folder / RECORD) as record:
+        header = record.header()
+        _check_bundle(header, classifier)
+        cells, differing = 0, []
+        for field in record.fields():
+            before = [(number, cell) for number, cell in enumerate(field.cells, start=1) if cell.crop]
+            after = judge([_cut(cell, classifier) for _, cell in before], classifier)
+            cells += len(before)
+            for (number, old), new in zip(before, after, strict=True):
+                if _answer(old) != _answer(new):
+                    told = f"{' '.join(_answer(old))} before, {' '.join(_answer(new))} now"
+                    differing.append(f"cell {number} of field {field.number}: {told}")
+        misfits, report = tuple(record.misfits()), _report(record, folder / REPORT)
+    return Replayed(cells, tuple(differing), misfits, report, classifier.provider)
+
+
+def _check_bundle(header: SlideHeader, classifier: Classifier) -> None:
+    bundle = classifier.bundle
+    if bundle.digest != header.bundle_digest:
+        raise BundleError(
+            f"{bundle.path}: is {bundle.title}, but the slide was read by {header.bundle}, sha256 "
+            f"{header.bundle_digest}; give the folder of that bundle with --bundle"
+        )
+
+
+def _cut(cell: CellReading, classifier: Classifier) -> CutCell:
+    """The cell as it was cut out of its frame."""
+    pixels = cv2.imdecode(np.frombuffer(cell.crop, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise SourceError(f"a crop of the record cannot be decoded, at {cell.box}; copy the record again")
+    crop = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+    size = classifier.bundle.manifest.input.size
+    return CutCell(cell.box, crop, resize_crop(crop, size), cell.values.get(SMALL, math.nan))
+
+
+def _answer(cell: CellReading) -> tuple[str, ...]:
+    """What is said of a cell; without numbers, whose last digits differ from processor to processor."""
+    return tuple(word for word in (cell.status, cell.reason, cell.label) if word)
+
+
+def _report(record: SlideRecord, path: Path) -> str:
+    if not path.exists():
+        return f"{path.name} is not there; 'cellgate report' writes it again"
+    held = path.read_bytes()
+    if any(render_report(record, language).encode() == held for language in LANGUAGES):
+        return ""
+    return f"{path.name} is not what the record says; 'cellgate report' writes it again"
