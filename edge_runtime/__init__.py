@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from edge_runtime.decision.evidence import Evidence
     from edge_runtime.device.doctor import examine
     from edge_runtime.device.labels import named_cells
-    from edge_runtime.device.recalibration import recalibrate_bundle, site_cells
+    from edge_runtime.device.recalibration import recalibrate_bundle
+    from edge_runtime.device.site import site_cells
     from edge_runtime.errors import (
         BundleError,
         CellgateError,
@@ -120,7 +121,7 @@ _MODULES = {
     "score_images": "bundle.scoring",
     "segment": "cells.segmentation",
     "simulate_field": "simulator",
-    "site_cells": "device.recalibration",
+    "site_cells": "device.site",
     "write_report": "report.page",
 }
 

@@ -6,9 +6,8 @@ change an outline; and what is fainter was never measured. Whether a site can be
 (see `trust`), and by cells that somebody has named, where there are some.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.files import MODEL_CARD, Bundle, save_bundle
-from edge_runtime.cells.crops import read_crops
 from edge_runtime.decision import table
 from edge_runtime.decision.conformal import conformal_limit
 from edge_runtime.decision.decide import decide
@@ -24,20 +22,21 @@ from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.device.labels import NamedCells
 from edge_runtime.device.trust import (
+    FalseCalls,
     Named,
     check_answers,
+    check_false,
     check_named,
     compare_named,
     failed_shares,
+    false_rate,
     sound,
     tell_failed,
+    tell_false,
     tell_named,
 )
 from edge_runtime.errors import CheckFailedError, SourceError
-from edge_runtime.fields.gates import stopped_by
-from edge_runtime.record.slide_record import RECORD, SlideRecord
-from edge_runtime.sources.images import list_images
-from edge_runtime.sources.items import ImageFile, SkippedFrame
+from edge_runtime.report.estimate import rates_of
 
 Array = NDArray[np.float64]
 
@@ -56,6 +55,7 @@ class Recalibration:
         rejected_before: share of these that were rejected before.
         rejected_after: share that is rejected now.
         named: what is said of the cells that somebody has named, a class each.
+        false: what is said of the cells of known-negative slides; None where there are none.
     """
 
     detector: Detector
@@ -64,6 +64,7 @@ class Recalibration:
     rejected_before: float
     rejected_after: float
     named: tuple[Named, ...] = ()
+    false: FalseCalls | None = None
 
 
 def recalibrate(detector: Detector, evidence: Evidence, *, alpha: float) -> Recalibration:
@@ -110,58 +111,13 @@ def recalibrate(detector: Detector, evidence: Evidence, *, alpha: float) -> Reca
     )
 
 
-def site_cells(
-    source: str | Path, size: int, limits: Mapping[str, float]
-) -> tuple[NDArray[np.uint8], list[SkippedFrame]]:
-    """The cells of a site: crops (an image, folder or zip), or the whole cells of a slide that was read.
-
-    Args:
-        source: of crops, or the folder that `cellgate read` wrote.
-        size: side of the network's input.
-        limits: of the gates, by name: what the fields of a slide must pass.
-
-    Returns:
-        uint8 [N, size, size, 3] RGB; and the crops that cannot be judged and the fields that do not pass the
-        gates, with the reason.
-
-    Raises:
-        SourceError: there is nothing to read.
-    """
-    source = Path(source)
-    if not (source / RECORD).exists():
-        return read_crops(list_images(source), size)
-    with SlideRecord.open(source / RECORD) as record:
-        stopped: list[SkippedFrame] = []
-        crops, skipped = read_crops(_cells_of(record, source, limits, stopped), size)
-    return crops, stopped + skipped
-
-
-def _cells_of(
-    record: SlideRecord, source: Path, limits: Mapping[str, float], stopped: list[SkippedFrame]
-) -> Iterator[ImageFile]:
-    """The judged cells of the fields that pass the gates, but those that were no whole cells.
-
-    The fields that do not pass go to `stopped`.
-    """
-    no_cells = {test.reason for test in record.header().tests if not test.whole}
-    for field in record.fields():
-        name = f"{source}, field {field.number}"
-        if gates := stopped_by(field.values, limits):
-            stopped.append(SkippedFrame(name, f"{gates[0].sentence}; {gates[0].advice}"))
-            continue
-        yield from (
-            ImageFile(name, partial(bytes, cell.crop))
-            for cell in field.cells
-            if cell.crop and cell.reason not in no_cells
-        )
-
-
 def recalibrate_bundle(
     classifier: Classifier,
     resized: NDArray[np.uint8],
     site: str,
     out: str | Path,
     named: NamedCells | None = None,
+    negative: Sequence[NDArray[np.uint8]] = (),
 ) -> Recalibration:
     """Write a bundle for a site: the same graph, with the detector fitted to the site's cells.
 
@@ -171,10 +127,11 @@ def recalibrate_bundle(
         site: name of the site; it becomes part of the bundle's name.
         out: folder to make; it must not exist, or be empty.
         named: cells of the site whose class somebody has named; None if nobody has.
+        negative: cells of known-negative slides, as `resized`, an array for each slide.
 
     Raises:
         SourceError: `out` holds something, or there are too few cells.
-        CheckFailedError: see `recalibrate` and `check_named`.
+        CheckFailedError: see `recalibrate`, `check_named` and `check_false`.
     """
     out = Path(out)
     if out.exists() and any(out.iterdir()):
@@ -187,6 +144,8 @@ def recalibrate_bundle(
         before, after = (decide(detector, seen) for detector in (manifest.detector, made.detector))
         made = replace(made, named=compare_named(before, after, named.labels, manifest.classes))
         check_named(made.named)
+    if negative:
+        made = replace(made, false=_false_calls(classifier, made.detector, negative))
     told = f"recalibrated on {made.cells} unlabelled cells of {site}, from {bundle.title}"
     save_bundle(
         out,
@@ -201,14 +160,26 @@ def recalibrate_bundle(
     return made
 
 
+def _false_calls(
+    classifier: Classifier, fitted: Detector, negative: Sequence[NDArray[np.uint8]]
+) -> FalseCalls:
+    manifest = classifier.bundle.manifest
+    seen = [classifier.evidence(crops) for crops in negative]
+    before, now = (
+        false_rate([decide(detector, slide) for slide in seen], detector.parasitized)
+        for detector in (manifest.detector, fitted)
+    )
+    calls = FalseCalls(before, now)
+    check_false(calls, rates_of(manifest.performance.counts)[1])
+    return calls
+
+
 def _card(bundle: Bundle, made: Recalibration, site: str) -> bytes:
     """The model card, which tells first that its figures are those of another threshold."""
     card = bundle.contents[MODEL_CARD].decode("utf-8", errors="replace")
-    known = (
-        f"Cells that somebody has named: {tell_named(made.named)}."
-        if made.named
-        else "No label was used, so nothing is known of the accuracy at this site."
-    )
+    told = [f"Cells that somebody has named: {tell_named(made.named)}."] if made.named else []
+    told += [f"Known-negative slides: {tell_false(made.false)}."] if made.false else []
+    known = " ".join(told) or "No label was used, so nothing is known of the accuracy at this site."
     return f"""# {bundle.manifest.name}-{site}
 
 Recalibrated from {bundle.title} on {made.cells} unlabelled cells of {site}: of these

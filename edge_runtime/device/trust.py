@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from edge_runtime.decision import table
 from edge_runtime.decision.decide import Decisions
 from edge_runtime.errors import CheckFailedError
+from edge_runtime.statistics.control import exceeds, interval_of
+from edge_runtime.statistics.rates import MeasuredRate
 
 # Times alpha, as shares of a site's cells: between what clean cells and what spoilt ones show
 # (docs/experiments/2026-11-27-evidence.md). Beyond the first the classifier fails there, or the cutting of
@@ -39,6 +41,19 @@ class Named:
     accepted_before: int
     accepted: int
     right: int
+
+
+@dataclass(frozen=True)
+class FalseCalls:
+    """What became of the cells of a site's known-negative slides, per cell that is accepted or suspect.
+
+    Attributes:
+        before: rate of false positives by the bundle before it was fitted.
+        now: by the one that it is now.
+    """
+
+    before: MeasuredRate
+    now: MeasuredRate
 
 
 def failed_shares(decisions: Decisions) -> dict[str, float]:
@@ -139,6 +154,48 @@ def tell_named(named: Sequence[Named]) -> str:
         f"of {one.cells} cells named {one.label} {one.accepted_before} were accepted before and "
         f"{one.accepted} are now, {one.right} of these rightly"
         for one in named
+    )
+
+
+def false_rate(slides: Sequence[Decisions], parasitized: Sequence[int]) -> MeasuredRate:
+    """Rate of false positives on known-negative slides, and how much these differ.
+
+    Args:
+        slides: decisions of the cells of each.
+        parasitized: indices of the classes that count so.
+    """
+    others = np.array([test.reason != table.SUSPECT for test in table.TESTS])
+    return MeasuredRate.of_patients(
+        [int((~seen.rejected & np.isin(seen.label, parasitized)).sum()) for seen in slides],
+        [int((~seen.failed[:, others].any(axis=1)).sum()) for seen in slides],
+    )
+
+
+def check_false(calls: FalseCalls, stated: MeasuredRate) -> None:
+    """Refuse a site whose known-negative slides have more false positives than the bundle states.
+
+    Args:
+        calls: on these slides.
+        stated: by the bundle's manifest.
+
+    Raises:
+        CheckFailedError: they have, beyond the doubts of both rates.
+    """
+    if exceeds(calls.now, stated):
+        most = interval_of(stated).high
+        raise CheckFailedError(
+            f"{tell_false(calls)}, and the bundle states at most {most:.2%}: the classifier "
+            "errs at this site; look at the called cells in the reports of these slides, or train with cells "
+            "of this site"
+        )
+
+
+def tell_false(calls: FalseCalls) -> str:
+    """False calls in words."""
+    before, now = calls.before, calls.now
+    return (
+        f"of {now.cells} cells of {now.patients} known-negative slides {now.hits} are called parasitized, "
+        f"and of {before.cells} {before.hits} were before"
     )
 
 

@@ -16,6 +16,7 @@ from edge_runtime.report.verdict import Verdict
 from edge_runtime.statistics.intervals import LEVEL
 
 Entry = dict[str, Any]
+STATUSES = tuple(status.replace("-", "_") for status in get_args(Status))  # as `Counts` has them
 
 _BOX = ("x", "y", "width", "height")
 # Of what is a number and no plain count: dotted names lead into what is nested.
@@ -80,36 +81,24 @@ def slide_entry(slide: Slide) -> Entry:
     return {**asdict(header), **times, "clock_doubts": slide.clock_doubts, "seal": slide.seal}
 
 
-def final_verdict(summary: SlideSummary) -> Verdict:
-    """After review where all that had to be was reviewed, else the model's own."""
-    after = summary.reviewed
-    return after.verdict if after and after.verdict else summary.verdict
-
-
 def numbers(summary: SlideSummary) -> Entry:
     """What was counted and what follows from it, by the model alone and after review.
 
-    Wherever the slide gives no number there is None.
+    None wherever the slide gives no number, or nobody has reviewed it.
     """
     after = summary.reviewed
-    return {
-        **_numbers(summary.counts, summary.verdict, summary.estimate),
-        "reviewed": None
-        if after is None
-        else {
-            "reviewers": after.reviewers,
-            "cells": after.cells,
-            "waiting": after.waiting,
-            "rejected": after.rejected,
-            **_numbers(after.counts, after.verdict, after.estimate),
-        },
-    }
+    alone = _numbers(summary.counts, summary.verdict, summary.estimate)
+    if after is None:
+        return {**alone, "reviewed": None}
+    found = _numbers(after.counts, after.verdict, after.estimate)
+    told = {"reviewers": after.reviewers, "cells": after.cells, "waiting": after.waiting}
+    return {**alone, "reviewed": {**told, **found}}
 
 
-def _numbers(counts: Counts, verdict: Verdict | None, found: Estimate | None) -> Entry:
+def _numbers(counts: Counts, end: Verdict | None, found: Estimate | None) -> Entry:
     return {
         "counts": asdict(counts),
-        "verdict": None if verdict is None else asdict(verdict),
+        "verdict": None if end is None else asdict(end),
         "share": None if found is None else {"apparent": found.share, "corrected": found.corrected},
         "interval": None if found is None else _interval(found),
         "limit_of_detection": _limit(found),
@@ -139,7 +128,7 @@ def _limit(found: Estimate | None) -> Entry | None:
 
 def field_entry(field: FieldReading, slide: Slide) -> Entry:
     """A field without its cells; its reason is empty where they count."""
-    by_status = Counter(cell.status for cell in field.cells)
+    by_status = Counter(cell.status.replace("-", "_") for cell in field.cells)
     return {
         "field": field.number,
         "name": field.name,
@@ -149,7 +138,7 @@ def field_entry(field: FieldReading, slide: Slide) -> Entry:
         "height": field.height,
         "reason": field.reason,
         "values": {gate.name: _number(field.values, gate.name) for gate in slide.header.gates},
-        "cells": {status.replace("-", "_"): by_status[status] for status in get_args(Status)},
+        "cells": {status: by_status[status] for status in STATUSES},
     }
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 from edge_runtime.exchange.document import write_document
-from edge_runtime.exchange.entries import final_verdict
 from edge_runtime.exchange.fhir import write_fhir
 from edge_runtime.exchange.relabel import LABELS, RelabelPack, write_relabel_pack
 from edge_runtime.exchange.tables import write_tables
@@ -36,7 +35,7 @@ def export_slide(folder: str | Path, form: Form, out: str | Path) -> list[str]:
             return list(_told(write_relabel_pack(record, out), Path(out)))
         write = {"csv": write_tables, "json": write_document, "fhir": write_fhir}[form]
         slide = write(record, out)
-    title = ENGLISH.say(f"verdict.{final_verdict(slide.summary).word}")
+    title = ENGLISH.say(f"verdict.{slide.summary.last_verdict.word}")
     return [f"{slide.header.slide}: {title}, {len(slide.calls)} cells reviewed; {form} in {out}"]
 
 

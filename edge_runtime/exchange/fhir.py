@@ -13,10 +13,10 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from edge_runtime.console import to_json
-from edge_runtime.exchange.entries import Slide, final_verdict, slide_of
+from edge_runtime.exchange.entries import Slide, slide_of
 from edge_runtime.record.readings import SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
-from edge_runtime.report.estimate import Estimate, red_cells_told
+from edge_runtime.report.estimate import Estimate
 from edge_runtime.report.summary import SlideSummary
 from edge_runtime.report.texts import ENGLISH
 from edge_runtime.storage import write_whole
@@ -34,7 +34,7 @@ _RESEARCH = {
 }
 _RESEARCH_ONLY = ENGLISH.say("research")
 _METHOD = "images of a thin blood film, classified by software"
-_CONFIRMED = f"{_METHOD}; a person looked at each cell that it called parasitized, or perhaps so"
+_REVIEWED = "what it called parasitized or doubted looked at by"
 _FOUND = {
     "parasites-seen": ("260373001", "Detected"),
     "none-seen": ("260415000", "Not detected"),
@@ -115,27 +115,28 @@ def _report(slide: Slide, results: Sequence[str]) -> Resource:
 
 
 def _conclusion(slide: Slide, reviewers: Sequence[str]) -> str:
-    """The verdict, and what people said of cells."""
+    """The verdict, after review where it came to its end, and what people said of the cells."""
     answers = Counter(call.answer for call in slide.calls.values())
     told = ", ".join(f"{number} {answer}" for answer, number in sorted(answers.items()))
     reviewed = f"Cells reviewed by {', '.join(reviewers)}: {told}." if reviewers else "Not reviewed."
-    end = final_verdict(slide.summary)
-    title = ENGLISH.say(f"verdict.{end.word}")
-    return f"{_RESEARCH_ONLY} {title}: {'; '.join(end.reasons)}. {reviewed}"
+    end = slide.summary.last_verdict
+    word = ENGLISH.say(f"verdict.{end.word}")
+    return f"{_RESEARCH_ONLY} {word}: {'; '.join(end.reasons)}. {reviewed}"
 
 
 def _observations(summary: SlideSummary, about: Mapping[str, Any]) -> dict[str, Resource]:
-    """What was observed, by role; where the slide gives no number there is none, and why."""
-    after, end = summary.reviewed, final_verdict(summary)
-    complete = after is not None and after.verdict is not None
-    found = after.estimate if after and complete else summary.estimate
+    """What was observed, by role; where the slide is not readable there is no number, and why."""
+    found, end = summary.last_estimate, summary.last_verdict
+    method = _METHOD
+    if summary.reviewed and end is summary.reviewed.verdict:
+        method = f"{method}, {_REVIEWED} {', '.join(summary.reviewed.reviewers)}"
     codes = {
         "presence": _coded(_LOINC, "51587-4", _PRESENCE),
         "share": _coded(_LOINC, "48427-9", _SHARE),
         "density": {"text": _DENSITY},
     }
     unknown = _coded(f"{_HL7}/data-absent-reason", "unknown", "Unknown", "; ".join(end.reasons))
-    values = {role: {"dataAbsentReason": unknown} for role in codes}
+    values: dict[str, Resource] = {role: {"dataAbsentReason": unknown} for role in codes}
     if end.word in _FOUND:
         values["presence"] = {"valueCodeableConcept": _coded(_SNOMED, *_FOUND[end.word])}
     if found is not None:
@@ -147,7 +148,7 @@ def _observations(summary: SlideSummary, about: Mapping[str, Any]) -> dict[str, 
             "status": "preliminary",
             "category": [_coded(f"{_HL7}/observation-category", "laboratory", "Laboratory")],
             "code": code,
-            "method": {"text": _CONFIRMED if complete else _METHOD},
+            "method": {"text": method},
             **about,
             **values[role],
         }
@@ -179,7 +180,7 @@ def _density(found: Estimate) -> Resource:
         components.append(limit)
     return {
         "valueQuantity": per_microlitre(_best(found)),
-        "note": [{"text": f"a microlitre is taken {red_cells_told(found.red_cells, ENGLISH)}"}],
+        "note": [{"text": f"a microlitre is taken {found.red_cells}"}],
         "component": components,
     }
 

@@ -5,9 +5,10 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, get_args
+from typing import BinaryIO
 
 from edge_runtime.exchange.entries import (
+    STATUSES,
     UNITS,
     Entry,
     Slide,
@@ -17,7 +18,7 @@ from edge_runtime.exchange.entries import (
     slide_entry,
     slide_of,
 )
-from edge_runtime.record.readings import SlideHeader, Status
+from edge_runtime.record.readings import SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.pictures import numbered
 from edge_runtime.storage import whole_file, whole_folder
@@ -107,7 +108,7 @@ def _field_columns(header: SlideHeader) -> list[str]:
     return [
         *("field", "name", "moment", "read_at", "width", "height", "reason"),
         *(f"values.{gate.name}" for gate in header.gates),
-        *(f"cells.{status.replace('-', '_')}" for status in get_args(Status)),
+        *(f"cells.{status}" for status in STATUSES),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The SQLite file of a slide record: on the disk when it says so, and readable wherever it lies."""
+"""SQLite files of a device: on the disk when they say so, and readable wherever they lie."""
 
 import os
 import shutil
@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from edge_runtime.errors import SourceError, StorageError
 
 PATIENCE = 120.0  # seconds to wait for another program that holds the record
+_KEPT = "fields recorded before are kept, and it goes on behind them"
 _PATIENCE_AT_THE_END = 5.0  # seconds; what is waited for then can be done later as well
 
 
@@ -63,6 +64,13 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def connect_briefly(path: Path) -> sqlite3.Connection:
+    """Open a file for one short transaction, as durable; other programs wait for its end."""
+    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+    connection.execute("PRAGMA synchronous = EXTRA")  # the end of a transaction is a file that vanishes
+    return connection
+
+
 def _keep_a_log(connection: sqlite3.Connection) -> None:
     """Write ahead, where the file system allows it; on others readers and the writer wait for each other."""
     try:
@@ -104,9 +112,11 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
 
 
-def damaged(path: Path, error: Exception) -> SourceError:
+def damaged(
+    path: Path, error: Exception, what: str = "slide record", remedy: str = "copy it again"
+) -> SourceError:
     """What to tell of a file that is none of these, or broken."""
-    return SourceError(f"{path}: no slide record or a damaged one ({error}); copy it again")
+    return SourceError(f"{path}: no {what} or a damaged one ({error}); {remedy}")
 
 
 @contextmanager
@@ -119,14 +129,15 @@ def reading_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Tell a full disk and a file that cannot be written from anything else."""
+def storage_errors(
+    path: Path, kept: str = "fields recorded before are kept, and it goes on behind them"
+) -> Iterator[None]:
+    """Tell a full disk and a file that cannot be written from anything else, and what is `kept` even so."""
     try:
         yield
     except sqlite3.Error as error:
         full = getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR"))
         first = "free some space and " if full else ""
         raise StorageError(
-            f"{path}: cannot be written ({error}); {first}give the same command again: fields recorded "
-            "before are kept, and it goes on behind them"
+            f"{path}: cannot be written ({error}); {first}give the same command again: {kept}"
         ) from error

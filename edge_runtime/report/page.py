@@ -81,6 +81,7 @@ def _pieces(record: SlideRecord, summary: SlideSummary, texts: Texts) -> Iterato
             header=header,
             counts=summary.counts,
             verdict=summary.verdict,
+            final=summary.last_verdict,
             estimate=found,
             scale=found and scale_of(found),
             red_cells=found and red_cells_told(found.red_cells, texts),

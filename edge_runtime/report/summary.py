@@ -33,6 +33,16 @@ class SlideSummary:
     estimate: Estimate | None
     reviewed: Reviewed | None = None
 
+    @property
+    def last_verdict(self) -> Verdict:
+        """What the reading ends with: after review, once nothing waits for it."""
+        return self.reviewed.verdict if self.reviewed and self.reviewed.verdict else self.verdict
+
+    @property
+    def last_estimate(self) -> Estimate | None:
+        """The estimate that belongs to the last verdict."""
+        return self.reviewed.estimate if self.reviewed and self.reviewed.verdict else self.estimate
+
 
 def summarise(record: SlideRecord, texts: Texts = ENGLISH) -> SlideSummary:
     """Count a slide's cells and judge them as a group.

@@ -2,6 +2,7 @@
 
 import math
 
+from edge_runtime.errors import SourceError
 from edge_runtime.record.readings import CellReading
 from edge_runtime.record.slide_record import SlideRecord
 
@@ -28,6 +29,19 @@ def queue(record: SlideRecord, *, again: bool = False) -> list[Key]:
         if (field, number) not in called
     ]
     return [key for _, key in sorted(found)]
+
+
+def key_of(record: SlideRecord, named: str) -> Key:
+    """The cell that is named "FIELD:CELL", as the report numbers them.
+
+    Raises:
+        SourceError: no such name, or no such cell.
+    """
+    field, _, cell = named.partition(":")
+    if not (field.isdecimal() and cell.isdecimal()):
+        raise SourceError(f"no cell is named '{named}'; give field and cell as 3:12, from the report")
+    record.cell(int(field), int(cell))
+    return int(field), int(cell)
 
 
 def _order(cell: CellReading, as_parasitized: bool) -> tuple[int, int, float]:

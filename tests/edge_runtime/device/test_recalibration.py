@@ -22,7 +22,8 @@ from edge_runtime.decision.decide import decide
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.device.labels import named_cells
-from edge_runtime.device.recalibration import recalibrate, recalibrate_bundle, site_cells
+from edge_runtime.device.recalibration import recalibrate, recalibrate_bundle
+from edge_runtime.device.site import site_cells
 from edge_runtime.device.trust import Named, check_named
 from edge_runtime.errors import CheckFailedError, SourceError
 from edge_runtime.fields.gates import default_limits

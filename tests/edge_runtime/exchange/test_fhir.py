@@ -192,13 +192,13 @@ def test_after_review_it_says_what_people_saw(
     seen = "260373001"
     before = observation(bundle_of(path), "51587-4")  # one cell waits
     assert before["valueCodeableConcept"]["coding"][0]["code"] == seen
-    assert "a person" not in before["method"]["text"]
+    assert "looked at" not in before["method"]["text"]
     with SlideRecord.open_for_calls(path) as record:
         record.add_call(calls_of(told[-1])[0])
     bundle = bundle_of(path)
     after = observation(bundle, "51587-4")
     assert after["valueCodeableConcept"]["coding"][0]["code"] == (seen if parasites else "260415000")
-    assert "a person" in after["method"]["text"]
+    assert after["method"]["text"].endswith("looked at by N. Khumalo")
     assert observation(bundle, "48427-9")["component"][2]["valueInteger"] == parasites
     assert resources(bundle, "DiagnosticReport")[0]["status"] == "preliminary"
 

@@ -10,7 +10,7 @@ from click.testing import Result
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.classifier import Classifier
-from edge_runtime.device.recalibration import site_cells
+from edge_runtime.device.site import site_cells
 from edge_runtime.errors import SourceError
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.simulator import SimulatedField
