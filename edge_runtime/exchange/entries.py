@@ -1,22 +1,22 @@
 """What a slide, a field and a cell are told as, by the same names in the tables and in JSON."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 from edge_runtime.clock import reliable
-from edge_runtime.record.readings import Call, Counts, FieldReading, SlideHeader
+from edge_runtime.record.readings import Call, Counts, FieldReading, SlideHeader, Status
 from edge_runtime.record.slide_record import SlideRecord
-from edge_runtime.report.colours import PENS
 from edge_runtime.report.estimate import Estimate
 from edge_runtime.report.pictures import NumberedCell
 from edge_runtime.report.summary import SlideSummary, summarise
 from edge_runtime.report.verdict import Verdict
-from edge_runtime.report.wording import tally
 from edge_runtime.statistics.intervals import LEVEL
 
 Entry = dict[str, Any]
+STATUSES = tuple(status.replace("-", "_") for status in get_args(Status))  # as `Counts` has them
 
 _BOX = ("x", "y", "width", "height")
 # Of what is a number and no plain count: dotted names lead into what is nested.
@@ -128,7 +128,7 @@ def _limit(found: Estimate | None) -> Entry | None:
 
 def field_entry(field: FieldReading, slide: Slide) -> Entry:
     """A field without its cells; its reason is empty where they count."""
-    found = tally(field)
+    by_status = Counter(cell.status.replace("-", "_") for cell in field.cells)
     return {
         "field": field.number,
         "name": field.name,
@@ -138,7 +138,7 @@ def field_entry(field: FieldReading, slide: Slide) -> Entry:
         "height": field.height,
         "reason": field.reason,
         "values": {gate.name: _number(field.values, gate.name) for gate in slide.header.gates},
-        "cells": {status.replace("-", "_"): found.get(status, 0) for status in PENS},
+        "cells": {status: by_status[status] for status in STATUSES},
     }
 
 

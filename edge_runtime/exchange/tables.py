@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge_runtime.exchange.entries import (
+    STATUSES,
     UNITS,
     Entry,
     Slide,
@@ -19,7 +20,6 @@ from edge_runtime.exchange.entries import (
 )
 from edge_runtime.record.readings import SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
-from edge_runtime.report.colours import PENS
 from edge_runtime.report.pictures import numbered
 from edge_runtime.storage import whole_file, whole_folder
 
@@ -108,7 +108,7 @@ def _field_columns(header: SlideHeader) -> list[str]:
     return [
         *("field", "name", "moment", "read_at", "width", "height", "reason"),
         *(f"values.{gate.name}" for gate in header.gates),
-        *(f"cells.{status.replace('-', '_')}" for status in PENS),
+        *(f"cells.{status}" for status in STATUSES),
     ]
 
 
@@ -138,7 +138,8 @@ def _flat(told: Mapping[str, object], before: str = "") -> Iterable[tuple[str, o
 
 
 def _unit(name: str) -> str:
-    """Of the nearest name that has one."""
+    """Of the nearest name that has one; after review as before."""
+    name = name.removeprefix("reviewed.")
     while name and name not in UNITS:
         name = name.rpartition(".")[0]
     return UNITS.get(name, "")

@@ -35,6 +35,7 @@ HEADER = replace(
     gates=applied_gates(default_limits()),
     sensitivity=MeasuredRate(5900, 6960, 0.025, 80),
     false_positives=MeasuredRate(6, 2380, 0.0032, 35),
+    findable=MeasuredRate(6800, 6960, 0.025, 80),
 )
 PARASITIZED = replace(slide_samples.JUDGED, values={test.name: 1.5 for test in TESTS}, crop=CROP)
 FINISHED = "2025-01-02T04:00:00+00:00"

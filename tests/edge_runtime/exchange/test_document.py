@@ -48,9 +48,14 @@ def test_the_names_that_are_promised(
     assert found["limit_of_detection"]["share"] > 0
     assert [field["field"] for field in found["fields"]] == list(range(1, 13))
     assert len(found["cells"]) == 12 * 502
+    for status in ("uninfected", "parasitized", "rejected", "not_judged"):
+        assert sum(field["cells"][status] for field in found["fields"]) == found["counts"][status]
     called = [cell for cell in found["cells"] if cell["call"]]
     assert [(cell["field"], cell["cell"], cell["status"]) for cell in called] == [(2, 1, "parasitized")]
     assert called[0]["call"]["answer"] == "parasite"
+    after = found["reviewed"]
+    assert (after["reviewers"], after["cells"], after["waiting"]) == (["N. Khumalo"], 1, 131)
+    assert after["verdict"] is after["interval"] is None  # as long as cells wait
     assert sum(cell["status"] == "parasitized" for cell in found["cells"]) == found["counts"]["parasitized"]
 
 

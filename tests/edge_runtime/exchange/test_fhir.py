@@ -11,7 +11,7 @@ import pytest
 from edge_runtime.exchange.fhir import write_fhir
 from edge_runtime.record.readings import Call, CellReading, FieldReading, SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
-from edge_runtime.report.page import RESEARCH_ONLY
+from edge_runtime.report.texts import ENGLISH
 
 Cells = dict[str, CellReading]
 Make = Callable[..., FieldReading]
@@ -178,10 +178,44 @@ def test_no_machine_calls_a_report_final(
     assert {one["status"] for one in resources(reviewed, "Observation")} == {"preliminary"}
 
 
+@pytest.mark.parametrize("parasites", [0, 3])
+def test_after_review_it_says_what_people_saw(
+    recorded: Callable[..., Path],
+    long_slide: Long,
+    calls_of: Callable[..., list[Call]],
+    parasites: int,
+) -> None:
+    """The model called 120 cells parasitized, and twelve perhaps so; people looked at all of them."""
+    flagged = [(of, cell) for of in range(1, 13) for cell in (*range(1, 11), 501)]
+    told = [(*cell, "parasite" if n < parasites else "none") for n, cell in enumerate(flagged)]
+    path = recorded(*long_slide(10), calls=calls_of(*told[:-1]))
+    seen = "260373001"
+    before = observation(bundle_of(path), "51587-4")  # one cell waits
+    assert before["valueCodeableConcept"]["coding"][0]["code"] == seen
+    assert "looked at" not in before["method"]["text"]
+    with SlideRecord.open_for_calls(path) as record:
+        record.add_call(calls_of(told[-1])[0])
+    bundle = bundle_of(path)
+    after = observation(bundle, "51587-4")
+    assert after["valueCodeableConcept"]["coding"][0]["code"] == (seen if parasites else "260415000")
+    assert after["method"]["text"].endswith("looked at by N. Khumalo")
+    assert observation(bundle, "48427-9")["component"][2]["valueInteger"] == parasites
+    assert resources(bundle, "DiagnosticReport")[0]["status"] == "preliminary"
+
+
+def test_a_parasite_that_a_person_saw_counts_on_a_slide_without_numbers(
+    recorded: Callable[..., Path], field: Make, cells: Cells, calls_of: Callable[..., list[Call]]
+) -> None:
+    bundle = bundle_of(recorded(field(1, cells["suspect"]), calls=calls_of((1, 1, "parasite"))))
+    assert observation(bundle, "51587-4")["valueCodeableConcept"]["coding"][0]["code"] == "260373001"
+    assert "valueQuantity" not in observation(bundle, "48427-9")
+    assert observation(bundle, "48427-9")["dataAbsentReason"]["coding"][0]["code"] == "unknown"
+
+
 def test_it_says_what_it_is_for_and_names_no_patient(recorded: Callable[..., Path], long_slide: Long) -> None:
     bundle = bundle_of(recorded(*long_slide(10)))
     (report,) = resources(bundle, "DiagnosticReport")
-    assert report["conclusion"].startswith(RESEARCH_ONLY)
+    assert report["conclusion"].startswith(ENGLISH.say("research"))
     assert {"DiagnosticReport", "Observation", "Specimen", "Device"} == {
         entry["resource"]["resourceType"] for entry in bundle["entry"]
     }
