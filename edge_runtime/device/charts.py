@@ -15,13 +15,14 @@ from edge_runtime.statistics.rates import MeasuredRate
 
 State = Literal["learning", "ok", "warning", "alarm"]
 
-# The share of a slide lies above its line on 3 ordinary slides of 100, and on two running once in 1,100: for
+# The share of a slide lies above its line on 2 ordinary slides of 100, and on two running once in 2,550: for
 # a share q that is (1 + q) / q^2 slides (Feller, An Introduction to Probability Theory I, XIII.7).
-LINE, RUNNING = 0.03, 2
-SITE = 20  # ordinary slides after which the site's own share and spread take the place of the manifest's
-SETTLED = 50  # slides that a reference is made of: later ones must not teach it a slow change
+LINE, RUNNING = 0.02, 2
+SITE = 30  # ordinary slides after which the site's own share and spread take the place of the manifest's
+SETTLED = 100  # slides that a reference is made of: later ones must not teach it a slow change
 STRANGE = 4.0  # standard deviations: as much as one slide may tell, and what teaches nothing
 AGAIN = 50  # slides within which an alarm is the second one
+_RAREST = 1e-12  # probability
 FEWEST_CELLS = 100  # whole cells of a slide, or it tells little of the device
 
 
@@ -143,12 +144,19 @@ def shares_chart(entries: Sequence[Entry], in_order: Collection[int]) -> Chart:
             continue
         own = entry.number > known_from
         mean, correlation = (site.share, site.correlation) if own else (entry.usual, entry.correlation)
-        tail = share_tail(entry.rejected, entry.whole, mean, correlation)
-        height = math.log(max(tail, 1e-12)) / math.log(LINE)
+        height = _rarity(entry, mean, correlation)
         above = [*above, entry.number] if height > 1 else []
         sounds = len(above) >= RUNNING
         chart = chart.after(entry, height, sounds=sounds, onset=above[0] if sounds else 0)
     return chart
+
+
+def _rarity(entry: Entry, mean: float, correlation: float) -> float:
+    """How rare a rejected share as large as a slide's is on ordinary ones: 0 is not at all, 1 at the line."""
+    if entry.rejected <= mean * entry.whole:
+        return 0.0
+    tail = share_tail(entry.rejected, entry.whole, mean, correlation)
+    return math.log(max(tail, _RAREST)) / math.log(LINE)
 
 
 def sums_chart(watched: Watched, entries: Sequence[Entry], in_order: Collection[int]) -> Chart:
@@ -160,7 +168,8 @@ def sums_chart(watched: Watched, entries: Sequence[Entry], in_order: Collection[
         in_order: numbers of the readings of quality slides that read as before.
     """
     chart = Chart(watched.name, watched.sentence, watched.advice)
-    reference, sums, onset = Reference(), Sums(), 0
+    reference, sums = Reference(), Sums()
+    low_from = high_from = 0  # numbers of the slides with which the sums began to grow
     for entry in entries:
         if entry.number in in_order:
             chart, sums = chart.set_back(), Sums()
@@ -170,11 +179,12 @@ def sums_chart(watched: Watched, entries: Sequence[Entry], in_order: Collection[
         score = reference.standardised(value, watched.least)
         known = not math.isnan(score)
         if known:
+            low_from = low_from if sums.low else entry.number
+            high_from = high_from if sums.high else entry.number
             sums = sums.after(min(max(score, -STRANGE), STRANGE))
-            height = (sums.low if watched.alarm == "low" else max(sums.low, sums.high)) / LIMIT
-            onset = onset if height and onset else entry.number
-            chart = chart.after(entry, height, sounds=height > 1, onset=onset)
-            onset = onset if height else 0
+            low = watched.alarm == "low" or sums.low > sums.high
+            height = (sums.low if low else sums.high) / LIMIT
+            chart = chart.after(entry, height, sounds=height > 1, onset=low_from if low else high_from)
         if reference.values < SETTLED and chart.state != "alarm" and not (known and abs(score) > STRANGE):
             reference = reference.including(value)
     return chart

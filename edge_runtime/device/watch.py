@@ -8,6 +8,7 @@ slides with more false positives than the bundle states.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from edge_runtime.device.charts import SUMS, Chart, State, shares_chart, sums_chart
 from edge_runtime.device.entries import Entry, History, Kind
@@ -16,6 +17,7 @@ from edge_runtime.statistics.intervals import Interval
 from edge_runtime.statistics.rates import UNKNOWN, MeasuredRate
 
 SAME = 0.99  # share of readings of one slide in order that are told as before
+REPEATS = 10  # first readings of a slide that say what it reads like
 
 _KINDS: tuple[Kind, ...] = ("patient", "known-negative", "quality")
 _GRAVEST: tuple[State, ...] = ("alarm", "warning", "ok", "learning")
@@ -48,7 +50,7 @@ class QualitySlide:
 
     Attributes:
         slide: its code.
-        readings: how many there were before, in order, by the same bundle.
+        readings: how many it is compared with: the first ones by the same bundle that were in order.
         called: share of the asked cells that is called parasitized.
         called_before: between which shares that lies in order.
         rejected: share of the whole cells that is rejected.
@@ -127,7 +129,7 @@ def quality_readings(entries: Sequence[Entry]) -> dict[int, QualitySlide]:
             continue
         earlier = before.setdefault((entry.slide, entry.bundle_digest), [])
         reading = _against(entry, earlier)
-        if reading.as_before is not False:
+        if reading.as_before is not False and len(earlier) < REPEATS:
             earlier.append(entry)
         found[entry.number] = reading
     return found
@@ -153,8 +155,14 @@ def _against(entry: Entry, earlier: Sequence[Entry]) -> QualitySlide:
 
 def _within(hits: int, cells: int, before: Sequence[tuple[int, int]]) -> tuple[float, Interval]:
     """A share of no cells lies nowhere."""
-    rate = MeasuredRate.of_patients([hit for hit, _ in before], [of for _, of in before])
-    return (hits / cells, repeated(rate, cells, SAME)) if cells else (math.nan, Interval(0.0, 1.0))
+    if not cells:
+        return math.nan, Interval(0.0, 1.0)
+    return hits / cells, repeated(_rate_of(tuple(before)), cells, SAME)
+
+
+@lru_cache(maxsize=8)  # the same for every later reading
+def _rate_of(readings: tuple[tuple[int, int], ...]) -> MeasuredRate:
+    return MeasuredRate.of_patients([hits for hits, _ in readings], [cells for _, cells in readings])
 
 
 def false_positives(entries: Sequence[Entry], bundle: str) -> FalsePositives:

@@ -39,7 +39,7 @@ def beta_cdf(x: ArrayLike, a: float, b: float) -> NDArray[np.float64]:
 
 def _tail(x: NDArray[np.float64], a: float, b: float) -> NDArray[np.float64]:
     inside = x > 0
-    at = np.where(inside, x, 0.5)
+    at = np.where(inside, x, _TINY)  # whose terms end at once
     log = a * np.log(at) + b * np.log1p(-at) - log_beta(a, b) - math.log(a)
     c, d = np.ones_like(at), _bounded(1 - (a + b) / (a + 1) * at)
     d = 1 / d
