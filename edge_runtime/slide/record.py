@@ -341,7 +341,8 @@ def _cell(row: dict[str, Any]) -> CellReading:
 
 
 def _rate(noted: str | None) -> MeasuredRate:
-    return UNKNOWN if noted is None else MeasuredRate(**json.loads(noted))
+    told = {"counts": (), **json.loads(noted)} if noted else None  # older records have sums alone
+    return MeasuredRate(**told | {"counts": tuple(map(tuple, told["counts"]))}) if told else UNKNOWN
 
 
 def _number(value: float | None) -> float:
