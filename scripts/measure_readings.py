@@ -1,80 +1,54 @@
-"""What readings of slides are worth: slides composed of real cells, whose truth is known.
+"""What readings of slides are worth: slides composed of judged cells, whose truth is known.
 
-    python -m scripts.measure_readings --run runs/default --cells 2000
+    python -m scripts.measure_readings --run runs/default --simulated kept --plot readings.png
 
-A slide has so many cells, drawn with replacement, a known share of them parasitized: those of one patient.
-Its other cells are those of all healthy patients together. With --own they are the same patient's, too (a
-healthy one's where the share is 0): some 65 of them, so that a single false positive makes 1.5 % of the
-slide, and none makes 0; both are extremes. The networks that decide never saw the cells, and a slide is read
-with the rates of all other patients. Prints a table in Markdown, and WHO's grade of a reader.
+A slide has so many cells, drawn with replacement, a known share of them parasitized.
+
+With --run they are real: the parasitized ones are those of one patient, the others those of all healthy
+patients together. With --own they are the same patient's, too (a healthy one's where the share is 0): some
+65 of them, so that a single false positive makes 1.5 % of the slide, and none makes 0; both are extremes. The
+networks that decide never saw the cells, and a slide is read with the rates of all other patients.
+
+With --simulated both are of one simulated preparation, which the default bundle read from end to end (see
+`simulated_slides`); what was judged is kept in that folder. Slides are read twice: with the rates that the
+bundle states, which are of real patients, and with those of all other preparations.
+
+Prints tables in Markdown, and WHO's grade of a reader.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from edge_runtime.bundle.performance import PatientCounts
+from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.bundle.files import default_bundle
 from edge_runtime.console import Commands
-from edge_runtime.decision.table import SUSPECT
-from edge_runtime.record.readings import Counts, FieldCounts
-from edge_runtime.report.estimate import Estimate, estimate, rates_of
-from edge_runtime.report.verdict import verdict
-from edge_runtime.statistics.grades import grade
-from edge_runtime.statistics.stopping import WITHIN
+from edge_runtime.errors import SourceError
+from edge_runtime.report.estimate import rates_of
+from scripts.composed_slides import (
+    CALLED,
+    NOT_CALLED,
+    REJECTED,
+    SHARES,
+    SUSPICIOUS,
+    Patient,
+    Rates,
+    Reading,
+    counted,
+    readings,
+    table,
+)
+from scripts.simulated_slides import preparations
 from training.crossfit import held_out_answers
-from training.testing import Answers, patient_counts
+from training.testing import Answers
 
-SHARES = (0.0, 0.0002, 0.001, 0.005, 0.02, 0.1)
-FEWEST = 20  # cells of a kind that a patient must have, to be drawn from
-A_FIELD = 100  # cells
-
-
-@dataclass(frozen=True)
-class Patient:
-    """One patient's cells, as they are answered.
-
-    Attributes:
-        counts: for the rates that other patients' slides are read with.
-        parasitized: int64 [N] answers to the parasitized cells: CALLED, SUSPICIOUS, REJECTED or NOT_CALLED.
-        uninfected: likewise to the others.
-    """
-
-    counts: PatientCounts
-    parasitized: NDArray[np.int64]
-    uninfected: NDArray[np.int64]
-
-
-NOT_CALLED, CALLED, SUSPICIOUS, REJECTED = range(4)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A slide that was read: its true share of parasitized cells, what was estimated, and the verdict."""
-
-    share: float
-    found: Estimate
-    word: str
-
-    @property
-    def covered(self) -> bool:
-        """Whether the interval holds the truth."""
-        return self.found.interval.low <= self.share <= self.found.interval.high
-
-    @property
-    def near(self) -> bool:
-        """Whether the number is within a quarter of the truth."""
-        told = self.found.corrected
-        return told is not None and abs(told - self.share) <= WITHIN * self.share
-
-    @property
-    def missed(self) -> bool:
-        """Whether none were seen above the limit that the reading itself states."""
-        limit = self.found.detectable
-        return self.word == "none-seen" and limit is not None and self.share > limit
+COLOURS = {"parasites-seen": "#D55E00", "none-seen": "#0072B2", "not-readable": "#BBBBBB"}
+Made = Mapping[float, Sequence[Reading]]  # readings by the true share
 
 
 def patients_of(
@@ -99,115 +73,116 @@ def patients_of(
     found = []
     for name in sorted(set(names)):
         own = (np.array(names) == name) & usable
-        counts = patient_counts(answers, parasitized, own, healthy=bool(healthy[own].any()))
-        found.append(Patient(counts, what[own & parasitized], what[own & ~parasitized]))
+        ill, well = what[own & parasitized], what[own & ~parasitized]
+        found.append(Patient((counted(ill, well, healthy=bool(healthy[own].any())),), ill, well))
     return found
 
 
-def compose(
-    parasitized: NDArray[np.int64],
-    uninfected: NDArray[np.int64],
-    share: float,
-    cells: int,
-    rng: np.random.Generator,
-) -> NDArray[np.int64]:
-    """The answers to the cells of one slide, drawn from those to cells of both kinds: int64 [cells]."""
-    drawn = rng.choice(uninfected, cells)
-    ill = np.flatnonzero(rng.random(cells) < share)
-    drawn[ill] = rng.choice(parasitized, len(ill)) if len(ill) else drawn[ill]
-    return drawn
-
-
-def read(drawn: NDArray[np.int64], share: float, others: Sequence[PatientCounts]) -> Reading:
-    """Read a composed slide by the rates of other patients."""
-    number = np.bincount(drawn, minlength=4)
-    suspect, rejected = int(number[SUSPICIOUS]), int(number[REJECTED])
-    counts = Counts(
-        int(number[NOT_CALLED]),
-        int(number[CALLED]),
-        suspect + rejected,
-        0,
-        len(drawn) // A_FIELD,
-        0,
-        reasons={SUSPECT.code: suspect},
-    )
-    fields = [
-        FieldCounts(int((field == CALLED).sum()), int((field != REJECTED).sum()))
-        for field in np.array_split(drawn, len(drawn) // A_FIELD)
-    ]
-    found = estimate(counts, fields, *rates_of(others))
-    assert found is not None
-    return Reading(share, found, verdict((), found).word)
-
-
-def readings(
-    patients: Sequence[Patient], share: float, slides: int, cells: int, *, seed: int, own: bool
-) -> Iterator[Reading]:
-    """Slides of patients in turn, in a random order.
-
-    Args:
-        patients: all of them.
-        share: of the cells that hold a parasite.
-        slides: number of slides.
-        cells: per slide.
-        seed: of everything that is drawn.
-        own: whether cells without a parasite are the patient's own, or those of all healthy patients.
-    """
-    well = np.concatenate([one.uninfected for one in patients if one.counts.healthy])
-    able = [
-        number
-        for number, one in enumerate(patients)
-        if (one.counts.healthy if share == 0 else len(one.parasitized) >= FEWEST)
-        and len(one.uninfected) >= FEWEST
-    ]
-    rng = np.random.default_rng([seed, round(share * 1e6)])
-    order = rng.permutation(able)
-    for slide in range(slides):
-        number = int(order[slide % len(order)])
-        chosen = patients[number]
-        others = [one.counts for one in (*patients[:number], *patients[number + 1 :])]
-        drawn = compose(chosen.parasitized, chosen.uninfected if own else well, share, cells, rng)
-        yield read(drawn, share, others)
-
-
-def row(share: float, made: Sequence[Reading]) -> str:
-    """One line of the table."""
-    words = [one.word for one in made]
-    held = f"{np.mean([one.covered for one in made]):.1%}"
-    told = [100 * one.found.corrected for one in made if one.found.corrected is not None]
-    limit = [100 * one.found.detectable for one in made if one.found.detectable is not None]
-    near = f"{np.mean([one.near for one in made]):.0%}" if share else ""
-    return (
-        f"| {100 * share:g} % | {len(made)} | {words.count('parasites-seen')} | {words.count('none-seen')} "
-        f"| {words.count('not-readable')} | {held} | {np.median(told):.2f} % | {near} "
-        f"| {np.median(limit) if limit else float('nan'):.2f} % | {sum(one.missed for one in made)} |"
-    )
-
-
-@click.group(cls=Commands, invoke_without_command=True)
-@click.option("--run", type=click.Path(path_type=Path), required=True, help="As `training crossfit` made it.")
-@click.option("--cells", type=click.IntRange(1000), default=2000, show_default=True, help="Per slide.")
-@click.option("--slides", type=click.IntRange(10), default=100, show_default=True, help="Per share.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--own", is_flag=True, help="Cells without a parasite of the slide's own patient only.")
-def main(run: Path, cells: int, slides: int, seed: int, own: bool) -> None:
-    """Read slides composed of real cells."""
+def real_patients(run: Path) -> list[Patient]:
+    """The patients of a cross-fitted run, answered by networks that never saw them."""
     answers, of, chosen = held_out_answers(run)
     healthy = of.healthy[chosen]
     names = [of.patients[number] for number in chosen]
-    patients = patients_of(answers, of.infected[chosen], of.agreed[chosen] | healthy, names, healthy)
-    click.echo(
-        "| parasitized | slides | parasites seen | none seen | not readable | interval holds "
-        "| corrected, median | within a quarter | limit of detection, median | none seen above it |\n"
-        f"{'|---' * 10}|"
-    )
-    made = {share: list(readings(patients, share, slides, cells, seed=seed, own=own)) for share in SHARES}
-    for share, of_share in made.items():
-        click.echo(row(share, of_share))
-    every = [one for of_share in made.values() for one in of_share]
-    right = np.mean([(one.word == "parasites-seen") == (one.share > 0) for one in every])
-    near = np.mean([one.near for one in every if one.share])
-    click.echo(f"\nright {right:.1%}, within a quarter {near:.1%}: {grade(float(right), float(near))}")
+    return patients_of(answers, of.infected[chosen], of.agreed[chosen] | healthy, names, healthy)
+
+
+def told_rates(name: str, rates: Rates) -> str:
+    """Two rates for people."""
+    hit, wrong = (f"{100 * rate.share:.2f} % of {rate.cells} cells" for rate in rates)
+    return f"{name}: sensitivity {hit}, false positives {wrong}"
+
+
+def plot(made: Mapping[str, Made], file: Path) -> None:
+    """Draw verdicts and intervals against the truth, a column for each kind of slide."""
+    figure = Figure(figsize=(4 * len(made), 6), layout="constrained")
+    rows = figure.subplots(2, len(made), squeeze=False, sharex="col", sharey="row")
+    for (name, of_kind), verdicts, intervals in zip(made.items(), *rows, strict=True):
+        _draw_verdicts(verdicts, of_kind)
+        _draw_intervals(intervals, of_kind)
+        verdicts.set_title(name, fontsize=9)
+        intervals.set_xticks(range(len(of_kind)), [f"{100 * share:g}" for share in of_kind])
+        intervals.set_xlabel("parasitized, %")
+    rows[0, 0].set_ylabel("slides, %")
+    rows[0, 0].legend(fontsize=8, loc="center left")
+    rows[1, 0].set_ylabel("95 % interval, %; black is the truth, red leaves it out")
+    figure.savefig(file, dpi=80)
+
+
+def _draw_verdicts(axes: Axes, made: Made) -> None:
+    under = np.zeros(len(made))
+    for word, colour in (
+        ("parasites-seen", "#D55E00"),
+        ("none-seen", "#0072B2"),
+        ("not-readable", "#BBBBBB"),
+    ):
+        height = np.array(
+            [100 * np.mean([one.word == word for one in of_share]) for of_share in made.values()]
+        )
+        axes.bar(range(len(made)), height, bottom=under, color=colour, label=word.replace("-", " "))
+        under += height
+
+
+def _draw_intervals(axes: Axes, made: Made) -> None:
+    for place, (share, of_share) in enumerate(made.items()):
+        across = np.linspace(place - 0.4, place + 0.4, len(of_share))
+        low, high = (
+            [100 * getattr(one.found.interval, side) for one in of_share] for side in ("low", "high")
+        )
+        colours = ["#0072B2" if one.covered else "#D55E00" for one in of_share]
+        axes.vlines(across, low, high, colors=colours, linewidth=0.6)
+        axes.hlines(100 * share, place - 0.45, place + 0.45, colors="black", linewidth=1.2)
+    axes.set_yscale("symlog", linthresh=0.02)
+    axes.set_ylim(0, 100)
+
+
+@click.group(cls=Commands, invoke_without_command=True)
+@click.option("--run", type=click.Path(path_type=Path), help="As `training crossfit` made it: real cells.")
+@click.option("--simulated", type=click.Path(path_type=Path), help="Folder for judged simulated cells.")
+@click.option("--preparations", "number", type=click.IntRange(2), default=24, show_default=True)
+@click.option("--cells", type=click.IntRange(1000), default=2000, show_default=True, help="Per slide.")
+@click.option("--slides", type=click.IntRange(10), default=100, show_default=True, help="Per share.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--own", is_flag=True, help="Real cells without a parasite of the slide's own patient only.")
+@click.option("--plot", "picture", type=click.Path(path_type=Path), help="Draw verdicts and intervals, too.")
+def main(
+    run: Path | None,
+    simulated: Path | None,
+    number: int,
+    cells: int,
+    slides: int,
+    seed: int,
+    own: bool,
+    picture: Path | None,
+) -> None:
+    """Read slides composed of real and of simulated cells."""
+    made: dict[str, Made] = {}
+
+    def add(name: str, patients: Sequence[Patient], *, own: bool, stated: Rates | None = None) -> None:
+        made[name] = {
+            share: list(readings(patients, share, slides, cells, seed=seed, own=own, stated=stated))
+            for share in SHARES
+        }
+        click.echo(f"\n{name}\n\n{table(made[name])}")
+
+    if run is None and simulated is None:
+        raise SourceError("no cells to compose slides of; give --run, --simulated or both")
+    if run is not None:
+        add("real cells", real_patients(run), own=own)
+    if simulated is not None:
+        for name, patients, stated in _of_preparations(number, simulated):
+            add(name, patients, own=True, stated=stated)
+    if picture is not None:
+        plot(made, picture)
+
+
+def _of_preparations(number: int, keep: Path) -> Iterator[tuple[str, list[Patient], Rates | None]]:
+    classifier = Classifier.open(default_bundle())
+    patients = preparations(number, classifier, keep)
+    stated = rates_of(classifier.bundle.manifest.performance.counts)
+    click.echo(told_rates("stated by the bundle", stated))
+    click.echo(told_rates("on the preparations", rates_of([of for one in patients for of in one.counts])))
+    yield "simulated cells, rates stated by the bundle", patients, stated
+    yield "simulated cells, rates of the other preparations", patients, None
 
 
 if __name__ == "__main__":

@@ -32,30 +32,35 @@ def beta_cdf(x: ArrayLike, a: float, b: float) -> NDArray[np.float64]:
         raise ValueError(f"no beta distribution has a = {a}, b = {b} and values outside 0 to 1")
     # The fraction converges fast below the mean; above it, seen from the other end.
     turned = at > (a + 1) / (a + b + 2)
-    below = np.where(turned, 0.0, _tail(np.where(turned, 0.0, at), a, b))
-    above = np.where(turned, _tail(np.where(turned, 1 - at, 0.0), b, a), 0.0)
-    return np.asarray(np.clip(np.where(turned, 1 - above, below), 0.0, 1.0))
+    found = np.empty_like(at)
+    found[~turned] = _tail(at[~turned], a, b)
+    found[turned] = 1 - _tail(1 - at[turned], b, a)
+    return np.clip(found, 0.0, 1.0)
 
 
 def _tail(x: NDArray[np.float64], a: float, b: float) -> NDArray[np.float64]:
-    inside = x > 0
-    at = np.where(inside, x, _TINY)  # whose terms end at once
-    log = a * np.log(at) + b * np.log1p(-at) - log_beta(a, b) - math.log(a)
-    c, d = np.ones_like(at), _bounded(1 - (a + b) / (a + 1) * at)
-    d = 1 / d
-    fraction = d.copy()
+    """Of x [N]; each leaves the loop as soon as its fraction no longer changes, since few need many terms."""
+    tail = np.zeros_like(x)
+    left = np.flatnonzero(x > 0)
+    at = x[left]
+    c, d = np.ones_like(at), 1 / _bounded(1 - (a + b) / (a + 1) * at)
+    fraction = np.exp(a * np.log(at) + b * np.log1p(-at) - log_beta(a, b) - math.log(a)) * d
     for m in range(1, _MOST_TERMS):
-        even = m * (b - m) / ((a + 2 * m - 1) * (a + 2 * m)) * at
-        odd = -(a + m) * (a + b + m) / ((a + 2 * m) * (a + 2 * m + 1)) * at
-        change = np.ones_like(at)
-        for term in (even, odd):
+        if not left.size:
+            break
+        even = m * (b - m) / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) / ((a + 2 * m) * (a + 2 * m + 1))
+        for coefficient in (even, odd):
+            term = coefficient * at
             d = 1 / _bounded(1 + term * d)
             c = _bounded(1 + term / c)
-            fraction = fraction * d * c
-            change = d * c
-        if (np.abs(change - 1) < _PRECISE).all():
-            break
-    return np.where(inside, np.exp(log) * fraction, 0.0)
+            change = c * d
+            fraction *= change
+        tail[left] = fraction
+        going = np.abs(change - 1) >= _PRECISE
+        if not going.all():
+            left, at, c, d, fraction = left[going], at[going], c[going], d[going], fraction[going]
+    return tail
 
 
 def _bounded(value: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,12 +26,14 @@ class MeasuredRate:
         cells: number of cells it was measured on; 0 where it was not.
         correlation: of a beta-binomial distribution, between the cells of one patient, 0 to below 1.
         patients: number of patients whose cells these are.
+        counts: hits and cells of each patient; empty where only the sums are known.
     """
 
     hits: int
     cells: int
     correlation: float
     patients: int
+    counts: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def of_patients(cls, hits: Sequence[int], cells: Sequence[int]) -> "MeasuredRate":
@@ -51,7 +53,7 @@ class MeasuredRate:
             correlation = max(
                 _CORRELATIONS, key=lambda one: _log_likelihood(counted, total / every, (1 - one) / one)
             )
-        return cls(total, every, correlation, len(counted))
+        return cls(total, every, correlation, len(counted), tuple(counted))
 
     def __post_init__(self) -> None:
         """Refuse counts that cannot be.
@@ -59,7 +61,15 @@ class MeasuredRate:
         Raises:
             SourceError: naming them.
         """
-        if not (0 <= self.hits <= self.cells and 0 <= self.correlation < 1 and self.patients >= 0):
+        sums = self.hits, self.cells, self.patients
+        of_patients = *(sum(each) for each in zip(*self.counts, strict=True)), len(self.counts)
+        if not (
+            0 <= self.hits <= self.cells
+            and 0 <= self.correlation < 1
+            and self.patients >= 0
+            and (not self.counts or of_patients == sums)
+            and all(0 <= hits <= cells for hits, cells in self.counts)
+        ):
             raise SourceError(
                 f"{self.hits} of {self.cells} cells of {self.patients} patients, correlation "
                 f"{self.correlation}: no such rate can be measured"
@@ -94,7 +104,13 @@ class MeasuredRate:
         return rng.beta(hits + 1, misses, draws) if misses > 0 else np.ones(draws)
 
     def of_a_patient(self, towards: Towards, rng: np.random.Generator, draws: int) -> NDArray[np.float64]:
-        """Draw the rate of a further patient: a mean as above, and a beta distribution of patients about it.
+        """Draw the rate of a further patient.
+
+        A mean is drawn as above, and a beta distribution of patients lies about it. The further patient is
+        like one of the N measured ones, each with probability 1 / (N + 1), whose rate then follows from that
+        distribution and from this patient's own cells; or else like none of them, and only it is known. This
+        is the urn of Blackwell and MacQueen (Annals of Statistics 1, 1973, 353-355), with which a few
+        patients far from the others keep their weight; a beta distribution alone has shorter tails.
 
         Returns:
             float64 [draws].
@@ -103,8 +119,10 @@ class MeasuredRate:
         if self.correlation == 0:
             return means
         both = (1 - self.correlation) / self.correlation
+        like = np.array([*self.counts, (0, 0)], np.float64)[rng.integers(len(self.counts) + 1, size=draws)]
+        hits, misses = means * both + like[:, 0], (1 - means) * both + like[:, 1] - like[:, 0]
         # A beta distribution needs both its numbers above 0; at these bounds it is a point in any case.
-        return rng.beta(np.maximum(means * both, 1e-9), np.maximum((1 - means) * both, 1e-9))
+        return rng.beta(np.maximum(hits, 1e-9), np.maximum(misses, 1e-9))
 
 
 UNKNOWN = MeasuredRate(0, 0, 0.0, 0)  # not measured: anything is possible

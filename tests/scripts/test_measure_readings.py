@@ -6,19 +6,20 @@ import numpy as np
 import pytest
 
 from edge_runtime.bundle.performance import PatientCounts
+from edge_runtime.report.estimate import rates_of
 from edge_runtime.statistics.grades import grade
-from scripts.measure_readings import (
+from scripts.composed_slides import (
     CALLED,
     NOT_CALLED,
     REJECTED,
     SUSPICIOUS,
     Patient,
     compose,
-    patients_of,
     read,
     readings,
     row,
 )
+from scripts.measure_readings import patients_of
 from training.testing import Answers
 
 
@@ -28,7 +29,7 @@ def patient(called: int, suspicious: int, missed: int, false: int, uninfected: i
     counts = PatientCounts(
         not ill, len(ill), called + missed, suspicious, called, uninfected, uninfected - 2, 0, false
     )
-    return Patient(counts, np.array(ill, np.int64), np.array(well, np.int64))
+    return Patient((counts,), np.array(ill, np.int64), np.array(well, np.int64))
 
 
 PATIENTS = [patient(90, 6, 4, 0)] * 12 + [patient(0, 0, 0, 0)] * 14
@@ -46,10 +47,10 @@ def test_answers_are_gathered_by_patient() -> None:
     names, healthy = ["B", "B", "B", "A", "A", "B"], np.array([False, False, False, True, True, False])
     first, second = patients_of(answers, infected, usable, names, healthy)
     assert first.uninfected.tolist() == [CALLED, NOT_CALLED]
-    assert astuple(first.counts) == (True, 0, 0, 0, 0, 2, 2, 0, 1)
+    assert astuple(first.counts[0]) == (True, 0, 0, 0, 0, 2, 2, 0, 1)
     assert second.parasitized.tolist() == [CALLED, SUSPICIOUS]
     assert second.uninfected.tolist() == [REJECTED]
-    assert astuple(second.counts) == (False, 2, 1, 1, 1, 1, 0, 0, 0)
+    assert astuple(second.counts[0]) == (False, 2, 1, 1, 1, 1, 0, 0, 0)
 
 
 def test_a_slide_has_the_share_that_was_asked_for() -> None:
@@ -76,9 +77,9 @@ def test_cells_without_a_parasite_are_the_patients_own_or_those_of_all_healthy_o
 
 def test_a_slide_is_read_by_the_rates_of_other_patients() -> None:
     drawn = compose(PATIENTS[0].parasitized, PATIENTS[0].uninfected, 0.1, 2000, np.random.default_rng(1))
-    others = [one.counts for one in PATIENTS[1:]]
-    better = [patient(100, 0, 0, 0).counts] * 3 + others[11:]
-    one, other = read(drawn, 0.1, others), read(drawn, 0.1, better)
+    others = [one.counts[0] for one in PATIENTS[1:]]
+    better = [patient(100, 0, 0, 0).counts[0]] * 3 + others[11:]
+    one, other = read(drawn, 0.1, rates_of(others)), read(drawn, 0.1, rates_of(better))
     assert one.found.corrected is not None
     assert other.found.corrected is not None
     assert one.found.corrected > other.found.corrected

@@ -34,7 +34,7 @@ from edge_runtime.record.readings import (
 )
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.sources.items import SkippedFrame
-from edge_runtime.statistics.rates import UNKNOWN
+from edge_runtime.statistics.rates import UNKNOWN, MeasuredRate
 
 
 @pytest.fixture
@@ -439,3 +439,15 @@ def test_a_file_system_without_shared_memory_is_written_to_all_the_same(
     monkeypatch.undo()
     with SlideRecord.open(path) as record:
         assert list(record.fields()) == [FIELD]
+
+
+def test_rates_keep_their_patients_and_older_ones_are_sums_alone(path: Path) -> None:
+    rate = MeasuredRate.of_patients([450, 430], [500, 500])
+    with SlideRecord.begin(path, replace(HEADER, sensitivity=rate)) as record:
+        assert record.header().sensitivity == rate
+    sums = '{"hits": 900, "cells": 1000, "correlation": 0.02, "patients": 30}'
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE slide SET sensitivity = ?", (sums,))
+    connection.close()
+    with SlideRecord.open(path) as record:
+        assert record.header() == HEADER

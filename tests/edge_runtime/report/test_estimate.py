@@ -31,7 +31,7 @@ def test_rates_are_of_cells_that_are_accepted_or_suspect() -> None:
     assert (sensitivity.hits, sensitivity.cells, sensitivity.patients) == (78, 95, 1)
     # What is called in a patient who has parasites may be one that both readings missed.
     assert (false_positives.hits, false_positives.cells, false_positives.patients) == (2, 388, 2)
-    assert rates_of([ill])[1] == MeasuredRate(9, 42, 0.0, 1)
+    assert rates_of([ill])[1] == MeasuredRate(9, 42, 0.0, 1, ((9, 42),))
     assert rates_of([]) == (UNKNOWN, UNKNOWN)
 
 

@@ -93,7 +93,8 @@ def test_how_alike_the_cells_of_a_patient_are(share: float, correlation: float) 
 
 
 def test_of_nothing_but_hits_or_misses_no_correlation_is_known() -> None:
-    assert MeasuredRate.of_patients([0, 0, 0], [50, 0, 70]) == MeasuredRate(0, 120, 0.0, 2)
+    found = MeasuredRate.of_patients([0, 0, 0], [50, 0, 70])
+    assert found == MeasuredRate(0, 120, 0.0, 2, ((0, 50), (0, 70)))
     assert MeasuredRate.of_patients([9, 5], [9, 5]).correlation == 0.0
     assert MeasuredRate.of_patients([3], [9]).correlation == 0.0
     assert MeasuredRate.of_patients([], []).cells == 0
