@@ -19,9 +19,10 @@ from pathlib import Path
 
 import click
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from edge_runtime.bundle.classifier import Classifier, Provider
+from edge_runtime.bundle.classifier import GRADIENT, Classifier, Provider
 from edge_runtime.bundle.files import open_bundle
 from edge_runtime.bundle.parity import (
     DISTANCE_LIMIT,
@@ -37,6 +38,7 @@ from edge_runtime.bundle.parity import (
     value_checks,
 )
 from edge_runtime.bundle.verification import replay
+from edge_runtime.bundle.why import in_turn
 from edge_runtime.cells.crops import decode_crop
 from edge_runtime.cells.preprocessing import to_input
 from edge_runtime.decision.decide import decide
@@ -45,7 +47,7 @@ from export.contents import check_graph, check_manifest, comparable
 from export.sealing import named_outputs
 from training.cells.layouts import list_sources, together
 from training.cells.listing import CellFile
-from training.reference import BLOCK, Reference, perturbed_outputs, plain_outputs
+from training.reference import BLOCK, Reference, asked_gradient, perturbed_outputs, plain_outputs
 from training.statistics import to_tensor
 from training.trained import TrainedDetector, load_trained
 
@@ -154,17 +156,31 @@ def _expected(trained: TrainedDetector, classifier: Classifier, images: Images) 
     else:
         reference = plain_outputs(trained.model, tensor)
     named = named_outputs(reference, trained.network.layers)
+    named[GRADIENT] = asked_gradient(
+        trained.model, tensor, torch.from_numpy(_asked(classifier, images))
+    ).numpy()
     return {name: named[name] for name in classifier.bundle.manifest.outputs}
 
 
 def _run(classifier: Classifier, images: Images, batch: int, epsilon: float | None = None) -> NamedOutputs:
     """What the graph says of the block, fed in batches of one size."""
-    names = classifier.bundle.manifest.outputs
+    names, asked = classifier.bundle.manifest.outputs, _asked(classifier, images)
     parts = [
-        classifier.run(to_input(images[start : start + batch]), names, epsilon=epsilon)
+        classifier.run(
+            to_input(images[start : start + batch]),
+            names,
+            asked=asked[start : start + batch],
+            epsilon=epsilon,
+        )
         for start in range(0, len(images), batch)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def _asked(classifier: Classifier, images: Images) -> NDArray[np.float32]:
+    """What the gradient of a block is asked of, whatever the size of its batches."""
+    manifest = classifier.bundle.manifest
+    return in_turn(len(images), len(manifest.classes), manifest.detector)
 
 
 @dataclass

@@ -22,6 +22,10 @@ _MEANINGS = {
         "'preprocessing' says, exactly 0 outside the cell."
     ),
     "epsilon": "float32 scalar in units of the image: how far eq. 3 moves each value of the image; 0 is not.",
+    "asked": (
+        "float32 {shape}, without unit: of each cell the weights of its logits and of its layers' distances "
+        "to the nearest class, in the order of 'classes' and 'layers'; it only matters to 'gradient.asked'."
+    ),
     "logits": "float32 {shape}, without unit: one per class, in the order of the metadata entry 'classes'.",
     "features": "float32 {shape}, 0 or more, without unit: the mean of each channel of the layer.",
     "distances": (
@@ -34,7 +38,7 @@ _MEANINGS = {
     ),
     "gradient": (
         "float32 {shape}, per unit of the image: gradient of the layer's distance to the nearest class, "
-        "whose sign eq. 3 follows."
+        "whose sign eq. 3 follows; 'gradient.asked' of the sum that the input 'asked' weighs."
     ),
 }
 

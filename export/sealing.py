@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.bundle.classifier import Classifier
+from edge_runtime.bundle.classifier import GRADIENT, Classifier
 from edge_runtime.bundle.files import MODEL, MODEL_CARD, REFERENCE, Bundle, open_bundle, save_bundle
 from edge_runtime.bundle.manifest import (
     INTENDED_USE,
@@ -66,6 +66,7 @@ def seal_bundle(
     model = build_graph(trained.model, identity=identity_of(manifest), perturbation=chosen)
     layers = trained.network.layers
     said, frame_said = (named_outputs(of, layers) for of in (made.said, made.frame_said))
+    said[GRADIENT] = made.asked
     files = {
         MODEL: model.SerializeToString(),
         REFERENCE: pack_reference(

@@ -3,12 +3,12 @@
     python -m scripts.reseal --limit certainty=2.6 OLD NEW
     python -m scripts.reseal --cells ../shared/data/nih-cells.zip --refit colour --refit texture OLD NEW
 
-Reads bundles of this schema and of the one before, which had the same graph and is only given what is new in
-its manifest; limits of tests that it did not have are named on the command line, and so are tests of the
-picture that have been defined anew: their limits are fitted to pictures of cells.
-Of one of this schema, or where limits are fitted, network and statistics come back from the graph, the
-detector, the figures and the provenance from the manifest, the reference cells from the reference vectors;
-then all of it is exported as any run is. The forward pass stays bit for bit, the statistics up to a rounding.
+Reads bundles of this schema and of the one before, whose graph lacked the gradient of the maps; limits of
+tests that a bundle did not have are named on the command line, and so are tests of the picture that have been
+defined anew: their limits are fitted to pictures of cells.
+Network and statistics come back from the graph, the detector, the figures and the provenance from the
+manifest, the reference cells from the reference vectors; then all of it is exported as any run is. The forward
+pass stays bit for bit, the statistics up to a rounding.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ import numpy as np
 import onnx
 from torch import nn
 
-from edge_runtime.bundle.files import MANIFEST, MODEL, MODEL_CARD, REFERENCE, Bundle, open_bundle, save_bundle
+from edge_runtime.bundle.files import MANIFEST, MODEL, REFERENCE
 from edge_runtime.bundle.manifest import SCHEMA, Manifest, manifest_from_json
 from edge_runtime.bundle.verification import IMAGES
 from edge_runtime.console import Commands
@@ -33,8 +33,6 @@ from edge_runtime.decision.conformal import conformal_limit
 from edge_runtime.decision.detector import Detector
 from edge_runtime.decision.evidence import Evidence
 from edge_runtime.errors import BundleError, SourceError
-from edge_runtime.fields.gates import default_limits
-from export.card import model_card
 from export.sealing import seal_bundle
 from scripts.recovered import fill_network, recovered_gaussian
 from training.calibration_file import Calibration
@@ -45,11 +43,7 @@ from training.reference import FeatureModel
 from training.run import RunConfig, RunInfo
 from training.trained import TrainedDetector
 
-_BEFORE = 9  # the schema before this one: the same graph, and no test of certainty
-_LIFTED = (
-    "limits of certainty, size, colour and texture were set when the bundle was sealed again: "
-    "its figures are of before"
-)
+_BEFORE = 11  # the schema before this one: the same manifest, and no gradient of the maps in the graph
 # How `export.sealing` tells what a bundle was trained on.
 _TRAINED_ON = re.compile(
     r"(?P<train>\d+) cells of (?P<cells>.+), split by .+; "
@@ -69,9 +63,6 @@ def main(
     old: Path, new: Path, limits: tuple[str, ...], refitted: tuple[str, ...], source: CellSource
 ) -> None:
     """Export the bundle folder OLD again, as the bundle folder NEW."""
-    if read_raw(old).get("schema") == _BEFORE and not refitted:
-        click.echo(f"{new}: {lifted(old, new, read_limits(limits)).title}")
-        return
     manifest, model = open_any(old, read_limits(limits))
     if refitted:
         pictures = Evidence.of_pictures(source.load(manifest.input).images)
@@ -119,16 +110,6 @@ def fitted(manifest: Manifest, pictures: Evidence, names: Sequence[str]) -> Dete
     return replace(detector, limits={**detector.limits, **drawn})
 
 
-def lifted(old: Path, new: Path, limits: Mapping[str, float]) -> Bundle:
-    """Seal a bundle of the schema before under this one; its other files stay as they are."""
-    manifest = manifest_from_json(json.dumps(from_schema_9(read_raw(old), limits)))
-    contents = {name: (old / name).read_bytes() for name in manifest.files}
-    for name, data in contents.items():
-        check_hash(manifest, old / name, data)
-    save_bundle(new, manifest, {**contents, MODEL_CARD: model_card(manifest).encode()})
-    return open_bundle(new)
-
-
 def recovered_detector(manifest: Manifest, model: onnx.ModelProto) -> TrainedDetector:
     """The trained detector that a bundle was made of."""
     network = build_network(manifest.provenance.network, len(manifest.classes))
@@ -153,7 +134,7 @@ def open_any(bundle: Path, limits: Mapping[str, float] | None = None) -> tuple[M
     """
     raw = read_raw(bundle)
     if raw.get("schema") == _BEFORE:
-        raw = from_schema_9(raw, {})
+        raw = {**raw, "schema": SCHEMA}
     detector = {**raw["detector"], "limits": {**raw["detector"]["limits"], **(limits or {})}}
     manifest = manifest_from_json(json.dumps({**raw, "detector": detector}))
     graph = (bundle / MODEL).read_bytes()
@@ -179,33 +160,6 @@ def check_hash(manifest: Manifest, file: Path, data: bytes) -> None:
     """Refuse a file that is not the one that was sealed, by a BundleError."""
     if hashlib.sha256(data).hexdigest() != manifest.files[file.name]:
         raise BundleError(f"{file}: altered since the bundle was sealed; copy the bundle again")
-
-
-def from_schema_9(raw: Mapping[str, Any], limits: Mapping[str, float]) -> dict[str, Any]:
-    """The same facts, with the classes that count as parasitized and the limits of the tests that are new.
-
-    Args:
-        raw: the manifest of schema 9.
-        limits: of tests, by name, that are new or have changed.
-    """
-    detector = raw["detector"]
-    unmeasured = {"called": 0, "accepted": 0, "interval": [0.0, 1.0], "correlation": 0.0}
-    performance = {
-        **raw["performance"],
-        "folds": 1,
-        **dict.fromkeys(("agreed", "agreed_accuracy", "agreed_accuracy_of_accepted"), 0),
-        **dict.fromkeys(("called_of_parasitized", "called_of_healthy"), unmeasured),
-        "counts": [],
-    }
-    detector = {**detector, "limits": {**detector["limits"], **limits}, "parasitized": [1]}
-    return {
-        **raw,
-        "schema": SCHEMA,
-        "gates": {**raw["gates"], **default_limits()},
-        "detector": detector,
-        "performance": performance,
-        "calibrated": {**raw["calibrated"], "how": f"{raw['calibrated']['how']}; {_LIFTED}"},
-    }
 
 
 def run_info(manifest: Manifest) -> RunInfo:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.performance import Performance
 from edge_runtime.bundle.verification import ReferenceFrame, reference_frame
+from edge_runtime.bundle.why import in_turn
 from training.cells.source import CellSource
-from training.reference import Reference, perturbed_outputs, reference_outputs
+from training.reference import Reference, asked_gradient, perturbed_outputs, reference_outputs
 from training.run import RunInfo, load_run, load_split
 from training.statistics import to_tensor
 from training.testing import CellFigures, measure_run
@@ -29,7 +31,8 @@ class Handover:
         trained: the detector.
         performance: its figures on test cells.
         crops: uint8 [N, size, size, 3] RGB, the reference cells.
-        said: what the reference says of them, with all gradients.
+        said: what the reference says of them, with all gradients of eq. 3.
+        asked: float32 [N, 3, size, size], the gradient of what `why.in_turn` asks of them.
         frame: the reference frame.
         frame_said: what the reference says of its cells.
     """
@@ -38,6 +41,7 @@ class Handover:
     performance: Performance
     crops: NDArray[np.uint8]
     said: Reference
+    asked: NDArray[np.float32]
     frame: ReferenceFrame
     frame_said: Reference
 
@@ -76,11 +80,14 @@ def refer(trained: TrainedDetector, performance: Performance, crops: NDArray[np.
         crops: uint8 [N, size, size, 3] RGB.
     """
     frame, epsilon = reference_frame(trained.info.input.size), trained.detector.epsilon
+    images = to_tensor(crops)
+    asked = in_turn(len(crops), len(trained.info.classes), trained.detector)
     return Handover(
         trained=trained,
         performance=performance,
         crops=crops,
-        said=perturbed_outputs(trained.model, to_tensor(crops), epsilon),
+        said=perturbed_outputs(trained.model, images, epsilon),
+        asked=asked_gradient(trained.model, images, torch.from_numpy(asked)).numpy(),
         frame=frame,
         frame_said=reference_outputs(trained.model, to_tensor(frame.crops), epsilon),
     )

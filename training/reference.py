@@ -160,6 +160,22 @@ def perturbed_outputs(model: FeatureModel, images: Tensor, epsilon: float) -> Re
     )
 
 
+def asked_gradient(model: FeatureModel, images: Tensor, asked: Tensor) -> Tensor:
+    """Gradient by the image of a weighted sum of logits and distances: [N, 3, H, W].
+
+    Args:
+        model: network and statistics.
+        images: [N, 3, H, W] RGB in [0, 1].
+        asked: [N, K + L], of each cell the weights of its logits and of its layers' distances to the nearest
+            class.
+    """
+    inputs = images.to(model.parameter).detach().requires_grad_()
+    logits, features = model.network(inputs)
+    nearest = [layer.distances(f).amin(dim=1) for layer, f in zip(model.tensors(), features, strict=True)]
+    summed = (torch.column_stack([logits, *nearest]) * asked.to(logits)).sum()
+    return torch.autograd.grad(summed, inputs)[0]
+
+
 @torch.inference_mode()
 def plain_outputs(model: FeatureModel, images: Tensor) -> Reference:
     """The same without perturbation (epsilon 0), in one forward pass; gradients and perturbed are empty."""

@@ -20,6 +20,9 @@ Provider = Literal["cpu", "cuda"]
 
 _PROVIDERS: dict[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
+# The graph's gradient, and the input that says of what: of each cell the weights of its logits and distances.
+ASKED, GRADIENT = "asked", "gradient.asked"
+
 # Cells per run of the graph: large enough to keep the cores busy, small enough for a device's memory.
 BATCH = 32
 
@@ -98,16 +101,26 @@ class Classifier:
         return Evidence.of(outputs, resized, relative_size=relative_size)
 
     def run(
-        self, images: NDArray[np.float32], outputs: Sequence[str], *, epsilon: float | None = None
+        self,
+        images: NDArray[np.float32],
+        outputs: Sequence[str],
+        *,
+        asked: NDArray[np.float32] | None = None,
+        epsilon: float | None = None,
     ) -> dict[str, NDArray[np.float32]]:
         """Run the graph.
 
         Args:
             images: float32 [N, 3, size, size] RGB in [0, 1].
             outputs: names of the outputs wanted.
+            asked: float32 [N, K + L], what the output GRADIENT is the gradient of: of each cell the weights
+                of its K logits and of its L layers' distances to the nearest class. None asks for no
+                gradient, which then has no cells, and costs nothing.
             epsilon: magnitude of the perturbation; the manifest's if None.
         """
-        feed: dict[str, NDArray[np.float32]] = {"image": images}
+        columns = len(self.bundle.manifest.classes) + len(self.bundle.manifest.detector.layers)
+        nothing = np.zeros((0, columns), np.float32)
+        feed: dict[str, NDArray[np.float32]] = {"image": images, ASKED: nothing if asked is None else asked}
         if self.bundle.manifest.perturbation != "none":
             value = self.bundle.manifest.detector.epsilon if epsilon is None else epsilon
             feed["epsilon"] = np.array(value, np.float32)
@@ -156,7 +169,8 @@ def _check_graph(session: ort.InferenceSession, bundle: Bundle) -> None:
     """Refuse a graph that is not the one its manifest describes."""
     manifest = bundle.manifest
     side = manifest.input.size
-    expected: dict[str, list[int]] = {"image": [3, side, side]}
+    columns = len(manifest.classes) + len(manifest.detector.layers)
+    expected: dict[str, list[int]] = {"image": [3, side, side], ASKED: [columns], GRADIENT: [3, side, side]}
     expected |= {name: [columns] for name, columns in _columns(manifest).items()}
     if manifest.perturbation != "none":
         expected["epsilon"] = []

@@ -16,7 +16,7 @@ from edge_runtime.decision.evidence import OUTPUTS
 from edge_runtime.errors import BundleError
 from edge_runtime.fields.gates import GATES
 
-SCHEMA = 11
+SCHEMA = 12
 PERTURBATIONS = {"per-layer", "none"}
 INTENDED_USE = "Research use only. Not for use in diagnostic procedures."
 

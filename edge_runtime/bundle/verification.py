@@ -26,6 +26,7 @@ from edge_runtime.bundle.parity import (
     sign_disagreement,
     value_checks,
 )
+from edge_runtime.bundle.why import in_turn
 from edge_runtime.cells.cutting import cut_cells
 from edge_runtime.cells.preprocessing import to_input
 from edge_runtime.decision.appearance import describe
@@ -146,7 +147,8 @@ def replay(classifier: Classifier) -> list[Check]:
     manifest = classifier.bundle.manifest
     vectors = load_reference(classifier.bundle)
     images = np.asarray(vectors[IMAGES], np.uint8)
-    outputs = classifier.run(to_input(images), manifest.outputs)
+    asked = in_turn(len(images), len(manifest.classes), manifest.detector)
+    outputs = classifier.run(to_input(images), manifest.outputs, asked=asked)
     checks = [_check(name, outputs[name], vectors[stored_name(name)]) for name in manifest.outputs]
     ours = Evidence.of(outputs, images)
     theirs = Evidence.of(vectors, images, np.asarray(vectors[IMAGES_APPEARANCE], np.float64))

@@ -1,6 +1,6 @@
 """One simulated field: what lies on it, where, and how the camera sees it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -21,6 +21,8 @@ _STAGE_WEIGHTS = (0.6, 0.25, 0.15)  # peripheral blood shows mostly rings
 _USUAL_AREA = 1280 * 960  # pixels, for which the numbers of white cells, platelets and specks hold
 _MOST = {"white_cell": 3, "platelet": 6, "debris": 4}
 _CUT_BY_EDGE = 0.06  # fraction of red cells laid across the frame's edge
+_CLUMPED = 0.55  # of two cells' reaches: their centres are at least so far apart
+_SMALL_KINDS: tuple[Kind, ...] = ("platelet", "debris")
 _FREE_GAP = 3  # pixels: nearer objects cannot be told apart by segmentation
 _SMALLEST_SIDE = 160  # pixels: room for a white cell
 
@@ -33,11 +35,13 @@ class SimulatedObject:
         kind: what it is.
         box: x, y, width, height in pixels, tight around what is visible of it in the frame.
         free: it touches no other object, not even within 3 pixels, and not the frame's edge.
+        mask: bool [height, width], where in the box it is; of a parasitized cell, where its parasite is.
     """
 
     kind: Kind
     box: tuple[int, int, int, int]
     free: bool
+    mask: NDArray[np.bool_] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,13 @@ class SimulatedField:
 
 @dataclass(frozen=True)
 class _Laid:
-    """The part of an object's mask inside the frame, and its top left corner there."""
+    """The part of an object's mask inside the frame, its top left corner there, and the parasite's mask."""
 
     kind: Kind
     mask: NDArray[np.bool_]
     x: int
     y: int
+    parasite: NDArray[np.bool_] | None = None
 
 
 def simulate_field(
@@ -71,6 +76,7 @@ def simulate_field(
     height: int = 960,
     cells: int = 90,
     parasitized_fraction: float = 0.1,
+    on_cells: float = 0.0,
     defocus: float = 0.0,
     gain: float = 1.0,
     colour_cast: tuple[float, float, float] = (1.0, 1.0, 1.0),
@@ -84,6 +90,7 @@ def simulate_field(
         height: of the frame, pixels, 160 or more.
         cells: number of red cells; where no room is left they lie on each other.
         parasitized_fraction: chance, 0-1, that a red cell is parasitized.
+        on_cells: chance, 0-1, that a platelet or a speck lies on a cell or against it.
         defocus: added blur, Gaussian sigma in pixels, 0 or more.
         gain: exposure; below 1 darker, above about 1.1 the background saturates.
         colour_cast: factors on red, green and blue, above 0.
@@ -94,14 +101,14 @@ def simulate_field(
     Raises:
         SourceError: an argument out of its range.
     """
-    _check(seed, index, width, height, cells, parasitized_fraction, defocus, gain, colour_cast)
+    _check(seed, index, width, height, cells, parasitized_fraction, on_cells, defocus, gain, colour_cast)
     slide = prepare_slide(np.random.default_rng([seed, _SLIDE_STREAM]))
     rng = np.random.default_rng([seed, _FIELD_STREAM, index])
     layout, film = Layout(width, height), _bare_film(rng, slide, width, height)
     laid: list[_Laid] = []
     for kind in _contents(rng, width * height, cells, parasitized_fraction):
         patch = _draw(rng, slide, kind)
-        x, y = _place(rng, slide, layout, kind, patch.reach)
+        x, y = _place(rng, slide, layout, kind, patch.reach, on_cells)
         visible = _lay(film, patch, kind, x, y)
         if visible is not None:
             laid.append(visible)
@@ -116,6 +123,7 @@ def _check(
     height: int,
     cells: int,
     parasitized_fraction: float,
+    on_cells: float,
     defocus: float,
     gain: float,
     colour_cast: tuple[float, float, float],
@@ -130,8 +138,9 @@ def _check(
     ):
         if not least <= value < np.inf:
             raise SourceError(f"{name}: {value}; give a number of at least {least}")
-    if not 0 <= parasitized_fraction <= 1:
-        raise SourceError(f"parasitized_fraction: {parasitized_fraction}; give 0 to 1")
+    for name, share in (("parasitized_fraction", parasitized_fraction), ("on_cells", on_cells)):
+        if not 0 <= share <= 1:
+            raise SourceError(f"{name}: {share}; give 0 to 1")
     if not 0 < gain < np.inf:
         raise SourceError(f"gain: {gain}; give a number above 0")
     if len(colour_cast) != 3 or not all(0 < factor < np.inf for factor in colour_cast):
@@ -169,14 +178,16 @@ def _draw(rng: np.random.Generator, slide: Slide, kind: Kind) -> Patch:
 
 
 def _place(
-    rng: np.random.Generator, slide: Slide, layout: Layout, kind: Kind, reach: float
+    rng: np.random.Generator, slide: Slide, layout: Layout, kind: Kind, reach: float, on_cells: float
 ) -> tuple[float, float]:
     chance = rng.random()
     if kind in RED_CELL_KINDS and chance < _CUT_BY_EDGE:
         return layout.place_on_edge(rng, reach)
-    if kind in RED_CELL_KINDS and layout.places and chance < _CUT_BY_EDGE + slide.clumping:
+    clumped = kind in RED_CELL_KINDS and chance < _CUT_BY_EDGE + slide.clumping
+    overlaid = kind in _SMALL_KINDS and chance < on_cells
+    if layout.places and (clumped or overlaid):
         other = layout.places[int(rng.integers(len(layout.places)))]
-        return layout.place_against(rng, reach, other)
+        return layout.place_against(rng, reach, other, 0.0 if overlaid else _CLUMPED)
     return layout.place_alone(rng, reach)
 
 
@@ -192,7 +203,8 @@ def _lay(film: Plane, patch: Patch, kind: Kind, x: float, y: float) -> _Laid | N
     part = (slice(into_y - top, bottom - top), slice(into_x - left, right - left))
     film[into_y:bottom, into_x:right] += patch.density[part]
     mask = patch.mask[part]
-    return _Laid(kind, mask, into_x, into_y) if mask.any() else None
+    parasite = None if patch.parasite is None else patch.parasite[part]
+    return _Laid(kind, mask, into_x, into_y, parasite) if mask.any() else None
 
 
 def _truth(laid: list[_Laid], width: int, height: int) -> tuple[SimulatedObject, ...]:
@@ -214,4 +226,6 @@ def _object(item: _Laid, taken: NDArray[np.uint8], width: int, height: int) -> S
     # In `taken`, padded by the gap, the padded mask starts at the unpadded mask's own corner.
     others = taken[item.y : item.y + rows, item.x : item.x + columns] - own
     alone = not (others & around * 255).any()
-    return SimulatedObject(item.kind, (x, y, box_width, box_height), inside and alone)
+    meant = item.mask if item.parasite is None else item.parasite
+    seen = meant[top : top + box_height, left : left + box_width]
+    return SimulatedObject(item.kind, (x, y, box_width, box_height), inside and alone, seen)

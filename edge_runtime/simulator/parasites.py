@@ -1,6 +1,7 @@
 """Plasmodium in a red cell: rings, trophozoites and schizonts, as Giemsa stains them."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_runtime.simulator.kinds import Kind
 from edge_runtime.simulator.preparation import Slide
@@ -10,6 +11,7 @@ Grid = tuple[Plane, Plane]
 
 _TWO_RINGS = 0.12  # fraction of ring-stage cells with a second parasite
 _TWO_DOTS = 0.25  # fraction of rings with two chromatin dots
+_SEEN = 0.1  # absorbance from which a pixel belongs to the parasite; its vacuole always does
 
 
 def add_parasite(
@@ -20,8 +22,8 @@ def add_parasite(
     cell_radius: float,
     body: Plane,
     density: Plane,
-) -> None:
-    """Draw a parasite into a red cell's density, in place.
+) -> NDArray[np.bool_]:
+    """Draw a parasite into a red cell's density, in place, and return where it is: bool [side, side].
 
     Args:
         rng: the source of chance.
@@ -32,17 +34,20 @@ def add_parasite(
         body: coverage 0-1 of the cell, which keeps the parasite inside.
         density: float32 [side, side, 3], absorbance; changed.
     """
-    layers = np.zeros_like(density)
+    layers, vacuole = np.zeros_like(density), np.zeros_like(body)
     if kind == "ring":
         for _ in range(2 if rng.random() < _TWO_RINGS else 1):
             cleared = _add_ring(rng, slide, grid, cell_radius, layers)
             density *= 1 - cleared[..., None]
+            vacuole += cleared
     elif kind == "trophozoite":
-        cleared = _add_trophozoite(rng, slide, grid, cell_radius, layers)
-        density *= 1 - cleared[..., None]
+        vacuole = _add_trophozoite(rng, slide, grid, cell_radius, layers)
+        density *= 1 - vacuole[..., None]
     else:
         _add_schizont(rng, slide, grid, cell_radius, layers)
-    density += layers * body[..., None]
+    stained = layers * body[..., None]
+    density += stained
+    return np.asarray((stained.max(axis=2) >= _SEEN) | (vacuole * body > 0))
 
 
 def _add_ring(rng: np.random.Generator, slide: Slide, grid: Grid, cell_radius: float, layers: Plane) -> Plane:

@@ -33,11 +33,15 @@ class Layout:
         return self._take(best, reach)
 
     def place_against(
-        self, rng: np.random.Generator, reach: float, other: tuple[float, float, float]
+        self, rng: np.random.Generator, reach: float, other: tuple[float, float, float], nearest: float
     ) -> tuple[float, float]:
-        """Take a place that touches or overlaps `other` (x, y, reach) and, if possible, nothing else."""
+        """Take a place that touches or overlaps `other` (x, y, reach) and, if possible, nothing else.
+
+        The centres lie apart by at least the share `nearest` of both reaches: at 0 one may lie in the middle
+        of the other.
+        """
         angles = rng.uniform(0, 2 * np.pi, _CANDIDATES)
-        apart = (reach + other[2]) * rng.uniform(0.55, 0.97, _CANDIDATES)
+        apart = (reach + other[2]) * rng.uniform(nearest, 0.97, _CANDIDATES)
         spots = np.stack([other[0] + apart * np.cos(angles), other[1] + apart * np.sin(angles)], axis=1)
         room = self._room(spots, reach, ignore=other)
         inside = ((spots > reach) & (spots < (self.width - reach, self.height - reach))).all(axis=1)

@@ -36,10 +36,11 @@ def draw_red_cell(rng: np.random.Generator, slide: Slide, kind: Kind) -> Patch:
     thickness = body * _profile(rng, slide, grid, border)
     colour = slide.red_cell * np.float32(rng.normal(1, 0.07)) * np.float32(rng.normal(1, 0.02, 3))
     density = thickness[..., None] * colour
+    parasite = None
     if kind != "uninfected":
-        add_parasite(rng, slide, kind, grid, radius, body, density)
+        parasite = add_parasite(rng, slide, kind, grid, radius, body, density)
     halo = np.float32(slide.halo) * np.exp(-(((depth + 3) / 2) ** 2))
-    return Patch(density - halo[..., None], depth >= 0)
+    return Patch(density - halo[..., None], depth >= 0, parasite)
 
 
 def _outline(rng: np.random.Generator, angles: Plane, odd: Bend | None) -> Plane:

@@ -20,10 +20,12 @@ class Patch:
         density: float32 [side, side, 3], absorbance per colour (RGB) as a natural logarithm: the
             light that passes is exp(-density). Slightly negative where an edge refracts light.
         mask: bool [side, side], where the object is.
+        parasite: bool [side, side], where the parasite in it is; None where it has none.
     """
 
     density: Plane
     mask: NDArray[np.bool_]
+    parasite: NDArray[np.bool_] | None = None
 
     @property
     def reach(self) -> float:

@@ -65,10 +65,10 @@ def test_a_manifest_with_an_unknown_key(
 def test_a_manifest_of_another_schema(
     tmp_path: Path, edited_bundle: Callable[..., Path], refusal: Refusal, slide_folder: Path
 ) -> None:
-    bundle = edited_bundle(lambda manifest: manifest.update(schema=12))
+    bundle = edited_bundle(lambda manifest: manifest.update(schema=13))
     for command in commands_on(bundle, slide_folder, tmp_path / "out"):
         assert refusal(*command) == (
-            f"{bundle}: manifest.json: schema 12, but this cellgate reads schema 11; "
+            f"{bundle}: manifest.json: schema 13, but this cellgate reads schema 12; "
             "export the bundle again, or install the cellgate that it was made for"
         )
 

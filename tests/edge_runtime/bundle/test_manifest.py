@@ -72,7 +72,7 @@ def test_values_arrive_where_they_belong(raw: dict[str, Any]) -> None:
 @pytest.mark.parametrize("schema", [0, 9, "10", None, 2.5, [3]])
 def test_another_schema_is_refused_with_both_versions(raw: dict[str, Any], schema: object) -> None:
     raw["schema"] = schema
-    assert f"schema {schema!r}, but this cellgate reads schema 11; " in refused(raw)
+    assert f"schema {schema!r}, but this cellgate reads schema 12; " in refused(raw)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1", '{"schema": 1', "[" * 100_000, "\0"])
