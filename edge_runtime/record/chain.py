@@ -30,6 +30,7 @@ _ROWS = {
     "skipped": ("SELECT * FROM skipped WHERE rowid = ?",),
     "note": ("SELECT * FROM note WHERE rowid = ?",),
     "call": ("SELECT * FROM call WHERE rowid = ?",),
+    "maps": ("SELECT * FROM map ORDER BY field, cell",),
     "ended": (),
     "upgraded": (),
 }

@@ -33,6 +33,13 @@ def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Mapping[str
     return told.execute(line, rows[0]).lastrowid
 
 
+def rows_of(connection: sqlite3.Connection, query: str, *values: object) -> list[dict[str, Any]]:
+    """What a query finds, by the names of its columns."""
+    found = connection.execute(query, values)
+    names = [column[0] for column in found.description]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
 def header_row(header: SlideHeader) -> dict[str, object]:
     """The one row of the slide."""
     applied = {

@@ -78,6 +78,9 @@ CREATE TABLE call (
     field INTEGER, cell INTEGER, answer TEXT, remark TEXT, reviewer TEXT, at TEXT,
     FOREIGN KEY (field, cell) REFERENCES cell(field, number)
 );
+CREATE TABLE map (
+    field INTEGER, cell INTEGER, picture BLOB, PRIMARY KEY (field, cell)
+);
 CREATE VIEW cell_reviewed AS SELECT
     cell_now.field AS field, cell_now.number AS number,
     CASE WHEN answer IS NULL THEN status

@@ -5,16 +5,16 @@ can look into the record meanwhile, and what was recorded is on the disk even if
 all is in the one file, which can be copied.
 """
 
-import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.cells.preprocessing import Box
-from edge_runtime.errors import SourceError, StorageError
+from edge_runtime.errors import SourceError
 from edge_runtime.record import chain
+from edge_runtime.record.beginning import check_same, is_empty, readable, start, there, who
 from edge_runtime.record.counting import View, count_cells, count_fields
 from edge_runtime.record.database import (
     connect,
@@ -24,7 +24,6 @@ from edge_runtime.record.database import (
     reading_errors,
     reserved,
     storage_errors,
-    sync_folder,
 )
 from edge_runtime.record.readings import (
     Call,
@@ -35,11 +34,9 @@ from edge_runtime.record.readings import (
     SlideHeader,
     Status,
 )
-from edge_runtime.record.rows import cell_of, cell_row, field_of, field_row, header_of, header_row, insert
+from edge_runtime.record.rows import cell_of, cell_row, field_of, field_row, header_of, insert, rows_of
 from edge_runtime.record.schema import (
     SCHEMA,
-    UPGRADED,
-    create_tables,
     schema_of,
     upgrade,
     upgraded_copy,
@@ -80,16 +77,16 @@ class SlideRecord:
         """
         path = Path(path)
         with reserved(path.parent), storage_errors(path):
-            begun = path.exists() and not _is_empty(path)
+            begun = path.exists() and not is_empty(path)
             if begun:
-                _check_same(path, header, though_finished=though_finished)
+                check_same(path, header, though_finished=though_finished)
             with closing(connect(path)) as connection:
                 try:
                     if not begun:
-                        _start(path, connection, header)
+                        start(path, connection, header)
                     elif cls(path, connection).header().finished is None:
                         with connection:
-                            chain.append(connection, "resumed", content=_who(header))
+                            chain.append(connection, "resumed", content=who(header))
                     yield cls(path, connection)
                 finally:
                     make_one_file(connection)
@@ -102,10 +99,10 @@ class SlideRecord:
         Raises:
             SourceError: absent, no slide record, or one of a later version.
         """
-        path = _there(path)
+        path = there(path)
         try:
             with opened(path) as connection:
-                if _readable(path, connection) == SCHEMA:
+                if readable(path, connection) == SCHEMA:
                     yield cls(path, connection)
                 else:
                     with upgraded_copy(connection) as copy:
@@ -122,7 +119,7 @@ class SlideRecord:
             SourceError: as `open`; or another program reads or reviews this slide now.
             StorageError: the disk is full or cannot be written.
         """
-        path = _there(path)
+        path = there(path)
         with (
             cls.open(path),
             reserved(path.parent),
@@ -224,6 +221,20 @@ class SlideRecord:
         with reading_errors(self.path):
             return cell_of(rows[0])
 
+    def add_maps(self, pictures: Mapping[tuple[int, int], bytes]) -> None:
+        """Record the maps of cells, all of them at once: pictures by the numbers of field and cell."""
+        rows = [{"field": field, "cell": cell, "picture": made} for (field, cell), made in pictures.items()]
+        with storage_errors(self.path), self._connection as connection:
+            insert(connection, "map", rows)
+            chain.append(connection, "maps")
+
+    def maps(self, field: int) -> dict[int, bytes]:
+        """The maps of the cells of a field, by their numbers in it."""
+        return {
+            row["cell"]: row["picture"]
+            for row in self._rows("SELECT cell, picture FROM map WHERE field = ?", field)
+        }
+
     def judged(self, status: Status) -> Iterator[tuple[int, int, CellReading]]:
         """The cells of an answer with the number of their field and their own in it, in order of reading."""
         found = self._connection.execute(
@@ -278,76 +289,4 @@ class SlideRecord:
         return count_cells(self._connection, self.header(), _VIEWS[reviewed])
 
     def _rows(self, query: str, *values: object) -> list[dict[str, Any]]:
-        found = self._connection.execute(query, values)
-        names = [column[0] for column in found.description]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-
-
-def _start(path: Path, connection: sqlite3.Connection, header: SlideHeader) -> None:
-    try:
-        with connection:
-            # sqlite3 begins no transaction of its own before it creates a table.
-            connection.execute("BEGIN")
-            create_tables(connection)
-            insert(connection, "slide", [header_row(header)])
-            chain.append(connection, "started", content=_who(header))
-        sync_folder(path.parent)
-    except sqlite3.Error as error:
-        path.unlink(missing_ok=True)  # or the next try would take it for a slide
-        raise StorageError(
-            f"{path}: cannot be written ({error}); free some space or choose another --out"
-        ) from error
-
-
-def _check_same(path: Path, header: SlideHeader, *, though_finished: bool) -> None:
-    """Refuse to go on with a record that is not this reading's; nothing in it is changed.
-
-    Raises:
-        SourceError: it is finished, or another's.
-    """
-    with opened(path) as connection:
-        if _readable(path, connection) != SCHEMA:
-            raise SourceError(f"{path}: was begun by an earlier cellgate; choose another --out")
-        noted = SlideRecord(path, connection).header()
-    if noted.finished is not None and not though_finished:
-        raise SourceError(f"{path}: holds a slide already; choose another --out")
-    if other := noted.differs_from(header):
-        raise SourceError(
-            f"{path}: holds the beginning of a slide with {other}, cannot go on with; give the same "
-            "command, or another --out"
-        )
-
-
-def _readable(path: Path, connection: sqlite3.Connection) -> int | str:
-    """The version of a record that this cellgate reads.
-
-    Raises:
-        SourceError: it reads no such version.
-    """
-    schema = schema_of(connection)
-    if schema not in {*UPGRADED, SCHEMA}:
-        raise SourceError(
-            f"{path}: slide record of schema {schema}, but this cellgate reads schema {SCHEMA}; "
-            "open it with the cellgate that made it"
-        )
-    return schema
-
-
-def _there(path: str | Path) -> Path:
-    path = Path(path)
-    if not path.is_file():
-        raise SourceError(f"{path}: no slide record; make one with 'cellgate read'")
-    return path
-
-
-def _who(header: SlideHeader) -> str:
-    """Who reads on what, for the chain: a reading that goes on may have changed hands."""
-    return json.dumps(
-        {name: getattr(header, name) for name in ("operator", "device", "libraries", "provider")}
-    )
-
-
-def _is_empty(path: Path) -> bool:
-    """Whether a file is what is left of a reading that ended before it began."""
-    with closing(sqlite3.connect(path)) as connection:
-        return not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        return rows_of(self._connection, query, *values)

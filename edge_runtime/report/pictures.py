@@ -1,7 +1,7 @@
 """The report's pictures: a cell amid its surroundings, and a field, in as many bytes as they may have."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -23,7 +23,7 @@ class NumberedCell:
         field: number of its field.
         number: its own number in that field, from 1.
         reading: what was found.
-        map: PNG of the pixels behind the decision; empty where there is none.
+        map: WebP of the cell with a ring around what the decision hangs on; empty where there is none.
     """
 
     field: int
@@ -32,9 +32,12 @@ class NumberedCell:
     map: bytes = b""
 
 
-def numbered(field: FieldReading) -> list[NumberedCell]:
-    """The cells of a field with their numbers."""
-    return [NumberedCell(field.number, number, cell) for number, cell in enumerate(field.cells, start=1)]
+def numbered(field: FieldReading, maps: Mapping[int, bytes] | None = None) -> list[NumberedCell]:
+    """The cells of a field with their numbers, and with their maps, which are given by these."""
+    return [
+        NumberedCell(field.number, number, cell, (maps or {}).get(number, b""))
+        for number, cell in enumerate(field.cells, start=1)
+    ]
 
 
 def data_uri(picture: bytes) -> str:

@@ -121,7 +121,8 @@ def gather(record: SlideRecord, header: SlideHeader, texts: Texts) -> Shown:
     lists: dict[tuple[Answer, str, bool], list[ShownCell]] = defaultdict(list)
     fields = []
     for field in record.fields():
-        wanted = [cell for cell in numbered(field) if answer_of(cell.reading) in _SHOWN]
+        maps = record.maps(field.number)
+        wanted = [cell for cell in numbered(field, maps) if answer_of(cell.reading) in _SHOWN]
         pixels = overview(field, least=0 if wanted or allowed.large else _THUMBNAIL)
         for cell in wanted:
             answer, other = answer_of(cell.reading), cell.reading.label not in header.parasitized

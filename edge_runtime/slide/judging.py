@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.manifest import Manifest
 from edge_runtime.cells.cutting import CutCell, NotCut, NotCutReason, cut_found, known_typical
-from edge_runtime.cells.preprocessing import Box
+from edge_runtime.cells.preprocessing import Box, resize_crop
 from edge_runtime.cells.segmentation import segmentation
 from edge_runtime.decision.decide import Decisions
+from edge_runtime.errors import SourceError
 from edge_runtime.fields import gates
 from edge_runtime.fields.view import view
 from edge_runtime.record.readings import CellReading, Status
@@ -70,6 +71,26 @@ def judge(cut: Sequence[CutCell], classifier: Classifier) -> list[CellReading]:
     )
     manifest = classifier.bundle.manifest
     return [_reading(cell, decisions, index, manifest) for index, cell in enumerate(cut)]
+
+
+def kept_crop(cell: CellReading, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The crop that a record keeps of a judged cell, and what the network saw of it.
+
+    Args:
+        cell: of a record.
+        size: side of the network's input.
+
+    Returns:
+        uint8 [h, w, 3] and [size, size, 3] RGB, as `CutCell` has them.
+
+    Raises:
+        SourceError: it cannot be decoded.
+    """
+    pixels = cv2.imdecode(np.frombuffer(cell.crop, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise SourceError(f"a crop of the record cannot be decoded, at {cell.box}; copy the record again")
+    crop = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+    return crop, resize_crop(crop, size)
 
 
 def not_judged(box: Box, why: NotCutReason) -> CellReading:

@@ -18,6 +18,7 @@ from edge_runtime.record.readings import CellReading, FieldReading
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.slide.judging import JudgedFrame, not_judged, read_field
 from edge_runtime.slide.known import KnownCell, KnownCells, counted_before
+from edge_runtime.slide.maps import maps_of
 from edge_runtime.slide.past import Past
 from edge_runtime.slide.progress import SoFar
 from edge_runtime.sources.items import Frame, SkippedFrame, SourceNote
@@ -100,6 +101,8 @@ class Looking:
         """Note that the reading ended, and whether it came to its end."""
         if self._dropped:
             self._record.add_note(f"{self._dropped} pictures that came between two looks were left out")
+        if whole:
+            self._record.add_maps(maps_of(self._record, self._classifier))
         self._record.finish(now() if whole else None, repeats=self.repeats)
 
     def note(self, note: SourceNote) -> None:

@@ -77,15 +77,11 @@ def read_slide(
     begun = SlideRecord.begin(out / RECORD, header, though_finished=unreported)
     with closing(looks), begun as record:
         if record.header().finished is None:
-            past = Past(record, shown_again=not is_live(source))
+            looking = Looking(classifier, record, on_field, Past(record, shown_again=not is_live(source)))
+            waits = patience if is_live(source) else None
             with _reported(record, out, language):
-                _look_through(
-                    chain([] if first is None else [first], looks),
-                    Looking(classifier, record, on_field, past),
-                    limit=limit,
-                    preset=preset,
-                    patience=patience if is_live(source) else None,
-                )
+                every_look = chain([] if first is None else [first], looks)
+                _look_through(every_look, looking, limit=limit, preset=preset, patience=waits)
         return write_report(record, out / REPORT, language)
 
 

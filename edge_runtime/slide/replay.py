@@ -4,19 +4,15 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.cells.cutting import CutCell
-from edge_runtime.cells.preprocessing import resize_crop
 from edge_runtime.decision.table import SMALL
-from edge_runtime.errors import BundleError, SourceError
+from edge_runtime.errors import BundleError
 from edge_runtime.record.readings import CellReading, SlideHeader
 from edge_runtime.record.slide_record import RECORD, SlideRecord
 from edge_runtime.report.page import render_report
 from edge_runtime.report.texts import LANGUAGES
-from edge_runtime.slide.judging import judge
+from edge_runtime.slide.judging import judge, kept_crop
 from edge_runtime.slide.reading import REPORT
 
 
@@ -58,10 +54,10 @@ def replay_slide(folder: Path, classifier: Classifier) -> Replayed:
     with SlideRecord.open(folder / RECORD) as record:
         header = record.header()
         _check_bundle(header, classifier)
-        cells, differing = 0, []
+        cells, differing, size = 0, [], classifier.bundle.manifest.input.size
         for field in record.fields():
             before = [(number, cell) for number, cell in enumerate(field.cells, start=1) if cell.crop]
-            after = judge([_cut(cell, classifier) for _, cell in before], classifier)
+            after = judge([_cut(cell, size) for _, cell in before], classifier)
             cells += len(before)
             for (number, old), new in zip(before, after, strict=True):
                 if _answer(old) != _answer(new):
@@ -80,14 +76,9 @@ def _check_bundle(header: SlideHeader, classifier: Classifier) -> None:
         )
 
 
-def _cut(cell: CellReading, classifier: Classifier) -> CutCell:
+def _cut(cell: CellReading, size: int) -> CutCell:
     """The cell as it was cut out of its frame."""
-    pixels = cv2.imdecode(np.frombuffer(cell.crop, np.uint8), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise SourceError(f"a crop of the record cannot be decoded, at {cell.box}; copy the record again")
-    crop = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
-    size = classifier.bundle.manifest.input.size
-    return CutCell(cell.box, crop, resize_crop(crop, size), cell.values.get(SMALL, math.nan))
+    return CutCell(cell.box, *kept_crop(cell, size), cell.values.get(SMALL, math.nan))
 
 
 def _answer(cell: CellReading) -> tuple[str, ...]:
