@@ -22,7 +22,7 @@ PICTURE = Path("docs/report.png")
 SOURCE, SLIDE = "simulated:fields=14,seed=5", "demo"
 WIDTH, HEIGHT = 1000, 1470  # pixels: down to the first parasitized cells
 COLOURS = 256
-_MORE = 200  # pixels of height: a browser's page is lower than its window
+WINDOW = WIDTH, HEIGHT + 200  # pixels: a browser's page is lower than its window
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -34,13 +34,13 @@ def main(out: Path) -> None:
         slide, shot = Path(folder) / "slide", Path(folder) / "shot.png"
         reading = ["read", SOURCE, "--slide", SLIDE, "--out", str(slide)]
         subprocess.run([sys.executable, "-m", "edge_runtime.cli", *reading], check=True)
-        photograph(slide / "report.html", shot, Path(folder) / "profile", (WIDTH, HEIGHT + _MORE))
+        photograph(slide / "report.html", shot, Path(folder) / "profile")
         top = Image.open(shot).convert("RGB").crop((0, 0, WIDTH, HEIGHT))
         top.quantize(COLOURS).save(out, optimize=True)
     click.echo(f"{out}: {out.stat().st_size / 1000:.0f} kB")
 
 
-def photograph(page: Path, shot: Path, profile: Path, window: tuple[int, int]) -> None:
+def photograph(page: Path, shot: Path, profile: Path, window: tuple[int, int] = WINDOW) -> None:
     """Let the browser draw the top of a page into a PNG.
 
     Args:

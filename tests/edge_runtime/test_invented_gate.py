@@ -67,7 +67,10 @@ def test_what_was_stopped_is_told_with_its_advice(
     assert done.stderr.count("(darkness 2") == 3
     assert "3 not counted (3 too-green)" in done.stderr
     page = (tmp_path / "out" / "report.html").read_text()
-    assert page.count("not counted: of a green that nobody likes; take the filter out.") == 3
+    assert (
+        page.count("<strong>not counted</strong> – of a green that nobody likes; take the filter out</p>")
+        == 3
+    )
     assert "Gate of darkness" in page
     with SlideRecord.open(tmp_path / "out" / "slide.sqlite") as record:
         assert record.counts().stops["too-green"] == 3

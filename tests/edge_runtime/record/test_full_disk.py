@@ -44,13 +44,11 @@ needs_mount = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def read_once(
-    tmp_path_factory: pytest.TempPathFactory, slide_folder: Path, tiny_bundle: Path
-) -> tuple[int, int]:
-    """The sizes in bytes of the record and the report of the slide, where there is room."""
+def read_once(tmp_path_factory: pytest.TempPathFactory, slide_folder: Path, tiny_bundle: Path) -> Path:
+    """The folder with record and report of the slide, where there is room."""
     out = tmp_path_factory.mktemp("room")
     read_slide(str(slide_folder), Classifier.open(tiny_bundle, threads=1), "S", out)
-    return (out / "slide.sqlite").stat().st_size, (out / "report.html").stat().st_size
+    return out
 
 
 @pytest.fixture
@@ -99,9 +97,9 @@ def test_a_disk_that_fills_up_after_some_fields(
     tmp_path: Path,
     cellgate_process: Process,
     arguments: Callable[[Path], list[object]],
-    read_once: tuple[int, int],
+    read_once: Path,
 ) -> None:
-    record_size, _ = read_once
+    record_size = (read_once / "slide.sqlite").stat().st_size
     with small_disk(tmp_path / "disk", int(0.8 * record_size)) as disk:
         out = disk / "out"
         done = cellgate_process(*arguments(out))
@@ -120,11 +118,14 @@ def test_a_disk_with_no_room_for_the_report(
     cellgate_process: Process,
     cellgate: Callable[..., Result],
     arguments: Callable[[Path], list[object]],
-    read_once: tuple[int, int],
+    read_once: Path,
 ) -> None:
-    record_size, report_size = read_once
-    with small_disk(tmp_path / "disk", record_size + int(0.85 * report_size)) as disk:
+    sizes = [(read_once / name).stat().st_size for name in ("slide.sqlite", "report.html")]
+    with small_disk(tmp_path / "disk", sum(sizes)) as disk:
         out = disk / "out"
+        out.mkdir()
+        shutil.copy(read_once / "slide.sqlite", out)  # while it is read, it takes more room than that
+        (disk / "filler").write_bytes(bytes(sizes[1] // 2))
         message = last_line(cellgate_process(*arguments(out)))
         assert message == (
             f"error: {out / 'report.html'}: the report cannot be written (No space left on device); "
@@ -151,12 +152,12 @@ def test_files_that_may_not_grow(
     tmp_path: Path,
     cellgate_process: Process,
     arguments: Callable[[Path], list[object]],
-    read_once: tuple[int, int],
+    read_once: Path,
     share: float,
 ) -> None:
     """The same through a limit that needs no root: SQLite meets an error of its own kind, disk I/O."""
     out = tmp_path / "out"
-    limit: Any = limited(int(share * read_once[0]))
+    limit: Any = limited(int(share * (read_once / "slide.sqlite").stat().st_size))
     done = cellgate_process(*arguments(out), preexec_fn=limit)
     message = last_line(done)
     assert message.startswith(f"error: {out / 'slide.sqlite'}: cannot be written (")
@@ -173,10 +174,10 @@ def test_what_the_file_has_no_room_for_stays_in_the_log(
     tmp_path: Path,
     cellgate_process: Process,
     arguments: Callable[[Path], list[object]],
-    read_once: tuple[int, int],
+    read_once: Path,
 ) -> None:
     out = tmp_path / "out"
-    limit: Any = limited(int(0.8 * read_once[0]))
+    limit: Any = limited(int(0.8 * (read_once / "slide.sqlite").stat().st_size))
     done = cellgate_process(*arguments(out), preexec_fn=limit)
     assert done.returncode == 0, done.stderr
     with SlideRecord.open(out / "slide.sqlite") as record:

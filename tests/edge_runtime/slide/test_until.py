@@ -47,7 +47,7 @@ def test_a_source_that_ends_too_early_leaves_the_verdict_to_say_so(
 ) -> None:
     summary = read_slide("simulated:fields=2,seed=5", classifier, "S", tmp_path / "out", until="who")
     assert summary.verdict.word == "not-readable"
-    assert any("of at least 5000 cells; read on" in reason for reason in summary.verdict.reasons)
+    assert any("of at least 5,000 cells; read on" in reason for reason in summary.verdict.reasons)
 
 
 def test_a_rule_that_does_not_exist_is_refused(classifier: Classifier, tmp_path: Path) -> None:
