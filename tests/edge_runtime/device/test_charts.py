@@ -19,29 +19,31 @@ def sounded(chart: Chart, entries: list[Entry]) -> int | None:
 
 
 def test_an_ordinary_site_alarms_rarely() -> None:
-    """Of 40 sites with 100 slides each; the page says once in some 300 slides."""
+    """Of 40 sites with 100 slides each."""
     alarms = 0
     for seed in range(40):
         entries = ordinary_slides(seed, 100)
         charts = [shares_chart(entries, ()), *(sums_chart(watched, entries, ()) for watched in SUMS)]
         alarms += sum(chart.state == "alarm" for chart in charts)
-    assert 4000 / max(alarms, 1) > 200
+    assert 4000 / max(alarms, 1) > 300
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "deviations", "within"),
+    ("name", "value", "deviations", "within", "least"),
     [
-        ("focus", "sharpness", -2, 12),
-        ("focus", "sharpness", -1, 45),
-        ("distance", "confidence", -2, 12),
-        ("light", "brightness", -2, 12),
-        ("light", "brightness", 2, 12),
-        ("warmth", "warmth", 2, 12),
-        ("tint", "tint", 2, 12),
+        ("focus", "sharpness", -2, 12, 0.9),
+        ("focus", "sharpness", -1, 30, 0.6),
+        ("distance", "confidence", -2, 12, 0.9),
+        ("light", "brightness", -2, 12, 0.9),
+        ("light", "brightness", 2, 12, 0.9),
+        ("warmth", "warmth", 2, 12, 0.9),
+        ("tint", "tint", 2, 12, 0.9),
     ],
 )
-def test_a_change_of_the_picture_is_noticed(name: str, value: str, deviations: float, within: int) -> None:
-    """On 9 of 10 sites at least, within so many slides."""
+def test_a_change_of_the_picture_is_noticed(
+    name: str, value: str, deviations: float, within: int, least: float
+) -> None:
+    """On so many sites at least, within so many slides."""
     noticed, first = [], []
     for seed in range(40):
         entries = changed_from(ordinary_slides(seed, 100), CHANGED, **{value: deviations * SPREAD[value]})
@@ -49,7 +51,7 @@ def test_a_change_of_the_picture_is_noticed(name: str, value: str, deviations: f
         at = sounded(chart, entries)
         noticed.append(at is not None and CHANGED <= at < CHANGED + within)
         first.append(chart.onset)
-    assert np.mean(noticed) >= 0.9
+    assert np.mean(noticed) >= least
     assert abs(np.median(first) - CHANGED) <= 3  # where it began is told, too
 
 
@@ -61,7 +63,7 @@ def test_a_rejection_three_times_as_high_is_noticed() -> None:
             replace(e, rejected=min(3 * e.rejected, e.whole)) if e.number >= CHANGED else e for e in entries
         ]
         at = sounded(shares_chart(worse, ()), worse)
-        noticed.append(at is not None and CHANGED <= at < CHANGED + 20)
+        noticed.append(at is not None and CHANGED <= at < CHANGED + 30)
     assert np.mean(noticed) >= 0.85
 
 
