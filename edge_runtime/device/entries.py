@@ -176,5 +176,5 @@ def _median(values: list[float]) -> float:
 def entry_of(row: dict[str, Any], kind: Kind) -> Entry:
     """A slide from its row of the table, where what is no number is NULL."""
     known: dict[str, Any] = {name: math.nan if value is None else value for name, value in row.items()}
-    known["false_positives"] = MeasuredRate(**json.loads(row["false_positives"]))
+    known["false_positives"] = MeasuredRate.noted(json.loads(row["false_positives"]))
     return Entry(**known | {"unusual": bool(row["unusual"])}, kind=kind)

@@ -64,7 +64,7 @@ def header_of(row: Mapping[str, Any]) -> SlideHeader:
         "gates": tuple(AppliedGate(**gate) for gate in json.loads(row["gates"])),
     }
     applied |= {name: tuple(json.loads(row[name])) for name in _NAMES}
-    applied |= {name: _rate(json.loads(noted[name])) for name in _RATES if name in noted}
+    applied |= {name: MeasuredRate.noted(json.loads(noted[name])) for name in _RATES if name in noted}
     return SlideHeader(**noted | applied, finished=row["finished"])
 
 
@@ -103,11 +103,6 @@ def cell_of(row: Mapping[str, Any]) -> CellReading:
     rest["probability"] = _number(row["probability"])
     x, y, width, height = (row[name] for name in _BOX)
     return CellReading(box=(x, y, width, height), **rest)
-
-
-def _rate(noted: dict[str, Any]) -> MeasuredRate:
-    """JSON has lists for tuples; older records have sums alone."""
-    return MeasuredRate(**noted | {"counts": tuple(map(tuple, noted.get("counts", ())))})
 
 
 def _number(value: float | None) -> float:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,11 @@ class MeasuredRate:
                 _CORRELATIONS, key=lambda one: _log_likelihood(counted, total / every, (1 - one) / one)
             )
         return cls(total, every, correlation, len(counted), tuple(counted))
+
+    @classmethod
+    def noted(cls, plain: dict[str, Any]) -> "MeasuredRate":
+        """The rate that JSON keeps: with lists for tuples and, in older files, the sums alone."""
+        return cls(**plain | {"counts": tuple(map(tuple, plain.get("counts", ())))})
 
     def __post_init__(self) -> None:
         """Refuse counts that cannot be.

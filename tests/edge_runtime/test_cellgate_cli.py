@@ -15,7 +15,7 @@ import pytest
 from click.testing import Result
 
 import edge_runtime
-from edge_runtime import cli
+from edge_runtime.commands import slides
 from edge_runtime.bundle.files import open_bundle, save_bundle
 from edge_runtime.console import to_json
 from edge_runtime.decision import table
@@ -183,12 +183,12 @@ def test_read_and_report_as_json_tell_the_slide_in_numbers(
     read = cellgate("read", slide_folder, "--bundle", tiny_bundle, "--slide", "S-9", "--out", out, "--json")
     assert read.exit_code == 0
     told = json.loads(read.stdout, parse_constant=no_constant)
-    assert list(told) == ["header", "counts", "group", "unread", "verdict", "estimate", "report"]
+    assert list(told) == ["header", "counts", "group", "unread", "verdict", "estimate", "reviewed", "report"]
     header, counts, group = told["header"], told["counts"], told["group"]
     assert list(header) == [
         "slide", "source", "bundle", "bundle_digest", "tests", "gates", "classes", "parasitized", "usual",
         "correlation", "provider", "software", "started", "finished", "repeats", "sensitivity",
-        "false_positives", "until", "every",
+        "false_positives", "findable", "until", "every", "operator", "device", "libraries",
     ]  # fmt: skip
     assert (header["slide"], header["source"]) == ("S-9", str(slide_folder))
     limits = open_bundle(tiny_bundle).manifest.detector.limits
@@ -277,7 +277,7 @@ def test_a_reader_that_leaves_early_is_no_traceback(
 def test_a_clock_that_was_never_set_is_told_in_one_line(
     cellgate: Run, read_arguments: Callable[..., list[object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "now", lambda: "1970-01-01T00:03:07+00:00")
+    monkeypatch.setattr(slides, "now", lambda: "1970-01-01T00:03:07+00:00")
     told = cellgate(*read_arguments("simulated:fields=1,seed=5")).stderr.splitlines()
     assert told[0].startswith("note: the clock of this device was not set: it said 1970-01-01; ")
     assert not any("clock" in line for line in told[1:])

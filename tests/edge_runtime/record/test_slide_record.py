@@ -156,15 +156,15 @@ def test_a_record_starts_with_one_transaction(path: Path, monkeypatch: pytest.Mo
     assert begun[0] == "BEGIN"
     assert begun[-1] == "COMMIT"
     assert sum(statement == "COMMIT" for statement in begun) == 1
-    assert sum("CREATE TABLE" in statement for statement in begun) == 7
+    assert sum("CREATE TABLE" in statement for statement in begun) == 8
 
 
 DYING = """
 import os, sys
-from edge_runtime.record import slide_record as record
-record.insert = lambda *_: os._exit(9)  # the tables are made, the header is not written
+from edge_runtime.record import beginning, slide_record as record
+beginning.insert = lambda *_: os._exit(9)  # the tables are made, the header is not written
 rest = (0.05, 0.02, "cpu", "cellgate", "now")
-header = record.SlideHeader("S", "folder", "tiny 1", "ab", (), (), (), (), *rest)
+header = beginning.SlideHeader("S", "folder", "tiny 1", "ab", (), (), (), (), *rest)
 with record.SlideRecord.begin(sys.argv[1], header):
     pass
 """
