@@ -7,8 +7,8 @@ Reads bundles of this schema and of the one before, whose graph lacked the gradi
 tests that a bundle did not have are named on the command line, and so are tests of the picture that have been
 defined anew: their limits are fitted to pictures of cells.
 Network and statistics come back from the graph, the detector, the figures and the provenance from the
-manifest, the reference cells from the reference vectors; then all of it is exported as any run is. The forward
-pass stays bit for bit, the statistics up to a rounding.
+manifest, the reference cells from the reference vectors; then all of it is exported as any run is. The
+forward pass stays bit for bit, the statistics up to a rounding.
 """
 
 import hashlib

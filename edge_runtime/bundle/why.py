@@ -99,13 +99,11 @@ def of_odds(probabilities: NDArray[np.float64], detector: Detector) -> NDArray[n
     See `values.log_odds`: its slope by a logit is the class's share of the probability of its side.
     """
     infected = detector.infected(np.arange(probabilities.shape[1]))
-    with np.errstate(divide="ignore"):
-        logs = np.log(probabilities)
-    asked = np.zeros((len(logs), logs.shape[1] + len(detector.layers)), np.float32)
-    for group, sign in ((np.flatnonzero(infected), 1), (np.flatnonzero(~infected), -1)):
-        shares = np.exp(logs[:, group] - logs[:, group].max(axis=1, keepdims=True, initial=-700))
-        asked[:, group] = sign * shares / np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    return asked
+    above_0 = np.maximum(probabilities, np.finfo(np.float64).tiny)
+    shares = [np.where(side, above_0, 0) for side in (infected, ~infected)]
+    slopes = [share / share.sum(axis=1, keepdims=True) for share in shares]
+    nothing = np.zeros((len(probabilities), len(detector.layers)))
+    return np.concatenate([slopes[0] - slopes[1], nothing], axis=1).astype(np.float32)
 
 
 def of_distance(probabilities: NDArray[np.float64], detector: Detector) -> NDArray[np.float32]:

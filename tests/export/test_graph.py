@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -19,7 +20,7 @@ from export.graph import Perturbation, build_graph, output_names
 from export.identity import Identity
 from training.gaussians import LayerGaussian, relative_activations
 from training.networks import Network, ResNet
-from training.reference import FeatureModel, Reference, perturbed_outputs, smooth
+from training.reference import FeatureModel, Reference, asked_gradient, perturbed_outputs, smooth
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +37,7 @@ PLAIN = [
     "features.layer4",
     "distances",
     "confidences",
+    "gradient.asked",
 ]
 GRADIENTS = [
     "gradient.stem",
@@ -104,9 +106,14 @@ def copied(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def run(
-    model: onnx.ModelProto, images: np.ndarray, epsilon: float | None = None, names: list[str] | None = None
+    model: onnx.ModelProto,
+    images: np.ndarray,
+    epsilon: float | None = None,
+    names: list[str] | None = None,
+    asked: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    feed = {"image": images} | ({} if epsilon is None else {"epsilon": np.array(epsilon, np.float32)})
+    feed = {"image": images, "asked": np.zeros((0, 7), np.float32) if asked is None else asked}
+    feed |= {} if epsilon is None else {"epsilon": np.array(epsilon, np.float32)}
     session = onnxruntime.InferenceSession(model.SerializeToString())
     names = names or [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, feed), strict=True))
@@ -115,14 +122,14 @@ def run(
 def test_inputs_and_outputs(models: Mapping[str, onnx.ModelProto], network: ResNet) -> None:
     named = {kind: [output.name for output in model.graph.output] for kind, model in models.items()}
     assert named == {"none": PLAIN, "per-layer": PLAIN + GRADIENTS}
-    assert [given.name for given in models["none"].graph.input] == ["image"]
-    assert [given.name for given in models["per-layer"].graph.input] == ["image", "epsilon"]
+    assert [given.name for given in models["none"].graph.input] == ["image", "asked"]
+    assert [given.name for given in models["per-layer"].graph.input] == ["image", "asked", "epsilon"]
     assert [list(output_names(network, kind)) for kind in ("none", "per-layer")] == list(named.values())
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
 def test_shapes_are_as_declared(models: Mapping[str, onnx.ModelProto], batch: int) -> None:
-    got = run(models["per-layer"], images_of(batch), EPSILON)
+    got = run(models["per-layer"], images_of(batch), EPSILON, asked=np.ones((batch, 7), np.float32))
     assert {value.dtype for value in got.values()} == {np.dtype(np.float32)}
     channels = zip(LAYERS, (4, 4, 8, 12, 16), strict=True)
     assert {name: value.shape for name, value in got.items()} == {
@@ -131,11 +138,11 @@ def test_shapes_are_as_declared(models: Mapping[str, onnx.ModelProto], batch: in
         "distances": (batch, 5, 2),
         "confidences": (batch, 5),
         **{f"features.{layer}": (batch, c) for layer, c in channels},
-        **{f"gradient.{layer}": (batch, 3, SIZE, SIZE) for layer in LAYERS},
+        **{f"gradient.{layer}": (batch, 3, SIZE, SIZE) for layer in ("asked", *LAYERS)},
     }
     for output in models["per-layer"].graph.output:
         first, *rest = output.type.tensor_type.shape.dim
-        assert first.dim_param == "N"
+        assert first.dim_param == ("M" if output.name == "gradient.asked" else "N")
         assert tuple(d.dim_value for d in rest) == got[output.name].shape[1:]
 
 
@@ -155,6 +162,38 @@ def test_plain_graph_against_the_reference(
     images = images_of(batch)
     reference = perturbed_outputs(FeatureModel(network, gaussians), torch.from_numpy(images), 0.0)
     assert_agrees(run(models["none"], images), reference, LAYERS)
+
+
+@pytest.mark.parametrize("kind", ["none", "per-layer"])
+def test_the_gradient_that_is_asked_for_is_the_references(
+    models: Mapping[str, onnx.ModelProto], network: ResNet, gaussians: Gaussians, kind: str
+) -> None:
+    """Of every cell another sum: one logit, one layer's distance, all of them."""
+    images, asked = images_of(8), np.concatenate([np.eye(7), np.ones((1, 7))]).astype(np.float32)
+    epsilon = EPSILON if kind == "per-layer" else None
+    got = run(models[kind], images, epsilon, ["gradient.asked"], asked)["gradient.asked"]
+    model = FeatureModel(network, gaussians)
+    expected = asked_gradient(model, torch.from_numpy(images), torch.from_numpy(asked)).numpy()
+    assert (np.abs(expected).max(axis=(1, 2, 3)) > 0).all()
+    assert (np.sign(got) == np.sign(expected)).mean() > 0.999
+    for ours, theirs in zip(got, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
+
+
+def test_what_is_not_asked_for_is_not_computed(models: Mapping[str, onnx.ModelProto], tmp_path: Path) -> None:
+    """Nodes that onnxruntime ran, as its own profile names them."""
+    ran = {}
+    for cells in (0, 2):
+        options = onnxruntime.SessionOptions()
+        options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / f"of-{cells}")
+        session = onnxruntime.InferenceSession(models["none"].SerializeToString(), options)
+        session.run(["logits"], {"image": images_of(2), "asked": np.ones((cells, 7), np.float32)})
+        events = json.loads(Path(session.end_profiling()).read_text())
+        ran[cells] = sum(event.get("cat") == "Node" for event in events)
+    without = onnx.ModelProto()
+    without.CopyFrom(models["none"])
+    forward = [node for node in without.graph.node if node.op_type != "If"]
+    assert ran[0] < 3 * len(forward) + 10 < ran[2]
 
 
 def test_of_vgg(monkeypatch: pytest.MonkeyPatch, forward_of: Callable) -> None:

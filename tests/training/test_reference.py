@@ -19,6 +19,7 @@ from training.networks import ResNet
 from training.reference import (
     FeatureModel,
     Reference,
+    asked_gradient,
     perturbed_outputs,
     plain_outputs,
     reference_decisions,
@@ -143,6 +144,28 @@ def test_gradients_are_those_of_finite_differences(model: Model, images: Tensor,
                 change = (slow_distances(model, shifted, layer).min() - before) / step
             expected = scored.gradients[0, column, 1, y, x].item()
             assert change.item() == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+def test_what_is_asked_for_alone_is_the_gradient_of_eq_3(
+    model: Model, images: Tensor, scored: Reference
+) -> None:
+    layers = len(model.network.layers)
+    for column in range(layers):
+        asked = torch.zeros(len(images), 2 + layers)
+        asked[:, 2 + column] = 1
+        found = asked_gradient(model.features, images, asked)
+        assert torch.allclose(found, scored.gradients[:, column], rtol=1e-9, atol=1e-12)
+
+
+def test_cells_are_asked_one_by_one(model: Model, images: Tensor) -> None:
+    asked = torch.randn(
+        len(images), 2 + len(model.network.layers), generator=torch.Generator().manual_seed(0)
+    )
+    together = asked_gradient(model.features, images, asked)
+    alone = asked_gradient(model.features, images[1:2], asked[1:2])
+    assert torch.allclose(together[1:2], alone, rtol=1e-6, atol=1e-9)
+    doubled = asked_gradient(model.features, images, 2 * asked)
+    assert torch.allclose(doubled, 2 * together, rtol=1e-6, atol=1e-9)
 
 
 def test_perturbed_images_stay_images(images: Tensor, scored: Reference) -> None:

@@ -214,3 +214,32 @@ def test_an_argument_out_of_range_is_named(wrong: dict[str, Any]) -> None:
     (name,) = wrong
     with pytest.raises(SourceError, match=f"^{name}: "):
         simulate_field(**{"seed": 0, **wrong})
+
+
+def test_the_mask_of_a_parasitized_cell_is_its_parasites() -> None:
+    """The parasite absorbs more than the cell around it, and of any other object all of it is meant."""
+    field = simulate_field(11, cells=40, parasitized_fraction=0.5)
+    frame = field.frame.astype(float)
+    for item in field.objects:
+        x, y, width, height = item.box
+        assert item.mask.shape == (height, width)
+        if item.kind in PARASITIZED_KINDS and item.free:
+            assert 0.03 < item.mask.mean() < 0.7
+            seen = frame[y : y + height, x : x + width, 1]
+            middle = np.hypot(*(np.mgrid[:height, :width] - np.array([[[height / 2]], [[width / 2]]])))
+            around = (middle < 0.4 * min(width, height)) & ~item.mask
+            assert seen[item.mask].mean() < seen[around].mean() - 5
+        elif item.kind == "uninfected" and item.free:
+            assert item.mask.mean() > 0.6
+
+
+def test_platelets_and_specks_lie_on_cells_where_that_is_asked_for() -> None:
+    def alone(on_cells: float) -> list[bool]:
+        fields = [simulate_field(seed, cells=40, on_cells=on_cells) for seed in range(4)]
+        small = ("platelet", "debris")
+        return [item.free for field in fields for item in field.objects if item.kind in small]
+
+    assert np.mean(alone(0.0)) > 0.9
+    assert np.mean(alone(1.0)) < 0.4
+    with pytest.raises(SourceError, match=r"on_cells: 1\.5"):
+        simulate_field(0, on_cells=1.5)
