@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from edge_runtime.statistics.beta import at_least, beta_quantile
+from edge_runtime.statistics.beta import at_least
 from edge_runtime.statistics.density import red_cells
 from edge_runtime.statistics.detection import critical_count, limit_of_detection
 from edge_runtime.statistics.fields import dispersion
@@ -13,21 +11,15 @@ from edge_runtime.statistics.intervals import clopper_pearson
 from edge_runtime.statistics.rates import MeasuredRate
 
 ABSENT = "the oracle; a device has none (pip install --group oracles)"
-COUNTED = st.integers(1, 20_000).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of)))
 
 
-@given(COUNTED, st.sampled_from([0.8, 0.95, 0.99]))
+@pytest.mark.parametrize("counted", [(0, 500), (1, 500), (5, 676), (62, 5000), (1990, 2000), (900, 900)])
+@pytest.mark.parametrize("level", [0.8, 0.95])
 def test_clopper_and_pearson(counted: tuple[int, int], level: float) -> None:
     proportion = pytest.importorskip("statsmodels.stats.proportion", reason=ABSENT)
     found = clopper_pearson(*counted, level)
     expected = proportion.proportion_confint(*counted, alpha=1 - level, method="beta")
     assert (found.low, found.high) == pytest.approx(expected, rel=1e-6, abs=1e-12)
-
-
-@given(st.floats(0.001, 0.999), st.floats(0.5, 3000), st.floats(0.5, 3000))
-def test_beta_quantiles(share: float, a: float, b: float) -> None:
-    stats = pytest.importorskip("scipy.stats", reason=ABSENT)
-    assert beta_quantile(share, a, b) == pytest.approx(stats.beta.ppf(share, a, b), rel=1e-6, abs=1e-9)
 
 
 def test_tails_of_counts_in_one_call() -> None:
@@ -55,7 +47,7 @@ def test_critical_counts_and_limits_of_beta_binomial_slides(of: int) -> None:
     share, both = 0.002, 1 / 0.003 - 1
     wrong = MeasuredRate(2 * 10**13, 10**16, 0.003, 10**16)
     critical = critical_count(of, wrong)
-    tail = stats.betabinom.sf(np.arange(of), of, share * both, (1 - share) * both)
+    tail = 1 - np.cumsum(stats.betabinom.pmf(np.arange(of), of, share * both, (1 - share) * both))
     exact = int(np.argmax(tail <= 0.05)) + 1
     assert abs(critical - exact) <= max(1, 0.05 * exact)  # 2,000 draws
     none = MeasuredRate(0, 10**16, 0.0, 1)
