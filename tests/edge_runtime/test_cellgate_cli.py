@@ -15,8 +15,8 @@ import pytest
 from click.testing import Result
 
 import edge_runtime
-from edge_runtime.commands import slides
 from edge_runtime.bundle.files import open_bundle, save_bundle
+from edge_runtime.commands import slides
 from edge_runtime.console import to_json
 from edge_runtime.decision import table
 from edge_runtime.fields.gates import GATES
