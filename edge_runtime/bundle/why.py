@@ -4,6 +4,8 @@ Integrated gradients (Sundararajan, Taly and Yan 2017, "Axiomatic Attribution fo
 the way from the cell without any pattern, all of it in its median colour, to the cell as it is.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -87,9 +89,9 @@ def asked_by(decisions: Decisions, detector: Detector) -> NDArray[np.float32]:
     doubted = np.any([decisions.failed_by(name) for name in by_network], axis=0)
     called = detector.infected(decisions.label) & ~decisions.rejected
     far = decisions.failed_by(table.CONFIDENCE)[:, None]
-    asked = np.where(
-        far, of_distance(decisions.probabilities, detector), of_odds(decisions.probabilities, detector)
-    )
+    cells, classes = decisions.probabilities.shape
+    distances = of_distance(cells, classes, detector.weights)
+    asked = np.where(far, distances, of_odds(decisions.probabilities, detector))
     return np.asarray(asked * (doubted | called)[:, None], np.float32)
 
 
@@ -106,17 +108,21 @@ def of_odds(probabilities: NDArray[np.float64], detector: Detector) -> NDArray[n
     return np.concatenate([slopes[0] - slopes[1], nothing], axis=1).astype(np.float32)
 
 
-def of_distance(probabilities: NDArray[np.float64], detector: Detector) -> NDArray[np.float32]:
-    """What asks for the gradient of -M*, the weighted distances of the layers: [N, K] to [N, K + L]."""
-    row = np.concatenate([np.zeros(probabilities.shape[1]), detector.weights])
-    return np.tile(row.astype(np.float32), (len(probabilities), 1))
+def of_distance(cells: int, classes: int, weights: Sequence[float]) -> NDArray[np.float32]:
+    """What asks for the gradient of the layers' weighted distances: float32 [cells, K + L]."""
+    row = np.concatenate([np.zeros(classes), weights])
+    return np.tile(row.astype(np.float32), (cells, 1))
 
 
 def in_turn(cells: int, classes: int, detector: Detector) -> NDArray[np.float32]:
-    """What a comparison asks: of one cell the odds, of the next the distance: float32 [cells, K + L]."""
-    even = np.full((cells, classes), 1 / classes)
+    """What a comparison asks: of one cell the odds, of the next the distances: float32 [cells, K + L].
+
+    All layers weigh the same: a site's recalibration changes the detector's weights, and not the graph.
+    """
+    odds = of_odds(np.full((cells, classes), 1 / classes), detector)
+    distances = of_distance(cells, classes, np.ones(len(detector.layers)).tolist())
     odd = (np.arange(cells) % 2 == 1)[:, None]
-    return np.asarray(np.where(odd, of_distance(even, detector), of_odds(even, detector)), np.float32)
+    return np.asarray(np.where(odd, distances, odds), np.float32)
 
 
 def _integrated(classifier: Classifier, crops: NDArray[np.uint8], asked: NDArray[np.float32]) -> Images:
