@@ -1,7 +1,9 @@
 """Composed slides: what is drawn is what was asked for, and what is told of it is right."""
 
 from dataclasses import astuple
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -18,8 +20,9 @@ from scripts.composed_slides import (
     read,
     readings,
     row,
+    table,
 )
-from scripts.measure_readings import patients_of
+from scripts.measure_readings import patients_of, plot
 from training.testing import Answers
 
 
@@ -91,3 +94,24 @@ def test_a_slide_is_read_by_the_rates_of_other_patients() -> None:
 )
 def test_the_grade_is_the_best_whose_demands_are_met(detection: float, counts: float, told: str) -> None:
     assert told in grade(detection, counts)
+
+
+def test_a_plot_has_a_column_for_each_kind_of_slide(tmp_path: Path) -> None:
+    made = {
+        share: list(readings(PATIENTS, share, 10, 1000, seed=0, own=True, stated=None))
+        for share in (0.0, 0.1)
+    }
+    plot({"one": made, "another": made}, tmp_path / "plot.png")
+    picture = cv2.imread(str(tmp_path / "plot.png"))
+    assert picture is not None
+    assert picture.shape[1] > picture.shape[0] > 300
+    assert table(made).splitlines()[-1].endswith("(species are not told)")
+
+
+def test_slides_may_be_read_by_stated_rates() -> None:
+    stated = rates_of([patient(50, 0, 50, 0).counts[0], patient(0, 0, 0, 0).counts[0]])
+    by_others, by_stated = (
+        next(readings(PATIENTS, 0.1, 1, 2000, seed=0, own=True, stated=rates)) for rates in (None, stated)
+    )
+    assert by_others.found.share == by_stated.found.share
+    assert by_stated.found.corrected == pytest.approx(by_stated.found.share / 0.5)

@@ -1,4 +1,4 @@
-"""Our numbers beside those of statsmodels and scipy, which a device does not have."""
+"""The statistics of slides beside statsmodels and scipy, which a device does not have."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from edge_runtime.statistics.fields import dispersion
 from edge_runtime.statistics.intervals import clopper_pearson
 from edge_runtime.statistics.rates import MeasuredRate
 
-ABSENT = "the oracle; a device has none (pip install --group oracles)"
+ABSENT = "the oracle is not installed: pip install --group oracles"
 
 
 @pytest.mark.parametrize("counted", [(0, 500), (1, 500), (5, 676), (62, 5000), (1990, 2000), (900, 900)])
