@@ -59,7 +59,7 @@ def _tail(x: NDArray[np.float64], a: float, b: float) -> NDArray[np.float64]:
         tail[left] = fraction
         going = np.abs(change - 1) >= _PRECISE
         if not going.all():
-            left, at, c, d, fraction = (each[going] for each in (left, at, c, d, fraction))
+            left, at, c, d, fraction = left[going], at[going], c[going], d[going], fraction[going]
     return tail
 
 
