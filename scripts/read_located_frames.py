@@ -24,7 +24,8 @@ from edge_runtime.console import Commands
 from edge_runtime.decision.table import SUSPECT
 from edge_runtime.record.readings import CellReading, Counts, FieldCounts
 from edge_runtime.record.slide_record import RECORD, SlideRecord
-from edge_runtime.report.estimate import Estimate, estimate, percent, rates_of
+from edge_runtime.report.estimate import Estimate, estimate, rates_of
+from edge_runtime.report.texts import ENGLISH
 from edge_runtime.slide.reading import read_slide
 from scripts.compare_crops import Located, Readings, located_cells
 from training.cells.archive import patient_of
@@ -110,7 +111,7 @@ def row(name: str, frames: Path, names: Sequence[str], located: Sequence[Located
     of_these, share = located_estimate(located, read, classifier)
     told = [name, f"{counts.fields} of {len(names)}", f"{seconds:.0f}", summary.verdict.title.lower()]
     told += _told(whole)
-    told += [str(len(located)), percent(share), *_told(of_these)]
+    told += [str(len(located)), ENGLISH.percent(share), *_told(of_these)]
     holds = of_these is not None and of_these.interval.low <= share <= of_these.interval.high
     return f"| {' | '.join([*told, 'yes' if holds else 'no'])} |"
 
@@ -118,7 +119,7 @@ def row(name: str, frames: Path, names: Sequence[str], located: Sequence[Located
 def _told(found: Estimate | None) -> list[str]:
     if found is None:
         return ["0", "0", ""]
-    low, high = percent(found.interval.low), percent(found.interval.high)
+    low, high = ENGLISH.percent(found.interval.low), ENGLISH.percent(found.interval.high)
     return [str(found.cells), str(found.parasitized), f"{low} to {high}"]
 
 

@@ -42,7 +42,7 @@ class Dirt:
         self._chance = 1.0
         self._waiting: list[_Boxes] = []
 
-    def look(self, field: int, image: NDArray[np.uint8], boxes: Sequence[Box]) -> list[tuple[int, int]]:
+    def look(self, field: int, image: NDArray[np.uint8], boxes: Sequence[Box]) -> list[tuple[int, Box]]:
         """Add a counted field, of another place than those before; what is newly known to be dirt.
 
         A frame of another size comes from another camera: what was known of the last one is forgotten.
@@ -53,8 +53,8 @@ class Dirt:
             boxes: (x, y, width, height) of the objects on it, in pixels.
 
         Returns:
-            Of each object that is dirt or lies under it: the field and the place among its boxes. Of this
-            field and, once dirt can be told from cells, of all fields that waited for that.
+            Of each object that is dirt or lies under it: the field and its box. Of this field and, once dirt
+            can be told from cells, of all fields that waited for that.
         """
         if not boxes:
             return []
@@ -69,9 +69,9 @@ class Dirt:
             return []
         dirty = _dirty(self._brightest, scale * diameter)
         dirt = [
-            (waiting.field, place)
+            (waiting.field, box)
             for waiting in self._waiting
-            for place, box in enumerate(waiting.boxes)
+            for box in waiting.boxes
             if _share(dirty, box, scale) >= _OF_CELL
         ]
         if sum(of == field for of, _ in dirt) > _STAYING * len(boxes):

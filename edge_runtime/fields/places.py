@@ -3,11 +3,15 @@
 A stage moved by hand lingers and comes back, a folder holds copies, a camera repeats its last frame: each
 time cells would be counted twice. Two frames are laid on each other by their normalised cross-correlation
 (Lewis, Fast Normalized Cross-Correlation, 1995): on the coarser pictures for the most likely shift, on the
-finer ones to decide.
+finer ones to decide. A long slide has thousands of fields: in memory is only what finds the likely ones, the
+finer pictures lie in a file that ends with the program.
 """
 
-from dataclasses import dataclass
+import tempfile
+import weakref
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TypeVar
 
 import cv2
@@ -22,6 +26,7 @@ Picture = TypeVar("Picture", Plane, NDArray[np.bool_])
 SAME_FIELD = 0.7
 
 _CANVAS = 2 * SIDE // COARSER  # pixels: room for two frames side by side, so that no shift wraps around
+_CLOSE = 64  # kept fields that are laid on a frame; where there are more, those most alike when reduced
 _LEAST_SHARE = 0.06  # of the frame: so narrow a strip holds no whole cell
 _VERIFIED = 8  # most likely overlaps of a frame that are looked at closely
 _REACH = 5  # pixels about the likely shift
@@ -68,15 +73,26 @@ class Overlap:
 
 @dataclass(frozen=True)
 class _Kept:
+    """A field that was kept.
+
+    Attributes:
+        field: its number.
+        look: without its outlines.
+        shape: of the outlines.
+        reduced: its cells, at half their size.
+    """
+
     field: int
     look: Look
+    shape: tuple[int, ...]
+    reduced: Plane
 
 
 @dataclass(frozen=True)
 class _Likely:
     """A shift in pixels of the finer pictures; the point p of the new one lies at p + (x, y) of the old."""
 
-    kept: _Kept
+    place: int  # among the kept ones
     x: int
     y: int
     strength: float
@@ -85,57 +101,87 @@ class _Likely:
 class Places:
     """The fields of one slide so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        """Begin a slide.
+
+        Args:
+            folder: in which the finer pictures of its fields lie meanwhile; the system's own if None.
+        """
         self._kept: list[_Kept] = []
+        self._finer = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - as long as the slide is read
+        weakref.finalize(self, self._finer.close)
 
     def keep(self, look: Look, field: int) -> None:
         """Remember a frame as the field of that number."""
-        self._kept.append(_Kept(field, look))
+        self._finer.seek(len(self._kept) * SIDE * SIDE)
+        self._finer.write(look.outlines.tobytes())
+        without = replace(look, outlines=np.zeros((0, 0), np.int8))
+        self._kept.append(_Kept(field, without, look.outlines.shape, _reduced(look.cells)))
 
     def find(self, look: Look) -> list[Overlap]:
         """The kept fields that a frame shows again, wholly or in part; the largest share first.
 
         A frame that shows nothing overlaps its own exact repetition alone.
         """
-        found: list[Overlap] = []
-        likely: list[_Likely] = []
-        spectrum = _spectrum(look.cells)
-        for kept in self._kept:
-            if kept.look.digest == look.digest:
-                found.append(Overlap(kept.field, 0.0, 0.0, kept.look.width / look.width, 1.0))
-            else:
-                likely.append(_likely(look, spectrum, kept))
+        same = [kept for kept in self._kept if kept.look.digest == look.digest]
+        found = [Overlap(kept.field, 0.0, 0.0, kept.look.width / look.width, 1.0) for kept in same]
+        spectrum = _spectrum(look.cells, _CANVAS)
+        likely = [_likely(look, spectrum, place, self._kept[place]) for place in self._close(look)]
         likely.sort(key=lambda candidate: -candidate.strength)
-        found += filter(None, (_verified(look, candidate) for candidate in likely[:_VERIFIED]))
+        found += filter(None, (self._verified(look, candidate) for candidate in likely[:_VERIFIED]))
         return sorted(found, key=lambda overlap: -overlap.share)
 
+    def _close(self, look: Look) -> list[int]:
+        """Which kept fields, other than the same picture, may show what a frame shows; at most _CLOSE."""
+        others = [place for place, kept in enumerate(self._kept) if kept.look.digest != look.digest]
+        if len(others) <= _CLOSE:
+            return others
+        reduced = _reduced(look.cells)
+        spectrum = _spectrum(reduced, _CANVAS // 2)
+        strengths = [-_best_shift(spectrum, reduced, self._kept[place].reduced)[0] for place in others]
+        return [others[index] for index in np.argsort(strengths, kind="stable")[:_CLOSE]]
 
-def _spectrum(cells: Plane) -> Plane:
-    canvas = np.zeros((_CANVAS, _CANVAS), np.float32)
+    def _verified(self, look: Look, likely: _Likely) -> Overlap | None:
+        """The overlap at a likely shift, or about it; None if the outlines do not agree."""
+        kept = self._kept[likely.place]
+        self._finer.seek(likely.place * SIDE * SIDE)
+        outlines = np.frombuffer(self._finer.read(int(np.prod(kept.shape))), np.int8).reshape(kept.shape)
+        return _verified(look, kept.field, replace(kept.look, outlines=outlines), likely)
+
+
+def _reduced(cells: Plane) -> Plane:
+    height, width = (max(1, round(length / 2)) for length in cells.shape)
+    return np.asarray(cv2.resize(cells, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _spectrum(cells: Plane, side: int) -> Plane:
+    canvas = np.zeros((side, side), np.float32)
     canvas[: cells.shape[0], : cells.shape[1]] = cells
     return np.asarray(cv2.dft(canvas), np.float32)
 
 
-def _likely(look: Look, spectrum: Plane, kept: _Kept) -> _Likely:
-    """The shift by which a frame agrees best with a kept one, to COARSER pixels."""
-    product = cv2.mulSpectrums(_spectrum(kept.look.cells), spectrum, 0, conjB=True)
+def _best_shift(spectrum: Plane, cells: Plane, kept: Plane) -> tuple[float, int, int]:
+    """How well a frame agrees with a kept one where it agrees best, and at which shift, in their pixels."""
+    side = len(spectrum)
+    product = cv2.mulSpectrums(_spectrum(kept, side), spectrum, 0, conjB=True)
     inverse = cv2.DFT_INVERSE | cv2.DFT_REAL_OUTPUT | cv2.DFT_SCALE
     summed = np.asarray(cv2.dft(product, flags=inverse), np.float32)
-    agreement = summed * _per_root_of_area(look.cells.shape, kept.look.cells.shape)
+    agreement = summed * _per_root_of_area(cells.shape, kept.shape, side)
     _, strength, _, (x, y) = cv2.minMaxLoc(agreement)
-    half = _CANVAS // 2
-    return _Likely(
-        kept,
-        COARSER * ((x + half) % _CANVAS - half),
-        COARSER * ((y + half) % _CANVAS - half),
-        float(strength),
-    )
+    half = side // 2
+    return float(strength), (x + half) % side - half, (y + half) % side - half
+
+
+def _likely(look: Look, spectrum: Plane, place: int, kept: _Kept) -> _Likely:
+    """The shift by which a frame agrees best with a kept one, to COARSER pixels."""
+    strength, x, y = _best_shift(spectrum, look.cells, kept.look.cells)
+    return _Likely(place, COARSER * x, COARSER * y, strength)
 
 
 @lru_cache(maxsize=8)
-def _per_root_of_area(new: tuple[int, ...], kept: tuple[int, ...]) -> Plane:
+def _per_root_of_area(new: tuple[int, ...], kept: tuple[int, ...], side: int) -> Plane:
     """What the sum over an overlap is multiplied by, for every shift; 0 where it is too small."""
-    shifts = np.fft.fftfreq(_CANVAS, 1 / _CANVAS)
+    shifts = np.fft.fftfreq(side, 1 / side)
     high, wide = (
         np.maximum(np.minimum(of_new + shifts, of_kept) - np.maximum(shifts, 0), 0)
         for of_new, of_kept in zip(new, kept, strict=True)
@@ -145,9 +191,7 @@ def _per_root_of_area(new: tuple[int, ...], kept: tuple[int, ...]) -> Plane:
     return np.where(area >= least, 1 / np.sqrt(np.maximum(area, 1)), 0).astype(np.float32)
 
 
-def _verified(look: Look, likely: _Likely) -> Overlap | None:
-    """The overlap at a likely shift, or about it; None if the outlines do not agree."""
-    kept = likely.kept.look
+def _verified(look: Look, field: int, kept: Look, likely: _Likely) -> Overlap | None:
     new, old = outlines_of(look), outlines_of(kept)
     x, y = _refined(new, old, likely.x, likely.y)
     mine, theirs = _common(new, old, x, y)
@@ -161,7 +205,7 @@ def _verified(look: Look, likely: _Likely) -> Overlap | None:
         return None
     lit = np.logical_and(*_common(look.lit, kept.lit, round(x / COARSER), round(y / COARSER)))
     share = float(lit.sum() / look.lit.sum())
-    return Overlap(likely.kept.field, x / kept.scale, y / kept.scale, look.scale / kept.scale, share)
+    return Overlap(field, x / kept.scale, y / kept.scale, look.scale / kept.scale, share)
 
 
 def _refined(new: Plane, old: Plane, x: int, y: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_runtime.cells.cutting import NotCutReason
 from edge_runtime.cells.preprocessing import Box
@@ -40,7 +41,9 @@ class KnownCells:
     """The judged cells of one slide so far."""
 
     def __init__(self) -> None:
-        self._by_field: dict[int, list[KnownCell]] = {}
+        self._by_field: dict[
+            int, NDArray[np.float64]
+        ] = {}  # a row a cell: a long slide has a hundred thousand
 
     def shown_again(self, overlaps: Sequence[Overlap]) -> list[KnownCell]:
         """Where a new frame shows them, each once; some may lie outside of it.
@@ -50,7 +53,7 @@ class KnownCells:
         """
         found: dict[JudgedOn, KnownCell] = {}
         for overlap in overlaps:
-            for cell in self._by_field[overlap.field]:
+            for cell in map(_of_row, self._by_field[overlap.field]):
                 x, y = overlap.on_new(cell.x, cell.y)
                 found.setdefault(cell.judged, KnownCell(cell.judged, x, y, cell.size / overlap.scale))
         return list(found.values())
@@ -59,12 +62,19 @@ class KnownCells:
         """Remember the cells that a field shows: those judged on it, and those that it shows again."""
         judged = [_known(field.number, cell.box) for cell in field.cells if cell.status != "not-judged"]
         on_it = [cell for cell in again if _touches(cell, field.width, field.height)]
-        self._by_field[field.number] = [*judged, *on_it]
+        rows = [(cell.judged[0], *cell.judged[1], cell.x, cell.y, cell.size) for cell in (*judged, *on_it)]
+        self._by_field[field.number] = np.array(rows, np.float64).reshape(len(rows), 8)
 
     def withdraw(self, cells: Collection[JudgedOn]) -> None:
         """Forget cells that turned out to lie under dirt: where none lies on them, they may be judged yet."""
-        for field, known in self._by_field.items():
-            self._by_field[field] = [cell for cell in known if cell.judged not in cells]
+        for field, known in self._by_field.items() if cells else ():
+            left = [_of_row(row).judged not in cells for row in known]
+            self._by_field[field] = known[np.array(left, bool)]
+
+
+def _of_row(row: NDArray[np.float64]) -> KnownCell:
+    field, x, y, width, height = map(int, row[:5])
+    return KnownCell((field, (x, y, width, height)), *row[5:].tolist())
 
 
 def counted_before(known: Sequence[KnownCell], box: Box) -> NotCutReason | None:

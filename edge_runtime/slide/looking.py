@@ -51,8 +51,9 @@ class Looking:
         self._number = 0
         self._showed_nothing = False  # the look before
         self._names: dict[int, str] = {}
-        self._boxes: dict[int, list[Box]] = {}  # by field, of everything that was found
-        self._places, self._stopped, self._dirt, self._cells = Places(), Places(), Dirt(), KnownCells()
+        folder = record.path.parent
+        self._places, self._stopped = Places(folder), Places(folder)
+        self._dirt, self._cells = Dirt(), KnownCells()
 
     @property
     def counted(self) -> int:
@@ -173,12 +174,11 @@ class Looking:
         if judged.reason:
             return judged.cells, set()
         cells = judged.cells
-        self._boxes[self._number] = boxes = [cell.box for cell in cells]
-        found = self._dirt.look(self._number, image, boxes)
-        withdrawn = {(field, self._boxes[field][place]) for field, place in found if field != self._number}
+        found = self._dirt.look(self._number, image, [cell.box for cell in cells])
+        withdrawn = {(field, box) for field, box in found if field != self._number}
         self._cells.withdraw(withdrawn)
-        here = {place for field, place in found if field == self._number}
-        left = (not_judged(cell.box, "dirt") if place in here else cell for place, cell in enumerate(cells))
+        here = {box for field, box in found if field == self._number}
+        left = (not_judged(cell.box, "dirt") if cell.box in here else cell for cell in cells)
         return tuple(left), withdrawn
 
     def _keep(self, field: FieldReading, look: Look, known: Sequence[KnownCell]) -> None:

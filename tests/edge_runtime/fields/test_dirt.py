@@ -10,7 +10,7 @@ from edge_runtime.fields.dirt import Dirt
 from edge_runtime.simulator import simulate_field
 
 Picture = NDArray[np.uint8]
-Told = set[tuple[int, int]]
+Told = set[tuple[int, Box]]
 
 SPECKS = ((150, 120, 26), (420, 300, 18))  # x, y, radius in pixels
 FIELDS = 9
@@ -40,7 +40,7 @@ def touches_speck(box: Box) -> bool:
 
 
 def told_of(slide: list[tuple[Picture, list[Box]]], *, dirty: bool) -> tuple[Told, list[list[Box]]]:
-    dirt, told, given = Dirt(), set[tuple[int, int]](), list[list[Box]]()
+    dirt, told, given = Dirt(), set[tuple[int, Box]](), list[list[Box]]()
     for number, (frame, boxes) in enumerate(slide):
         given.append([*boxes_of_specks(), *boxes] if dirty else boxes)
         new = dirt.look(number, with_specks(frame) if dirty else frame, given[-1])
@@ -51,8 +51,8 @@ def told_of(slide: list[tuple[Picture, list[Box]]], *, dirty: bool) -> tuple[Tol
 
 def test_dirt_is_told_on_every_field_also_on_those_before(slide: list[tuple[Picture, list[Box]]]) -> None:
     told, boxes = told_of(slide, dirty=True)
-    assert {(field, speck) for field in range(FIELDS) for speck in range(len(SPECKS))} <= told
-    assert all(touches_speck(boxes[field][place]) for field, place in told)
+    assert {(field, speck) for field in range(FIELDS) for speck in boxes_of_specks()} <= told
+    assert all(box in boxes[field] and touches_speck(box) for field, box in told)
 
 
 def test_a_cell_over_dirt_is_not_judged_either(slide: list[tuple[Picture, list[Box]]]) -> None:
@@ -61,7 +61,7 @@ def test_a_cell_over_dirt_is_not_judged_either(slide: list[tuple[Picture, list[B
         dirt.look(number, with_specks(frame), boxes)
     x, y, _ = SPECKS[1]
     cells: list[Box] = [(x - 50, y - 30, 80, 80), (x + 60, y - 30, 80, 80), (5, 5, 60, 60)]
-    assert dirt.look(FIELDS, with_specks(slide[0][0]), cells) == [(FIELDS, 0)]
+    assert dirt.look(FIELDS, with_specks(slide[0][0]), cells) == [(FIELDS, cells[0])]
 
 
 def test_clean_slides_have_none(slide: list[tuple[Picture, list[Box]]]) -> None:

@@ -1,7 +1,9 @@
 """A place that was kept is known again, wholly or in part, and no other is taken for it."""
 
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_runtime.fields.looks import look_at
-from edge_runtime.fields.places import SAME_FIELD, Overlap, Places
+from edge_runtime.fields.places import _CLOSE, SAME_FIELD, Overlap, Places
 from edge_runtime.simulator import SimulatedField, simulate_field
 
 Picture = NDArray[np.uint8]
@@ -151,7 +153,26 @@ def test_frames_of_any_shape_can_be_compared(film: Picture, shape: tuple[int, in
 
 def test_a_kept_field_takes_little_memory(film: Picture) -> None:
     look = look_at(np.repeat(np.repeat(frame_at(film, 0, 0), 2, axis=0), 2, axis=1))
-    assert look.outlines.nbytes + look.cells.nbytes + look.lit.nbytes < 110_000
+    places, many = Places(), 50
+    tracemalloc.start()
+    for number in range(many):
+        places.keep(replace(look, cells=look.cells.copy(), lit=look.lit.copy()), number)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held / many < 32_000
+
+
+def test_a_place_is_found_among_many(film: Picture) -> None:
+    """More than are laid on it: those that are least alike when reduced are left out."""
+    others = simulate_field(22, width=8 * WIDTH, height=6 * HEIGHT, cells=48 * 22).frame
+    places, corners = Places(), [(x, y) for x in range(0, 7 * WIDTH, 320) for y in range(0, 5 * HEIGHT, 400)]
+    places.keep(look_at(frame_at(film, 0, 0)), 1)
+    for number, corner in enumerate(corners, start=2):
+        places.keep(look_at(frame_at(others, *corner)), number)
+    assert len(corners) > 1.2 * _CLOSE
+    (overlap,) = places.find(look_at(seen_otherwise(frame_at(film, 380, 100))))
+    assert (overlap.field, round(overlap.x), round(overlap.y)) == (1, 380, 100)
+    assert places.find(look_at(frame_at(film, 2 * WIDTH, 2 * HEIGHT))) == []
 
 
 @pytest.mark.real
