@@ -49,7 +49,7 @@ def test_a_sound_bundle_passes_on_every_output(classifier: Classifier) -> None:
         *(f"features.{layer}" for layer in layers),
         "distances",
         "confidences",
-        *(f"gradient.{layer}, signs" for layer in layers),
+        *(f"gradient.{layer}, signs" for layer in ("asked", *layers)),
         "appearance",
         *VALUES,
         "decisions that differ",
