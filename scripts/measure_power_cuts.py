@@ -30,7 +30,7 @@ from edge_runtime.simulator import simulate_field
 from edge_runtime.slide.reading import REPORT
 
 FIELDS = 6
-_TIMES = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\+00:00| UTC)")
+_TIMES = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\+00:00| UTC)|<code>[0-9a-f]{64}</code>")
 _OF_TIME = {"started", "finished", "read_at"}
 
 

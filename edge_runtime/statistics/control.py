@@ -5,7 +5,7 @@ Both know from the first slides of a site what is ordinary there, and how much o
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -148,6 +148,7 @@ def exceeds(rate: MeasuredRate, stated: MeasuredRate) -> bool:
 def repeated(rate: MeasuredRate, cells: int, level: float) -> Interval:
     """Between which shares one more reading of the same slide lies.
 
+    Of the readings before, the sums and their spread are asked: drawn one by one, few repeat themselves.
     Few readings show too little of the spread between them: of six, 95 % bounds hold some 90 % of the next.
 
     Args:
@@ -156,7 +157,7 @@ def repeated(rate: MeasuredRate, cells: int, level: float) -> Interval:
         level: share of next readings that lie within, where the spread is known.
     """
     rng, beyond = np.random.default_rng(_SEED), (1 - level) / 2
-    low, high = (rng.binomial(cells, shares) for shares in _shares_of_next(rate))
+    low, high = (rng.binomial(cells, shares) for shares in _shares_of_next(replace(rate, counts=())))
     return Interval(float(np.quantile(low, beyond)) / cells, float(np.quantile(high, 1 - beyond)) / cells)
 
 

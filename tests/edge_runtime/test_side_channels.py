@@ -114,8 +114,8 @@ def test_a_frame_too_large_for_the_memory_is_left_out_alone(
     command: list[str], frames: Path, tmp_path: Path
 ) -> None:
     huge = frames / "huge.png"
-    cv2.imwrite(str(huge), np.full((5000, 7000, 3), 200, np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    most = 850_000 * 1024  # as `ulimit -v 850000`
+    cv2.imwrite(str(huge), np.full((7000, 8000, 3), 200, np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    most = 1_000_000 * 1024  # as `ulimit -v 1000000`; on some processors OpenBLAS alone takes much of it
     limit: Any = lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most))  # noqa: E731 - for one call
     done = run([*command, "--threads", "1"], preexec_fn=limit, capture_output=True)
     assert done.returncode == 0, done.stderr

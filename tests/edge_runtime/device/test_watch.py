@@ -104,7 +104,7 @@ def test_known_negative_slides_tell_the_rate_of_false_positives() -> None:
     assert (found.rate.hits, found.rate.cells, found.rate.patients) == (2, 3 * 1850, 2)
     assert found.interval.low < found.rate.share < found.interval.high
     assert not found.exceeded
-    assert "2 of 5,550 cells of 2 known-negative slides, 0.04 %" in "\n".join(lines_of(seen))
+    assert "2 of 5,550 cells of 2 known-negative slides, 0.04\u00a0%" in "\n".join(lines_of(seen))
 
 
 def test_more_false_positives_than_the_bundle_states_are_an_alarm() -> None:

@@ -25,7 +25,6 @@ from edge_runtime.record.readings import CellReading, FieldReading, SlideHeader,
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.colours import PENS
 from edge_runtime.report.page import css_string, render_report, write_report
-from edge_runtime.report.pictures import NumberedCell, numbered
 from edge_runtime.sources.items import SkippedFrame
 from edge_runtime.statistics.rates import MeasuredRate
 
@@ -669,14 +668,13 @@ def test_a_persons_call_stands_beside_the_models_answer(
     assert "<b>87\u00a0%</b>" in found
 
 
-def test_a_map_stands_beside_its_cell(recorded: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_map(of: FieldReading) -> list[NumberedCell]:
-        return [replace(cell, map=CROP if cell.number == 1 else b"") for cell in numbered(of)]
-
-    monkeypatch.setattr("edge_runtime.report.shown.numbered", with_map)
-    page = rendered(recorded(field(1, "a.png", PARASITIZED, PARASITIZED)))
+def test_a_map_stands_beside_its_cell(recorded: Callable[..., Path]) -> None:
+    path = recorded(field(1, "a.png", PARASITIZED, PARASITIZED))
+    with SlideRecord.open_for_calls(path) as record:
+        record.add_maps({(1, 1): CROP})
+    page = rendered(path)
     assert page.count('<span class="map"><img src="data:image/webp') == 1
-    assert 'alt="The pixels behind the decision"' in page
+    assert 'alt="What the decision hangs on lies in the ring"' in page
 
 
 def test_a_long_slide_with_many_parasites_fits_a_phone(recorded: Callable[..., Path]) -> None:

@@ -26,7 +26,7 @@ from edge_runtime.sources.items import Frame, SkippedFrame, SourceNote
 
 Look = FieldReading | SkippedFrame | SourceNote
 WIDTH, HEIGHT, DIRT = 640, 480, (300, 200)
-TIMES = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\+00:00| UTC)")
+TIMES = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\+00:00| UTC)|<code>[0-9a-f]{64}</code>")
 
 
 @pytest.fixture(scope="module")
