@@ -103,8 +103,8 @@ def plot(made: Mapping[str, Made], file: Path) -> None:
         intervals.set_xticks(range(len(of_kind)), [f"{100 * share:g}" for share in of_kind])
         intervals.set_xlabel("parasitized, %")
     rows[0, 0].set_ylabel("slides, %")
-    rows[0, 0].legend(fontsize=8, loc="center left")
-    rows[1, 0].set_ylabel("95 % interval, %; black is the truth, red leaves it out")
+    rows[0, 0].legend(fontsize=8, loc="lower left")
+    rows[1, 0].set_ylabel("95 % interval, % (black: the truth)")
     figure.savefig(file, dpi=80)
 
 
