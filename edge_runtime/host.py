@@ -2,11 +2,13 @@
 
 import hashlib
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import cv2
+import numpy as np
+import onnxruntime
+
 _MACHINE = Path("/etc/machine-id")  # secret-like: only a hash of it may leave the device (machine-id(5))
-_DECIDING = ("onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "numpy")
 _LETTERS = 12
 
 
@@ -21,14 +23,6 @@ def device_id() -> str:
 
 def libraries() -> str:
     """The versions of what decides: libraries, Python, system."""
-    found = [f"{name} {installed}" for name in _DECIDING if (installed := _version(name))]
-    return ", ".join(
-        [*found, f"Python {platform.python_version()}", f"{platform.system()} {platform.machine()}"]
-    )
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
+    found = {"onnxruntime": onnxruntime.__version__, "OpenCV": cv2.__version__, "NumPy": np.__version__}
+    found |= {"Python": platform.python_version(), platform.system(): platform.machine()}
+    return ", ".join(f"{name} {version}" for name, version in found.items())
