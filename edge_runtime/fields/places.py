@@ -108,15 +108,25 @@ class Places:
             folder: in which the finer pictures of its fields lie meanwhile; the system's own if None.
         """
         self._kept: list[_Kept] = []
-        self._finer = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - as long as the slide is read
+        self._finer = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - while the slide is read
+        self._without_room: dict[int, bytes] = {}
         weakref.finalize(self, self._finer.close)
 
     def keep(self, look: Look, field: int) -> None:
         """Remember a frame as the field of that number."""
-        self._finer.seek(len(self._kept) * SIDE * SIDE)
-        self._finer.write(look.outlines.tobytes())
+        self._put(len(self._kept), look.outlines.tobytes())
         without = replace(look, outlines=np.zeros((0, 0), np.int8))
         self._kept.append(_Kept(field, without, look.outlines.shape, _reduced(look.cells)))
+
+    def _put(self, place: int, pixels: bytes) -> None:
+        """Into the file; where the disk is full, into the memory, and the record will tell of the disk."""
+        try:
+            self._finer.seek(place * SIDE * SIDE)
+            whole = self._finer.write(pixels) == len(pixels)
+        except OSError:
+            whole = False
+        if not whole:
+            self._without_room[place] = pixels
 
     def find(self, look: Look) -> list[Overlap]:
         """The kept fields that a frame shows again, wholly or in part; the largest share first.
@@ -144,8 +154,11 @@ class Places:
     def _verified(self, look: Look, likely: _Likely) -> Overlap | None:
         """The overlap at a likely shift, or about it; None if the outlines do not agree."""
         kept = self._kept[likely.place]
-        self._finer.seek(likely.place * SIDE * SIDE)
-        outlines = np.frombuffer(self._finer.read(int(np.prod(kept.shape))), np.int8).reshape(kept.shape)
+        pixels = self._without_room.get(likely.place)
+        if pixels is None:
+            self._finer.seek(likely.place * SIDE * SIDE)
+            pixels = self._finer.read(int(np.prod(kept.shape)))
+        outlines = np.frombuffer(pixels, np.int8).reshape(kept.shape)
         return _verified(look, kept.field, replace(kept.look, outlines=outlines), likely)
 
 

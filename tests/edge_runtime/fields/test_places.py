@@ -1,5 +1,8 @@
 """A place that was kept is known again, wholly or in part, and no other is taken for it."""
 
+import errno
+import io
+import tempfile
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
@@ -160,6 +163,16 @@ def test_a_kept_field_takes_little_memory(film: Picture) -> None:
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held / many < 32_000
+
+
+def test_a_full_disk_makes_no_place_forgotten(film: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def write(self, _: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Full())
+    (overlap,) = found(frame_at(film, 380, 100), frame_at(film, 0, 0))
+    assert (overlap.field, round(overlap.x), round(overlap.y)) == (1, 380, 100)
 
 
 def test_a_place_is_found_among_many(film: Picture) -> None:
