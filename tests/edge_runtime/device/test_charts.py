@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from slides import SLIDE, SPREAD, changed_from, ordinary_slides
+from site_samples import SLIDE, SPREAD, changed_from, ordinary_slides
 
 from edge_runtime.device.charts import AGAIN, SITE, SUMS, Chart, shares_chart, sums_chart
 from edge_runtime.device.entries import Entry

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from slides import SLIDE, changed_from, ordinary_slides
+from site_samples import SLIDE, changed_from, ordinary_slides
 
 from edge_runtime.device.entries import Entry, History, Recalibrated
 from edge_runtime.device.history import HISTORY, read_history

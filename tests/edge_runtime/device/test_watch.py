@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from slides import SLIDE, changed_from, ordinary_slides
+from site_samples import SLIDE, changed_from, ordinary_slides
 
 from edge_runtime.device.entries import Entry, History, Recalibrated
 from edge_runtime.device.telling import drawn, lines_of

@@ -1,21 +1,17 @@
 """The JSON document: its names, its nulls, and that it is written whole and a field at a time."""
 
 import json
-import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from exchange_samples import CELLS, HEADER, calls_of, field, long_slide
 
 from edge_runtime.errors import CellgateError
 from edge_runtime.exchange.document import write_document
-from edge_runtime.record.readings import Call, CellReading, FieldReading, SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
-
-Cells = dict[str, CellReading]
-Make = Callable[..., FieldReading]
 
 
 def document_of(path: Path) -> dict[str, Any]:
@@ -27,8 +23,6 @@ def document_of(path: Path) -> dict[str, Any]:
 
 def test_the_names_that_are_promised(
     recorded: Callable[..., Path],
-    long_slide: Callable[[int], list[FieldReading]],
-    calls_of: Callable[..., list[Call]],
 ) -> None:
     found = document_of(recorded(*long_slide(10), calls=calls_of((2, 1, "parasite"))))
     assert {
@@ -59,8 +53,8 @@ def test_the_names_that_are_promised(
     assert sum(cell["status"] == "parasitized" for cell in found["cells"]) == found["counts"]["parasitized"]
 
 
-def test_not_readable_means_no_number(recorded: Callable[..., Path], field: Make, cells: Cells) -> None:
-    found = document_of(recorded(field(1, cells["parasitized"], cells["not-judged"])))
+def test_not_readable_means_no_number(recorded: Callable[..., Path]) -> None:
+    found = document_of(recorded(field(1, CELLS["parasitized"], CELLS["not-judged"])))
     assert found["verdict"]["word"] == "not-readable"
     assert found["interval"] is found["limit_of_detection"] is found["share"] is found["red_cells"] is None
     assert found["cells"][1]["probability"] is None
@@ -69,16 +63,12 @@ def test_not_readable_means_no_number(recorded: Callable[..., Path], field: Make
 
 def test_a_time_of_a_clock_that_was_never_set_is_none(
     recorded: Callable[..., Path],
-    field: Make,
-    cells: Cells,
-    header: SlideHeader,
-    calls_of: Callable[..., list[Call]],
 ) -> None:
     never = "1970-01-01T00:01:00+00:00"
     path = recorded(
-        replace(field(1, cells["suspect"]), read_at=never),
+        replace(field(1, CELLS["suspect"]), read_at=never),
         field(2),
-        header=replace(header, started=never),
+        header=replace(HEADER, started=never),
         calls=[replace(call, at=never) for call in calls_of((1, 1, "none"))],
     )
     found = document_of(path)
@@ -90,7 +80,7 @@ def test_a_time_of_a_clock_that_was_never_set_is_none(
 
 
 def test_there_are_no_times_where_the_clock_was_set_meanwhile(
-    recorded: Callable[..., Path], field: Make, monkeypatch: pytest.MonkeyPatch
+    recorded: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = recorded(field(1))
     monkeypatch.setattr(SlideRecord, "clock_doubts", lambda _: ["the clock of this device was set"])
@@ -99,15 +89,13 @@ def test_there_are_no_times_where_the_clock_was_set_meanwhile(
     assert found["slide"]["started"] is found["slide"]["finished"] is found["fields"][0]["read_at"] is None
 
 
-def test_the_seal_is_that_of_the_record(recorded: Callable[..., Path], field: Make) -> None:
+def test_the_seal_is_that_of_the_record(recorded: Callable[..., Path]) -> None:
     path = recorded(field(1))
     with SlideRecord.open(path) as record:
         assert document_of(path)["slide"]["seal"] == record.seal() != ""
 
 
-def test_every_unit_is_of_a_name_that_is_there(
-    recorded: Callable[..., Path], long_slide: Callable[[int], list[FieldReading]]
-) -> None:
+def test_every_unit_is_of_a_name_that_is_there(recorded: Callable[..., Path]) -> None:
     found = document_of(recorded(*long_slide(10)))
     first = found | {name: found[name][0] for name in ("fields", "cells")}
     for name in found["units"]:
@@ -123,13 +111,13 @@ def test_a_record_without_a_field_is_a_document_too(recorded: Callable[..., Path
 
 
 def test_a_damaged_record_leaves_the_file_of_before(
-    recorded: Callable[..., Path], field: Make, cells: Cells, monkeypatch: pytest.MonkeyPatch
+    recorded: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = recorded(field(1, cells["parasitized"]))
+    path = recorded(field(1, CELLS["parasitized"]))
     before = document_of(path)
 
     def broken(_: SlideRecord) -> Any:
-        yield field(1, cells["parasitized"])
+        yield field(1, CELLS["parasitized"])
         raise CellgateError("torn")
 
     monkeypatch.setattr(SlideRecord, "fields", broken)
@@ -137,15 +125,3 @@ def test_a_damaged_record_leaves_the_file_of_before(
         document_of(path)
     assert json.loads(path.with_name("slide.json").read_text()) == before
     assert not list(path.parent.glob("*.part"))
-
-
-def test_a_long_slide_is_written_a_field_at_a_time(
-    recorded: Callable[..., Path], field: Make, cells: Cells, tmp_path: Path
-) -> None:
-    big = replace(cells["parasitized"], crop=bytes(20_000))
-    with SlideRecord.open(recorded(*(field(number, *[big] * 10) for number in range(1, 41)))) as record:
-        tracemalloc.start()
-        write_document(record, tmp_path / "slide.json")
-        _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-    assert most < 40 * 10 * 20_000 / 4

@@ -1,23 +1,24 @@
 """`cellgate export`: a slide that was read, for each of the programs, from the command line."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import Result
+from exchange_samples import CELLS, calls_of, field, long_slide
 
+from edge_runtime.exchange.document import write_document
 from edge_runtime.exchange.relabel import LABELS
-from edge_runtime.record.readings import Call, FieldReading
-
-Make = Callable[..., FieldReading]
+from edge_runtime.exchange.tables import write_tables
+from edge_runtime.record.slide_record import SlideRecord
 
 
 @pytest.fixture
 def folder(
     recorded: Callable[..., Path],
-    long_slide: Callable[[int], list[FieldReading]],
-    calls_of: Callable[..., list[Call]],
 ) -> Path:
     """A slide that a person has reviewed."""
     calls = calls_of((1, 1, "parasite"), (1, 20, "none"), (2, 1, "cannot-tell"))
@@ -65,3 +66,17 @@ def test_a_file_that_is_there_is_replaced_and_a_folder_that_holds_something_is_n
     assert cellgate("export", folder, "--to", "json", "--out", tmp_path / "slide.json").exit_code == 0
     assert json.loads((tmp_path / "slide.json").read_text())["slide"]["slide"] == "S-17"
     assert "not an empty folder" in refusal("export", folder, "--to", "csv", "--out", folder)
+
+
+@pytest.mark.parametrize("write", [write_tables, write_document])
+def test_a_long_slide_is_written_a_field_at_a_time(
+    recorded: Callable[..., Path], tmp_path: Path, write: Callable[[SlideRecord, Path], object]
+) -> None:
+    """Of 40 fields no more stands in memory than of 10."""
+    big = replace(CELLS["parasitized"], crop=bytes(20_000))
+    with SlideRecord.open(recorded(*(field(number, *[big] * 10) for number in range(1, 41)))) as record:
+        tracemalloc.start()
+        write(record, tmp_path / "out")
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert most < 40 * 10 * 20_000 / 4

@@ -7,15 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exchange_samples import CELLS, HEADER, calls_of, field, long_slide
 
 from edge_runtime.exchange.fhir import write_fhir
-from edge_runtime.record.readings import Call, CellReading, FieldReading, SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.texts import ENGLISH
-
-Cells = dict[str, CellReading]
-Make = Callable[..., FieldReading]
-Long = Callable[[int], list[FieldReading]]
 
 
 def bundle_of(path: Path) -> dict[str, Any]:
@@ -51,26 +47,21 @@ def every(value: object, name: str) -> Iterator[Any]:
 @pytest.mark.parametrize("reviewed", [True, False])
 def test_it_validates(
     recorded: Callable[..., Path],
-    long_slide: Long,
-    field: Make,
-    cells: Cells,
-    header: SlideHeader,
-    calls_of: Callable[..., list[Call]],
     parasitized: int | None,
     reviewed: bool,
 ) -> None:
     # It has R4B, in which these resources are what they are in R4.
     models = pytest.importorskip("fhir.resources.R4B.bundle", reason="fhir.resources is not installed")
-    fields = [field(1, cells["suspect"])] if parasitized is None else long_slide(parasitized)
+    fields = [field(1, CELLS["suspect"])] if parasitized is None else long_slide(parasitized)
     calls = calls_of((1, 1, "parasite")) if reviewed else []
-    full = replace(header, operator="A. Diop", device="0123456789ab", libraries="numpy 2")
-    bundle = bundle_of(recorded(*fields, header=full if reviewed else header, calls=calls))
+    full = replace(HEADER, operator="A. Diop", device="0123456789ab", libraries="numpy 2")
+    bundle = bundle_of(recorded(*fields, header=full if reviewed else HEADER, calls=calls))
     checked = models.Bundle.model_validate(bundle)
     # It takes every element in; UTC it writes in its own way.
     assert json.loads(checked.model_dump_json(exclude_none=True).replace('Z"', '+00:00"')) == bundle
 
 
-def test_the_validator_would_tell(recorded: Callable[..., Path], field: Make) -> None:
+def test_the_validator_would_tell(recorded: Callable[..., Path]) -> None:
     models = pytest.importorskip("fhir.resources.R4B.bundle", reason="fhir.resources is not installed")
     bundle = bundle_of(recorded(field(1)))
     del bundle["entry"][1]["resource"]["code"]
@@ -80,7 +71,7 @@ def test_the_validator_would_tell(recorded: Callable[..., Path], field: Make) ->
 
 @pytest.mark.parametrize("parasitized", [0, None])
 def test_codes_of_required_value_sets_and_the_invariants_of_r4(
-    recorded: Callable[..., Path], long_slide: Long, field: Make, parasitized: int | None
+    recorded: Callable[..., Path], parasitized: int | None
 ) -> None:
     """Which fhir.resources leaves unchecked: hl7.org/fhir/R4, the pages of these resources."""
     bundle = bundle_of(recorded(*([field(1)] if parasitized is None else long_slide(parasitized))))
@@ -106,7 +97,7 @@ def test_codes_of_required_value_sets_and_the_invariants_of_r4(
             assert held["low"]["value"] <= held["high"]["value"]  # rng-2
 
 
-def test_every_reference_leads_to_an_entry(recorded: Callable[..., Path], long_slide: Long) -> None:
+def test_every_reference_leads_to_an_entry(recorded: Callable[..., Path]) -> None:
     bundle = bundle_of(recorded(*long_slide(10)))
     urls = [entry["fullUrl"] for entry in bundle["entry"]]
     assert len(set(urls)) == len(urls) == 6
@@ -117,7 +108,7 @@ def test_every_reference_leads_to_an_entry(recorded: Callable[..., Path], long_s
     assert len(resources(bundle, "DiagnosticReport")[0]["result"]) == len(resources(bundle, "Observation"))
 
 
-def test_parasites_seen(recorded: Callable[..., Path], long_slide: Long) -> None:
+def test_parasites_seen(recorded: Callable[..., Path]) -> None:
     bundle = bundle_of(recorded(*long_slide(10)))
     presence = observation(bundle, "51587-4")["valueCodeableConcept"]["coding"][0]
     assert (presence["system"], presence["code"]) == ("http://snomed.info/sct", "260373001")
@@ -132,9 +123,7 @@ def test_parasites_seen(recorded: Callable[..., Path], long_slide: Long) -> None
     }
 
 
-def test_none_seen_is_told_with_the_limit_of_detection(
-    recorded: Callable[..., Path], long_slide: Long
-) -> None:
+def test_none_seen_is_told_with_the_limit_of_detection(recorded: Callable[..., Path]) -> None:
     bundle = bundle_of(recorded(*long_slide(0)))
     assert observation(bundle, "51587-4")["valueCodeableConcept"]["coding"][0]["code"] == "260415000"
     (density,) = (one for one in resources(bundle, "Observation") if "coding" not in one["code"])
@@ -145,19 +134,15 @@ def test_none_seen_is_told_with_the_limit_of_detection(
     assert "assumed" in density["note"][0]["text"]
 
 
-def test_what_is_not_readable_has_a_reason_and_no_value(
-    recorded: Callable[..., Path], field: Make, cells: Cells
-) -> None:
-    bundle = bundle_of(recorded(field(1, cells["parasitized"])))
+def test_what_is_not_readable_has_a_reason_and_no_value(recorded: Callable[..., Path]) -> None:
+    bundle = bundle_of(recorded(field(1, CELLS["parasitized"])))
     for one in resources(bundle, "Observation"):
         assert one["dataAbsentReason"]["coding"][0]["code"] == "unknown"
         assert "read on" in one["dataAbsentReason"]["text"]
         assert not [name for name in one if name.startswith(("value", "component"))]
 
 
-def test_no_machine_calls_a_report_final(
-    recorded: Callable[..., Path], long_slide: Long, calls_of: Callable[..., list[Call]]
-) -> None:
+def test_no_machine_calls_a_report_final(recorded: Callable[..., Path]) -> None:
     path = recorded(*long_slide(10))
     before = bundle_of(path)
     (report,) = resources(before, "DiagnosticReport")
@@ -181,8 +166,6 @@ def test_no_machine_calls_a_report_final(
 @pytest.mark.parametrize("parasites", [0, 3])
 def test_after_review_it_says_what_people_saw(
     recorded: Callable[..., Path],
-    long_slide: Long,
-    calls_of: Callable[..., list[Call]],
     parasites: int,
 ) -> None:
     """The model called 120 cells parasitized, and twelve perhaps so; people looked at all of them."""
@@ -204,15 +187,15 @@ def test_after_review_it_says_what_people_saw(
 
 
 def test_a_parasite_that_a_person_saw_counts_on_a_slide_without_numbers(
-    recorded: Callable[..., Path], field: Make, cells: Cells, calls_of: Callable[..., list[Call]]
+    recorded: Callable[..., Path],
 ) -> None:
-    bundle = bundle_of(recorded(field(1, cells["suspect"]), calls=calls_of((1, 1, "parasite"))))
+    bundle = bundle_of(recorded(field(1, CELLS["suspect"]), calls=calls_of((1, 1, "parasite"))))
     assert observation(bundle, "51587-4")["valueCodeableConcept"]["coding"][0]["code"] == "260373001"
     assert "valueQuantity" not in observation(bundle, "48427-9")
     assert observation(bundle, "48427-9")["dataAbsentReason"]["coding"][0]["code"] == "unknown"
 
 
-def test_it_says_what_it_is_for_and_names_no_patient(recorded: Callable[..., Path], long_slide: Long) -> None:
+def test_it_says_what_it_is_for_and_names_no_patient(recorded: Callable[..., Path]) -> None:
     bundle = bundle_of(recorded(*long_slide(10)))
     (report,) = resources(bundle, "DiagnosticReport")
     assert report["conclusion"].startswith(ENGLISH.say("research"))
@@ -223,18 +206,16 @@ def test_it_says_what_it_is_for_and_names_no_patient(recorded: Callable[..., Pat
     assert {code["code"] for labels in every(bundle, "security") for code in labels} == {"HRESCH"}
 
 
-def test_what_stands_in_the_page_of_the_report_is_escaped(
-    recorded: Callable[..., Path], field: Make, cells: Cells, calls_of: Callable[..., list[Call]]
-) -> None:
+def test_what_stands_in_the_page_of_the_report_is_escaped(recorded: Callable[..., Path]) -> None:
     hostile = "<script>alert(1)</script>"
-    path = recorded(field(1, cells["suspect"]), calls=calls_of((1, 1, "none"), reviewer=hostile))
+    path = recorded(field(1, CELLS["suspect"]), calls=calls_of((1, 1, "none"), reviewer=hostile))
     (report,) = resources(bundle_of(path), "DiagnosticReport")
     assert hostile not in report["text"]["div"]
     assert hostile in report["conclusion"]
 
 
 def test_the_same_record_gives_the_same_bundle_and_another_slide_other_names(
-    recorded: Callable[..., Path], field: Make, header: SlideHeader, tmp_path: Path
+    recorded: Callable[..., Path], tmp_path: Path
 ) -> None:
     path = recorded(field(1))
     first = bundle_of(path)
@@ -242,18 +223,18 @@ def test_the_same_record_gives_the_same_bundle_and_another_slide_other_names(
     path.rename(tmp_path / "other.sqlite")
     path.parent.joinpath("fhir.json").unlink()
     path.parent.rmdir()
-    other = bundle_of(recorded(field(1), header=replace(header, slide="S-18")))
+    other = bundle_of(recorded(field(1), header=replace(HEADER, slide="S-18")))
     ids = [{entry["fullUrl"] for entry in bundle["entry"]} for bundle in (first, other)]
     assert not ids[0] & ids[1]
 
 
 def test_times_have_a_zone_and_there_is_none_of_a_clock_that_was_never_set(
-    recorded: Callable[..., Path], field: Make
+    recorded: Callable[..., Path],
 ) -> None:
     bundle = bundle_of(recorded(field(1), finished="1970-01-01T00:10:00+00:00"))
     assert not list(every(bundle, "issued"))
     assert "1970" not in json.dumps(bundle)
 
 
-def test_the_time_of_a_reading(recorded: Callable[..., Path], field: Make) -> None:
+def test_the_time_of_a_reading(recorded: Callable[..., Path]) -> None:
     assert set(every(bundle_of(recorded(field(1))), "issued")) == {"2025-01-02T04:00:00+00:00"}

@@ -6,16 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from exchange_samples import CELLS, HEADER, calls_of, field
 
 from edge_runtime.device.labels import named_cells
 from edge_runtime.errors import SourceError
 from edge_runtime.exchange.relabel import LABELS, RelabelPack, write_relabel_pack
-from edge_runtime.record.readings import Call, CellReading, FieldReading, SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.sources.rows import read_rows
 
-Cells = dict[str, CellReading]
-Make = Callable[..., FieldReading]
 STAGES = ("uninfected", "late stage", "ring")
 
 
@@ -31,14 +29,11 @@ def rows_of(out: Path, *columns: str) -> list[tuple[str, ...]]:
 
 def test_the_persons_answer_is_the_label_and_the_models_stands_beside_it(
     recorded: Callable[..., Path],
-    field: Make,
-    cells: Cells,
-    calls_of: Callable[..., list[Call]],
     tmp_path: Path,
 ) -> None:
     path = recorded(
-        field(1, cells["parasitized"], cells["uninfected"], cells["suspect"]),
-        field(2, cells["parasitized"], cells["not-judged"], cells["uninfected"]),
+        field(1, CELLS["parasitized"], CELLS["uninfected"], CELLS["suspect"]),
+        field(2, CELLS["parasitized"], CELLS["not-judged"], CELLS["uninfected"]),
         calls=calls_of((2, 3, "none"), (1, 1, "none"), (1, 3, "parasite"), (2, 1, "cannot-tell")),
     )
     out = tmp_path / "pack"
@@ -51,18 +46,15 @@ def test_the_persons_answer_is_the_label_and_the_models_stands_beside_it(
         ("uninfected", "S-17", "uninfected", "N. Khumalo"),
     ]
     for (written,) in rows_of(out, "path"):
-        assert (out / written).read_bytes() == cells["parasitized"].crop
+        assert (out / written).read_bytes() == CELLS["parasitized"].crop
 
 
 def test_recalibrate_reads_it(
     recorded: Callable[..., Path],
-    field: Make,
-    cells: Cells,
-    calls_of: Callable[..., list[Call]],
     tmp_path: Path,
 ) -> None:
     calls = calls_of((1, 1, "none"), (1, 2, "parasite"))
-    pack_of(recorded(field(1, cells["parasitized"], cells["uninfected"]), calls=calls), tmp_path / "pack")
+    pack_of(recorded(field(1, CELLS["parasitized"], CELLS["uninfected"]), calls=calls), tmp_path / "pack")
     named, skipped = named_cells(tmp_path / "pack" / LABELS, 44, ("uninfected", "parasitized"))
     assert list(named.labels) == [0, 1]
     assert skipped == []
@@ -78,10 +70,6 @@ def test_recalibrate_reads_it(
 )
 def test_which_of_several_classes_a_parasite_is_of(
     recorded: Callable[..., Path],
-    field: Make,
-    cells: Cells,
-    header: SlideHeader,
-    calls_of: Callable[..., list[Call]],
     tmp_path: Path,
     remark: str,
     model: str,
@@ -89,9 +77,9 @@ def test_which_of_several_classes_a_parasite_is_of(
     by: str,
 ) -> None:
     """By the remark where it names one, else by the model's where that is one of a parasite."""
-    several = replace(header, classes=STAGES, parasitized=STAGES[1:])
+    several = replace(HEADER, classes=STAGES, parasitized=STAGES[1:])
     calls = [*calls_of((1, 1, "parasite"), remark=remark), *calls_of((1, 2, "none"))]
-    one = field(1, replace(cells["suspect"], label=model), cells["uninfected"])
+    one = field(1, replace(CELLS["suspect"], label=model), CELLS["uninfected"])
     pack = pack_of(recorded(one, header=several, calls=calls), tmp_path / "pack")
     *named, healthy = rows_of(tmp_path / "pack", "label", "class_by")
     assert named == ([(label, by)] if label else [])
@@ -101,14 +89,11 @@ def test_which_of_several_classes_a_parasite_is_of(
 
 def test_a_cell_that_turned_out_to_be_dirt_is_left_out(
     recorded: Callable[..., Path],
-    field: Make,
-    cells: Cells,
-    calls_of: Callable[..., list[Call]],
     tmp_path: Path,
 ) -> None:
     calls = calls_of((1, 1, "none"), (1, 2, "parasite"))
-    second = replace(cells["uninfected"], box=(90, 90, 30, 30))
-    path = recorded(field(1, cells["parasitized"], second), calls=calls, finished=None)
+    second = replace(CELLS["uninfected"], box=(90, 90, 30, 30))
+    path = recorded(field(1, CELLS["parasitized"], second), calls=calls, finished=None)
     with SlideRecord.open(path) as record:
         header = record.header()
     with SlideRecord.begin(path, header) as record:  # the reading goes on
@@ -119,12 +104,9 @@ def test_a_cell_that_turned_out_to_be_dirt_is_left_out(
 
 def test_a_pack_of_nothing_is_refused_and_leaves_nothing(
     recorded: Callable[..., Path],
-    field: Make,
-    cells: Cells,
-    calls_of: Callable[..., list[Call]],
     tmp_path: Path,
 ) -> None:
-    path = recorded(field(1, cells["parasitized"]), calls=calls_of((1, 1, "cannot-tell")))
+    path = recorded(field(1, CELLS["parasitized"]), calls=calls_of((1, 1, "cannot-tell")))
     with pytest.raises(SourceError, match=r"1 cells were reviewed, and none .* 'cellgate review'"):
         pack_of(path, tmp_path / "pack")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["read"]
@@ -132,15 +114,11 @@ def test_a_pack_of_nothing_is_refused_and_leaves_nothing(
 
 def test_a_slides_code_may_hold_anything(
     recorded: Callable[..., Path],
-    field: Make,
-    cells: Cells,
-    header: SlideHeader,
-    calls_of: Callable[..., list[Call]],
     tmp_path: Path,
 ) -> None:
     for number, slide in enumerate(("../../up", ".hidden", "S 1/2:é", "…", "x" * 300)):
         calls = calls_of((1, 1, "parasite"))
-        path = recorded(field(1, cells["parasitized"]), header=replace(header, slide=slide), calls=calls)
+        path = recorded(field(1, CELLS["parasitized"]), header=replace(HEADER, slide=slide), calls=calls)
         out = tmp_path / f"pack-{number}"
         pack_of(path, out)
         ((written, patient),) = rows_of(out, "path", "patient")

@@ -1,20 +1,16 @@
 """The tables: what stands in the record stands in them, and no spreadsheet runs any of it."""
 
 import csv
-import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from exchange_samples import CELLS, HEADER, calls_of, field, long_slide
 
 from edge_runtime.errors import StorageError
 from edge_runtime.exchange.tables import write_tables
-from edge_runtime.record.readings import Call, CellReading, FieldReading, SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
-
-Cells = dict[str, CellReading]
-Make = Callable[..., FieldReading]
 
 
 def tables_of(path: Path, out: Path) -> dict[str, list[dict[str, str]]]:
@@ -32,15 +28,12 @@ def rows_of(file: Path) -> list[dict[str, str]]:
 
 def test_a_row_for_each_field_and_each_cell(
     recorded: Callable[..., Path],
-    field: Make,
-    cells: Cells,
-    calls_of: Callable[..., list[Call]],
     tmp_path: Path,
 ) -> None:
     path = recorded(
-        field(1, cells["parasitized"], cells["not-judged"]),
+        field(1, CELLS["parasitized"], CELLS["not-judged"]),
         replace(field(2), reason="out-of-focus", moment=2.5),
-        field(3, cells["suspect"]),
+        field(3, CELLS["suspect"]),
         calls=calls_of((3, 1, "none"), remark="platelet"),
     )
     found = tables_of(path, tmp_path / "out")
@@ -65,7 +58,7 @@ def test_a_row_for_each_field_and_each_cell(
 
 
 def test_the_slides_numbers_have_units_and_none_where_it_is_not_readable(
-    recorded: Callable[..., Path], long_slide: Callable[[int], list[FieldReading]], tmp_path: Path
+    recorded: Callable[..., Path], tmp_path: Path
 ) -> None:
     found = tables_of(recorded(*long_slide(10)), tmp_path / "out")
     told = {row["name"]: row for row in found["slide"]}
@@ -77,9 +70,9 @@ def test_the_slides_numbers_have_units_and_none_where_it_is_not_readable(
 
 
 def test_a_slide_that_is_not_readable_has_counts_and_no_number(
-    recorded: Callable[..., Path], field: Make, cells: Cells, tmp_path: Path
+    recorded: Callable[..., Path], tmp_path: Path
 ) -> None:
-    found = tables_of(recorded(field(1, cells["parasitized"])), tmp_path / "out")
+    found = tables_of(recorded(field(1, CELLS["parasitized"])), tmp_path / "out")
     told = {row["name"]: row["value"] for row in found["slide"]}
     assert told["counts.parasitized"] == "1"
     assert told["interval"] == told["limit_of_detection"] == told["share"] == ""
@@ -88,43 +81,24 @@ def test_a_slide_that_is_not_readable_has_counts_and_no_number(
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\uff1d"])
 def test_no_text_is_a_formula(
     recorded: Callable[..., Path],
-    field: Make,
-    cells: Cells,
-    header: SlideHeader,
-    calls_of: Callable[..., list[Call]],
     tmp_path: Path,
     start: str,
 ) -> None:
     text = f'{start}HYPERLINK("http://x","é, y")'
-    negative = replace(cells["parasitized"], values={"margin": -2.5})
+    negative = replace(CELLS["parasitized"], values={"margin": -2.5})
     calls = calls_of((1, 1, "none"), remark=text, reviewer=text)
     one = replace(field(1, negative), name=text)
-    found = tables_of(recorded(one, header=replace(header, slide=text), calls=calls), tmp_path / "out")
+    found = tables_of(recorded(one, header=replace(HEADER, slide=text), calls=calls), tmp_path / "out")
     written = [value for rows in found.values() for row in rows for value in row.values()]
     assert written.count(f"'{text}") > 5
     assert text not in written
     assert found["cells"][0]["values.margin"] == "-2.5"  # a number stays one
 
 
-def test_a_folder_that_holds_something_is_left_alone(
-    recorded: Callable[..., Path], field: Make, tmp_path: Path
-) -> None:
+def test_a_folder_that_holds_something_is_left_alone(recorded: Callable[..., Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "mine").write_text("kept")
     with SlideRecord.open(recorded(field(1))) as record, pytest.raises(StorageError, match="not an empty"):
         write_tables(record, out)
     assert [file.name for file in out.iterdir()] == ["mine"]
-
-
-def test_a_long_slide_is_written_a_field_at_a_time(
-    recorded: Callable[..., Path], field: Make, cells: Cells, tmp_path: Path
-) -> None:
-    """Of 40 fields no more stands in memory than of 10."""
-    big = replace(cells["parasitized"], crop=bytes(20_000))
-    with SlideRecord.open(recorded(*(field(number, *[big] * 10) for number in range(1, 41)))) as record:
-        tracemalloc.start()
-        write_tables(record, tmp_path / "out")
-        _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-    assert most < 40 * 10 * 20_000 / 4

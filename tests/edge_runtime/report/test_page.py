@@ -1,7 +1,6 @@
 """The report: depends on the record alone, tells everything in it, and trusts no name."""
 
 import base64
-import math
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import get_args
 import cv2
 import numpy as np
 import pytest
+import slide_samples
 
 from edge_runtime.cells.cutting import WHY_NOT_CUT, NotCutReason
 from edge_runtime.decision import table
@@ -41,20 +41,14 @@ EVERY_WHY = (
     "slide moves"
 )
 GOOD = {test.name: test.limit for test in TESTS}
-HEADER = SlideHeader(
+HEADER = replace(
+    slide_samples.HEADER,
     slide="S-17",
     source="/slides/17",
     bundle="tiny 1 (0123456789ab)",
     bundle_digest="0123456789abcdef" * 4,
     tests=TESTS,
     gates=applied_gates(default_limits()),
-    classes=("uninfected", "parasitized"),
-    parasitized=("parasitized",),
-    usual=0.05,
-    correlation=0.02,
-    provider="CPUExecutionProvider",
-    software="cellgate 0.1.0",
-    started="2025-01-02T03:04:05+00:00",
     sensitivity=MeasuredRate(5900, 6960, 0.025, 80),
     false_positives=MeasuredRate(6, 2380, 0.0032, 35),
 )
@@ -77,7 +71,7 @@ REJECTED = replace(
     crop=REJECTED_CROP,
     values={**GOOD, "confidence": -9.0},
 )
-NOT_JUDGED = CellReading((0, 0, 9, 9), "not-judged", "edge", "", math.nan, {}, (), b"")
+NOT_JUDGED = replace(slide_samples.NOT_JUDGED, box=(0, 0, 9, 9))
 
 
 def field(number: int, name: str, *cells: CellReading) -> FieldReading:

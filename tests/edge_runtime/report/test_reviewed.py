@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from slide_samples import CALL, FIELD, HEADER, JUDGED, REJECTED, UNINFECTED
+from slide_samples import CALL, FIELD, HEADER, JUDGED, REJECTED, TESTS, UNINFECTED
 
 from edge_runtime.decision.table import SUSPECT
-from edge_runtime.record.readings import Answer, CellReading
+from edge_runtime.record.readings import Answer, AppliedTest, CellReading
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.reviewed import Reviewed
 from edge_runtime.report.summary import SlideSummary, summarise
@@ -16,7 +16,8 @@ from edge_runtime.statistics.intervals import melded
 from edge_runtime.statistics.rates import MeasuredRate
 
 FINDABLE = MeasuredRate(990, 1000, 0.0, 30)
-HEAD = replace(HEADER, usual=0.9, findable=FINDABLE, until="quick")
+PERHAPS = AppliedTest("margin", SUSPECT.code, SUSPECT.sentence, whole=True, side="at least", limit=0.5)
+HEAD = replace(HEADER, tests=(*TESTS, PERHAPS), usual=0.9, findable=FINDABLE, until="quick")
 SUSPICIOUS = replace(REJECTED, reason=SUSPECT.code)
 # Of each of twelve fields: 3 parasitized, 1 suspect, 1 rejected otherwise, 95 uninfected.
 CELLS: tuple[CellReading, ...] = (*[JUDGED] * 3, SUSPICIOUS, REJECTED, *[UNINFECTED] * 95)
