@@ -7,9 +7,7 @@ from pathlib import Path
 
 _EARLIEST = "2020"  # no release of cellgate is older
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-_SET = (
-    5.0  # seconds by which a clock that nobody set stays behind, or runs ahead of, the time since the start
-)
+_SET = 5.0  # seconds by which a clock that nobody set may differ from the time since the device's start
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,7 @@ def whole_file(path: Path, *, otherwise: Callable[[str], str] | None = None) -> 
         os.replace(unfinished, path)  # noqa: PTH105 - atomic, and the same on every system
     except OSError as error:
         _remove(unfinished)
-        usual = explain(OSError(error.errno, error.strerror or str(error)))
-        told = otherwise(error.strerror or str(error)) if otherwise else usual
+        told = otherwise(error.strerror or str(error)) if otherwise else _usual(error)
         raise StorageError(f"{path}: {told}") from error
     except BaseException:
         _remove(unfinished)
@@ -77,9 +76,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         unfinished.rename(path)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        raise StorageError(
-            f"{path}: {explain(OSError(error.errno, error.strerror or str(error)))}"
-        ) from error
+        raise StorageError(f"{path}: {_usual(error)}") from error
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -94,6 +91,11 @@ def write_whole(path: Path, content: bytes | str, *, otherwise: Callable[[str], 
     data = content.encode() if isinstance(content, str) else content
     with whole_file(path, otherwise=otherwise) as file:
         file.write(data)
+
+
+def _usual(error: OSError) -> str:
+    """What `explain` says, without the name of the unfinished file."""
+    return explain(OSError(error.errno, error.strerror or str(error)))
 
 
 def _remove(file: Path) -> None:

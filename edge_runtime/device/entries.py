@@ -155,16 +155,14 @@ def _medians(record: SlideRecord) -> dict[str, float]:
     """Of the whole cells' confidence, and of the gates' values over the fields that count."""
     no_cells = {test.reason for test in record.header().tests if not test.whole}
     values = defaultdict[str, list[float]](list)
-    for field in record.fields():
-        if field.reason:
-            continue
+    for gates in record.gate_values():
         for name in _OF_FIELDS:
-            values[name].append(field.values.get(name, math.nan))
-        values["confidence"] += [
-            cell.values[table.CONFIDENCE]
-            for cell in field.cells
-            if cell.reason not in no_cells and table.CONFIDENCE in cell.values
-        ]
+            values[name].append(gates.get(name, math.nan))
+    values["confidence"] = [
+        tests[table.CONFIDENCE]
+        for reason, tests in record.test_values()
+        if reason not in no_cells and table.CONFIDENCE in tests
+    ]
     return {name: _median(values[name]) for name in ("confidence", *_OF_FIELDS)}
 
 

@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 from edge_runtime.clock import now
 from edge_runtime.device.entries import History, Kind, Recalibrated, entry_of, row_of
@@ -20,6 +19,7 @@ from edge_runtime.record.database import (
     storage_errors,
     sync_folder,
 )
+from edge_runtime.record.rows import rows_of
 from edge_runtime.record.slide_record import RECORD, SlideRecord
 
 HISTORY = "device.sqlite"  # in the folder that holds the slides' folders
@@ -58,10 +58,10 @@ def read_history(folder: Path) -> History:
         if not _has_begun(connection, path):
             return History(())
         kinds = dict(connection.execute("SELECT slide, kind FROM kind ORDER BY rowid").fetchall())
-        rows = _rows(connection, "slide", "number")
+        rows = rows_of(connection, "SELECT * FROM slide ORDER BY number")
         entries = tuple(entry_of(row, kinds[row["number"]]) for row in rows)
-        marks = tuple(Recalibrated(**row) for row in _rows(connection, "recalibration", "rowid"))
-    return History(entries, marks)
+        marks = rows_of(connection, "SELECT * FROM recalibration ORDER BY rowid")
+    return History(entries, tuple(Recalibrated(**mark) for mark in marks))
 
 
 def enter(slide: Path, kind: Kind | None = None) -> bool:
@@ -119,12 +119,6 @@ def _kind_before(connection: sqlite3.Connection, slide: str) -> Kind:
         (slide,),
     ).fetchone()
     return found[0] if found else "patient"
-
-
-def _rows(connection: sqlite3.Connection, of: str, by: str) -> list[dict[str, Any]]:
-    found = connection.execute(f"SELECT * FROM {of} ORDER BY {by}")  # noqa: S608 - our names
-    names = [column[0] for column in found.description]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from edge_runtime.record.readings import Counts, FieldCounts, SlideHeader
 _ACCEPTED = "status IN ('uninfected', 'parasitized')"
 
 
-View = Literal["cell_now", "cell_reviewed"]  # by the model alone, or after review (see `schema`)
+View = Literal["cell_now", "cell_reviewed", "cell_uncalled"]  # see `schema`
 
 
 def count_fields(connection: sqlite3.Connection, view: View) -> list[FieldCounts]:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -33,11 +33,16 @@ def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Mapping[str
     return told.execute(line, rows[0]).lastrowid
 
 
-def rows_of(connection: sqlite3.Connection, query: str, *values: object) -> list[dict[str, Any]]:
-    """What a query finds, by the names of its columns."""
+def each_row(connection: sqlite3.Connection, query: str, *values: object) -> Iterator[dict[str, Any]]:
+    """What a query finds, by the names of its columns, a row at a time."""
     found = connection.execute(query, values)
     names = [column[0] for column in found.description]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    return (dict(zip(names, row, strict=True)) for row in found)
+
+
+def rows_of(connection: sqlite3.Connection, query: str, *values: object) -> list[dict[str, Any]]:
+    """All that a query finds, by the names of its columns."""
+    return list(each_row(connection, query, *values))
 
 
 def header_row(header: SlideHeader) -> dict[str, object]:
@@ -80,8 +85,12 @@ def field_of(row: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> Fiel
     Raises:
         ValueError, TypeError, KeyError: a row is not what was written.
     """
-    values = {name: _number(value) for name, value in json.loads(row["values"]).items()}
-    return FieldReading(**dict(row) | {"values": values}, cells=tuple(map(cell_of, cells)))
+    return FieldReading(**dict(row) | {"values": values_of(row["values"])}, cells=tuple(map(cell_of, cells)))
+
+
+def values_of(noted: str) -> dict[str, float]:
+    """What the gates of a field looked at, by name."""
+    return {name: _number(value) for name, value in json.loads(noted).items()}
 
 
 def cell_row(field_number: int, number: int, cell: CellReading) -> dict[str, object]:

@@ -2,10 +2,12 @@
 
 Columns are named as the fields of the dataclasses in `readings`; a box is four columns, and what is no plain
 value is JSON. No row is ever changed but the slide's end: what turns out to be dirt is marked as withdrawn by
-the field that showed it, and a person's call stands beside the answer of the model. `cell_now` is what holds
-of the cells with what was withdrawn, `cell_reviewed` what holds if persons are right: a parasite counts as
-one, a cell of which nobody can tell is rejected, and "none" makes an uninfected red cell of what was asked
-for a parasite; what was rejected for another reason stays so, for it may be no red cell.
+the field that showed it, and a person's call stands beside the answer of the model.
+
+`cell_now` is what holds of the cells with what was withdrawn; `cell_uncalled` are those of them that nobody
+has called; `cell_reviewed` is what holds if persons are right. There a parasite counts as one, a cell of
+which nobody can tell is rejected, and "none" makes an uninfected red cell of what was asked for a parasite;
+what was rejected for another reason stays so, for it may be no red cell.
 """
 
 import sqlite3
@@ -81,6 +83,8 @@ CREATE TABLE call (
 CREATE TABLE map (
     field INTEGER, cell INTEGER, picture BLOB, PRIMARY KEY (field, cell)
 );
+CREATE VIEW last_call AS SELECT * FROM call
+WHERE rowid IN (SELECT max(rowid) FROM call GROUP BY field, cell);
 CREATE VIEW cell_reviewed AS SELECT
     cell_now.field AS field, cell_now.number AS number,
     CASE WHEN answer IS NULL THEN status
@@ -93,10 +97,11 @@ CREATE VIEW cell_reviewed AS SELECT
          WHEN answer = 'none' AND status = 'rejected' AND reason != 'suspect' THEN reason
          ELSE '' END AS reason,
     iif(answer IS NULL, label, '') AS label
-FROM cell_now LEFT JOIN (
-    SELECT field, cell, answer FROM call
-    WHERE rowid IN (SELECT max(rowid) FROM call GROUP BY field, cell)
-) AS last ON last.field = cell_now.field AND last.cell = cell_now.number;
+FROM cell_now LEFT JOIN last_call
+    ON last_call.field = cell_now.field AND last_call.cell = cell_now.number;
+CREATE VIEW cell_uncalled AS SELECT cell_now.* FROM cell_now LEFT JOIN last_call
+    ON last_call.field = cell_now.field AND last_call.cell = cell_now.number
+WHERE answer IS NULL;
 CREATE TABLE entry (
     number INTEGER PRIMARY KEY, kind TEXT, about INTEGER, content TEXT,
     at TEXT, boot TEXT, uptime REAL, doubt TEXT, digest TEXT

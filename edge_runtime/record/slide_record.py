@@ -5,6 +5,7 @@ can look into the record meanwhile, and what was recorded is on the disk even if
 all is in the one file, which can be copied.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -34,13 +35,18 @@ from edge_runtime.record.readings import (
     SlideHeader,
     Status,
 )
-from edge_runtime.record.rows import cell_of, cell_row, field_of, field_row, header_of, insert, rows_of
-from edge_runtime.record.schema import (
-    SCHEMA,
-    schema_of,
-    upgrade,
-    upgraded_copy,
+from edge_runtime.record.rows import (
+    cell_of,
+    cell_row,
+    each_row,
+    field_of,
+    field_row,
+    header_of,
+    insert,
+    rows_of,
+    values_of,
 )
+from edge_runtime.record.schema import SCHEMA, upgrade, upgraded_copy
 from edge_runtime.sources.items import SkippedFrame
 
 RECORD = "slide.sqlite"  # in the folder of a slide
@@ -48,8 +54,6 @@ _WITHDRAW = (
     "UPDATE cell SET withdrawn = ? WHERE withdrawn IS NULL AND status != 'not-judged' "
     "AND field = ? AND x = ? AND y = ? AND width = ? AND height = ?"
 )
-_VIEWS: tuple[View, View] = ("cell_now", "cell_reviewed")
-_LAST_CALLS = "rowid IN (SELECT max(rowid) FROM call GROUP BY field, cell)"
 
 
 class SlideRecord:
@@ -120,18 +124,19 @@ class SlideRecord:
             StorageError: the disk is full or cannot be written.
         """
         path = there(path)
-        with (
-            cls.open(path),
-            reserved(path.parent),
-            storage_errors(path),
-            closing(connect(path)) as connection,
-        ):
-            if schema_of(connection) != SCHEMA:
-                upgrade(connection)
+        with reserved(path.parent), storage_errors(path):
             try:
-                yield cls(path, connection)
-            finally:
-                make_one_file(connection)
+                with opened(path) as connection:  # which changes nothing in what is no record
+                    old = readable(path, connection) != SCHEMA
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                raise damaged(path, error) from error
+            with closing(connect(path)) as connection:
+                if old:
+                    upgrade(connection)
+                try:
+                    yield cls(path, connection)
+                finally:
+                    make_one_file(connection)
 
     def add_field(self, field: FieldReading, dirt: Iterable[tuple[int, Box]] = ()) -> None:
         """Record one field with its cells, whole or not at all.
@@ -237,15 +242,24 @@ class SlideRecord:
 
     def judged(self, status: Status) -> Iterator[tuple[int, int, CellReading]]:
         """The cells of an answer with the number of their field and their own in it, in order of reading."""
-        found = self._connection.execute(
-            "SELECT * FROM cell_now WHERE status = ? ORDER BY field, number", (status,)
-        )
-        names = [column[0] for column in found.description]
-        for row in found:
-            named = dict(zip(names, row, strict=True))
+        query = "SELECT * FROM cell_now WHERE status = ? ORDER BY field, number"
+        for row in each_row(self._connection, query, status):
             with reading_errors(self.path):
-                cell = cell_of(named)
-            yield named["field"], named["number"], cell
+                cell = cell_of(row)
+            yield row["field"], row["number"], cell
+
+    def gate_values(self) -> Iterator[dict[str, float]]:
+        """What each gate looked at, by name, of every field that counts; no picture is read."""
+        for row in each_row(self._connection, "SELECT \"values\" FROM field WHERE reason = ''"):
+            with reading_errors(self.path):
+                yield values_of(row["values"])
+
+    def test_values(self) -> Iterator[tuple[str, dict[str, float]]]:
+        """The reason of every judged cell, and what each test looked at, by name; no picture is read."""
+        query = "SELECT reason, \"values\" FROM cell_now WHERE status != 'not-judged'"
+        for row in each_row(self._connection, query):
+            with reading_errors(self.path):
+                yield row["reason"], json.loads(row["values"])
 
     def notes(self) -> list[str]:
         """What happened to the source, in the order of reading."""
@@ -261,7 +275,7 @@ class SlideRecord:
 
     def latest_calls(self) -> dict[tuple[int, int], Call]:
         """What was said last of each cell, by the number of its field and its own in it."""
-        rows = self._rows(f"SELECT * FROM call WHERE {_LAST_CALLS} ORDER BY rowid")  # noqa: S608 - our names
+        rows = self._rows("SELECT * FROM last_call")
         return {(row["field"], row["cell"]): Call(**row) for row in rows}
 
     def seal(self) -> str:
@@ -276,17 +290,18 @@ class SlideRecord:
         """Why times in the record cannot be trusted, each reason once; none if they can."""
         return chain.doubts(self._connection)
 
-    def field_counts(self, *, reviewed: bool = False) -> list[FieldCounts]:
-        """Of every field that counts, its parasitized cells and those that were asked; see `counts`."""
-        return count_fields(self._connection, _VIEWS[reviewed])
+    def field_counts(self, of: View = "cell_now") -> list[FieldCounts]:
+        """Of every field that counts, its parasitized cells and those that were asked; `of` as `counts`."""
+        return count_fields(self._connection, of)
 
-    def counts(self, *, reviewed: bool = False) -> Counts:
+    def counts(self, of: View = "cell_now") -> Counts:
         """Cells by answer.
 
         Args:
-            reviewed: whether what persons say of cells takes the place of what the model says.
+            of: which cells, and by whose answer (see `schema`): the model's, a person's where there is one,
+                or the model's to those cells that nobody has called.
         """
-        return count_cells(self._connection, self.header(), _VIEWS[reviewed])
+        return count_cells(self._connection, self.header(), of)
 
     def _rows(self, query: str, *values: object) -> list[dict[str, Any]]:
         return rows_of(self._connection, query, *values)

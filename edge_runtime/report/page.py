@@ -86,7 +86,7 @@ def _pieces(record: SlideRecord, summary: SlideSummary, texts: Texts) -> Iterato
             scale=found and scale_of(found),
             red_cells=found and red_cells_told(found.red_cells, texts),
             notes_of=_notes_of(summary, texts),
-            shown=gather(record, header, texts),
+            shown=gather(record, header, summary.counts, texts),
             reviewed=summary.reviewed,
             calls=record.latest_calls(),
             skipped=record.skipped(),

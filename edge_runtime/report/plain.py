@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 
 from edge_runtime.fields.gates import stopped_by
 from edge_runtime.record.readings import FieldReading, by_class
-from edge_runtime.report.estimate import told
+from edge_runtime.report.estimate import Estimate, told
 from edge_runtime.report.reviewed import Reviewed
 from edge_runtime.report.summary import SlideSummary
 from edge_runtime.report.texts import ENGLISH, Texts
+from edge_runtime.report.verdict import Verdict
 from edge_runtime.report.wording import stop_told
 from edge_runtime.sources.items import SkippedFrame, SourceNote
 
@@ -66,12 +67,8 @@ def lines_of(summary: SlideSummary, texts: Texts = ENGLISH) -> Iterator[str]:
             yield f"  {number:>17}  {why}"
     if header.repeats:
         yield f"{'repeats':<12}{header.repeats:>7}"
-    if summary.estimate:
-        for name, line in told(summary.estimate, texts):
-            yield f"{name:<12}{line}"
-    yield f"\n{texts.say(f'verdict.{summary.verdict.word}')}, {texts.say('verdict.unreviewed')}"
-    for reason in summary.verdict.reasons:
-        yield f"  {reason}"
+    yield from _estimated(summary.estimate, texts)
+    yield from _ended(summary.verdict, texts.say("verdict.unreviewed"), texts)
     if summary.reviewed:
         yield from _after_review(summary.reviewed, texts)
     yield f"bundle {header.bundle} on {header.provider}"
@@ -82,11 +79,17 @@ def _after_review(found: Reviewed, texts: Texts) -> Iterator[str]:
     yield f"\n{texts.say('review.called', count=found.cells, reviewers=names)}"
     if found.waiting:
         yield texts.say("review.waiting", count=found.waiting)
-    if found.estimate:
-        for name, line in told(found.estimate, texts):
-            yield f"{name:<12}{line}"
+    yield from _estimated(found.estimate, texts)
     if found.verdict:
-        by = texts.say("verdict.reviewed", reviewers=names)
-        yield f"\n{texts.say(f'verdict.{found.verdict.word}')}, {by}"
-        for reason in found.verdict.reasons:
-            yield f"  {reason}"
+        yield from _ended(found.verdict, texts.say("verdict.reviewed", reviewers=names), texts)
+
+
+def _estimated(found: Estimate | None, texts: Texts) -> Iterator[str]:
+    for name, line in told(found, texts) if found else ():
+        yield f"{name:<12}{line}"
+
+
+def _ended(end: Verdict, by: str, texts: Texts) -> Iterator[str]:
+    yield f"\n{texts.say(f'verdict.{end.word}')}, {by}"
+    for reason in end.reasons:
+        yield f"  {reason}"

@@ -48,16 +48,11 @@ def reviewed(record: SlideRecord, why_not: tuple[str, ...], texts: Texts = ENGLI
     if not calls:
         return None
     names = tuple(dict.fromkeys(call.reviewer for call in record.calls()))
-    open_to = {
-        status: [cell for field, number, cell in record.judged(status) if (field, number) not in calls]
-        for status in ("parasitized", "rejected")
-    }
-    suspects = sum(cell.suspect for cell in open_to["rejected"])
-    waiting = len(open_to["parasitized"]) + suspects
-    counts, header = record.counts(reviewed=True), record.header()
+    counts, left = record.counts("cell_reviewed"), record.counts("cell_uncalled")
+    waiting = left.parasitized + left.suspect
     found, end = None, None
     if not waiting:
         if not why_not:
-            found = estimate(counts, record.field_counts(reviewed=True), header.findable, _NEVER)
+            found = estimate(counts, record.field_counts("cell_reviewed"), record.header().findable, _NEVER)
         end = reviewed_verdict(why_not, found, counts.parasitized, names, texts)
-    return Reviewed(names, len(calls), waiting, len(open_to["rejected"]) - suspects, counts, found, end)
+    return Reviewed(names, len(calls), waiting, left.rejected - left.suspect, counts, found, end)

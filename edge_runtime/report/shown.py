@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.cells.preprocessing import Box
 from edge_runtime.decision.table import CONFIDENCE, SUSPECT
-from edge_runtime.record.readings import FieldReading, SlideHeader
+from edge_runtime.record.readings import Counts, FieldReading, SlideHeader
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.report.budget import MOST_PAGES, MOST_REJECTED, PAGE, Allowances, allowances
 from edge_runtime.report.colours import PENS
@@ -107,15 +107,15 @@ class Shown:
     fields: list[ShownField]
 
 
-def gather(record: SlideRecord, header: SlideHeader, texts: Texts) -> Shown:
+def gather(record: SlideRecord, header: SlideHeader, counts: Counts, texts: Texts) -> Shown:
     """Go through a record once.
 
     Args:
         record: of the slide.
         header: of it.
+        counts: its cells by answer.
         texts: of the report's language.
     """
-    counts = record.counts()
     allowed = allowances(counts)
     most = MOST_REJECTED if counts.rejected - counts.suspect <= MOST_REJECTED else PAGE
     lists: dict[tuple[Answer, str, bool], list[ShownCell]] = defaultdict(list)

@@ -1,5 +1,6 @@
 """One frame judged: the gates first, and only where it passes them its cells."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from edge_runtime.cells.cutting import CutCell, NotCut, NotCutReason, cut_found,
 from edge_runtime.cells.preprocessing import Box, resize_crop
 from edge_runtime.cells.segmentation import segmentation
 from edge_runtime.decision.decide import Decisions
+from edge_runtime.decision.table import SMALL
 from edge_runtime.errors import SourceError
 from edge_runtime.fields import gates
 from edge_runtime.fields.view import view
@@ -66,31 +68,31 @@ def read_field(
 
 def judge(cut: Sequence[CutCell], classifier: Classifier) -> list[CellReading]:
     """Judge the cells of one frame."""
-    decisions = classifier.decide_resized(
-        [cell.resized for cell in cut], np.array([cell.relative_size for cell in cut], np.float64)
-    )
-    manifest = classifier.bundle.manifest
+    decisions, manifest = decide_cut(cut, classifier), classifier.bundle.manifest
     return [_reading(cell, decisions, index, manifest) for index, cell in enumerate(cut)]
 
 
-def kept_crop(cell: CellReading, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The crop that a record keeps of a judged cell, and what the network saw of it.
+def decide_cut(cut: Sequence[CutCell], classifier: Classifier) -> Decisions:
+    """What a classifier decides of the cells of one frame."""
+    sizes = np.array([cell.relative_size for cell in cut], np.float64)
+    return classifier.decide_resized([cell.resized for cell in cut], sizes)
+
+
+def cut_again(cell: CellReading, size: int) -> CutCell:
+    """A judged cell of a record, as it was cut out of its frame.
 
     Args:
         cell: of a record.
         size: side of the network's input.
 
-    Returns:
-        uint8 [h, w, 3] and [size, size, 3] RGB, as `CutCell` has them.
-
     Raises:
-        SourceError: it cannot be decoded.
+        SourceError: its crop cannot be decoded.
     """
     pixels = cv2.imdecode(np.frombuffer(cell.crop, np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:
         raise SourceError(f"a crop of the record cannot be decoded, at {cell.box}; copy the record again")
     crop = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
-    return crop, resize_crop(crop, size)
+    return CutCell(cell.box, crop, resize_crop(crop, size), cell.values.get(SMALL, math.nan))
 
 
 def not_judged(box: Box, why: NotCutReason) -> CellReading:

@@ -1,6 +1,5 @@
 """Pictures of the cells that a person will look at, with a ring around what their decision hangs on."""
 
-import math
 from itertools import islice
 
 import cv2
@@ -8,10 +7,9 @@ import numpy as np
 
 from edge_runtime.bundle.classifier import Classifier
 from edge_runtime.bundle.why import drawn, why_maps
-from edge_runtime.decision.table import SMALL
 from edge_runtime.record.slide_record import SlideRecord
 from edge_runtime.review.queue import Key, queue
-from edge_runtime.slide.judging import kept_crop
+from edge_runtime.slide.judging import cut_again, decide_cut
 
 MOST = 120  # cells of a slide; each costs as much as some thirty decisions
 _AT_ONCE = 32
@@ -30,10 +28,9 @@ def maps_of(record: SlideRecord, classifier: Classifier, most: int = MOST) -> di
     """
     size, keys, pictures = classifier.bundle.manifest.input.size, iter(queue(record)[:most]), {}
     while some := list(islice(keys, _AT_ONCE)):
-        cells = [record.cell(*key) for key in some]
-        resized = np.stack([kept_crop(cell, size)[1] for cell in cells])
-        sizes = np.array([cell.values.get(SMALL, math.nan) for cell in cells])
-        maps = why_maps(classifier, resized, classifier.decide_resized(resized, sizes))
+        cut = [cut_again(record.cell(*key), size) for key in some]
+        resized = np.stack([cell.resized for cell in cut])
+        maps = why_maps(classifier, resized, decide_cut(cut, classifier))
         for key, crop, why in zip(some, resized, maps, strict=True):
             if why.any():
                 shown = cv2.cvtColor(drawn(crop, why), cv2.COLOR_RGB2BGR)

@@ -1,18 +1,15 @@
 """Replay: the cells that a record keeps, judged once more by its bundle, and its report written once more."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.bundle.classifier import Classifier
-from edge_runtime.cells.cutting import CutCell
-from edge_runtime.decision.table import SMALL
 from edge_runtime.errors import BundleError
 from edge_runtime.record.readings import CellReading, SlideHeader
 from edge_runtime.record.slide_record import RECORD, SlideRecord
 from edge_runtime.report.page import render_report
 from edge_runtime.report.texts import LANGUAGES
-from edge_runtime.slide.judging import judge, kept_crop
+from edge_runtime.slide.judging import cut_again, judge
 from edge_runtime.slide.reading import REPORT
 
 
@@ -57,7 +54,7 @@ def replay_slide(folder: Path, classifier: Classifier) -> Replayed:
         cells, differing, size = 0, [], classifier.bundle.manifest.input.size
         for field in record.fields():
             before = [(number, cell) for number, cell in enumerate(field.cells, start=1) if cell.crop]
-            after = judge([_cut(cell, size) for _, cell in before], classifier)
+            after = judge([cut_again(cell, size) for _, cell in before], classifier)
             cells += len(before)
             for (number, old), new in zip(before, after, strict=True):
                 if _answer(old) != _answer(new):
@@ -74,11 +71,6 @@ def _check_bundle(header: SlideHeader, classifier: Classifier) -> None:
             f"{bundle.path}: is {bundle.title}, but the slide was read by {header.bundle}, sha256 "
             f"{header.bundle_digest}; give the folder of that bundle with --bundle"
         )
-
-
-def _cut(cell: CellReading, size: int) -> CutCell:
-    """The cell as it was cut out of its frame."""
-    return CutCell(cell.box, *kept_crop(cell, size), cell.values.get(SMALL, math.nan))
 
 
 def _answer(cell: CellReading) -> tuple[str, ...]:
