@@ -1,1 +1,1 @@
-"""The device and its site: what is installed, how large it is, and a bundle fitted to its microscope."""
+"""The device and its site: what is installed, its slides over time, and a bundle fitted to its microscope."""
