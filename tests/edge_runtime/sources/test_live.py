@@ -257,7 +257,8 @@ def test_what_nobody_foresaw_is_raised_where_the_pictures_are_read(monkeypatch: 
 
 
 INTERRUPTED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background ignores it
 from edge_runtime.sources.frames import frames
 try:
     for item in frames(sys.argv[1], every=0, endless=True):
