@@ -258,7 +258,7 @@ def test_what_nobody_foresaw_is_raised_where_the_pictures_are_read(monkeypatch: 
 
 INTERRUPTED = """
 import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background ignores it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 from edge_runtime.sources.frames import frames
 try:
     for item in frames(sys.argv[1], every=0, endless=True):
